@@ -1,0 +1,86 @@
+//! Compiles `proto/` without protoc and refuses what must not be served: an RPC without a policy or an HTTP rule.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+
+const PROTOS: [&str; 4] = [
+    "gatepost/v1/auth.proto",
+    "gatepost/v1/error_reason.proto",
+    "gatepost/v1/keys.proto",
+    "gatepost/v1/products.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build.rs");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(PROTOS.iter().chain(&["google/rpc/error_details.proto", "google/rpc/status.proto"]))?;
+
+    let pool = compiler.descriptor_pool();
+    check_methods(&pool)?;
+    write_methods(&pool, &out)?;
+
+    // prost's own FileDescriptorSet drops custom options, so the bytes that carry the policies and the HTTP rules come
+    // straight from the compiler; only tonic's code generator is given prost's form.
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    write_services(&compiler.file_descriptor_set(), &out)
+}
+
+/// Fails on a method of ours that says not who may call it, or that HTTP clients cannot reach.
+fn check_methods(pool: &DescriptorPool) -> Result<(), Box<dyn Error>> {
+    let policy = pool.get_extension_by_name("gatepost.v1.policy").ok_or("policy.proto does not define the option")?;
+    let http = pool.get_extension_by_name("google.api.http").ok_or("annotations.proto is not vendored")?;
+    for method in pool.services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+        let options = method.options();
+        if !options.has_extension(&http) {
+            return Err(format!("{}: no google.api.http rule", method.full_name()).into());
+        }
+        if !options.has_extension(&policy) {
+            return Err(format!("{}: no gatepost.v1.policy", method.full_name()).into());
+        }
+        if let Value::Message(policy) = options.get_extension(&policy).as_ref() {
+            check_policy(&method, policy)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_policy(method: &MethodDescriptor, policy: &DynamicMessage) -> Result<(), Box<dyn Error>> {
+    let flag = |name: &str| policy.get_field_by_name(name).and_then(|v| v.as_bool()).unwrap_or(false);
+    let scopes = policy.get_field_by_name("scopes").and_then(|v| v.as_list().map(<[Value]>::len)).unwrap_or(0);
+    let ways = usize::from(flag("public")) + usize::from(flag("authenticated")) + usize::from(scopes > 0);
+    if ways != 1 {
+        let rule = "its policy must give exactly one of `public`, `authenticated` and `scopes`";
+        return Err(format!("{}: {rule}", method.full_name()).into());
+    }
+    Ok(())
+}
+
+/// Writes the list of our methods; a method's place in it is its `MethodId`.
+fn write_methods(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error>> {
+    let paths: Vec<String> = pool
+        .services()
+        .flat_map(|s| s.methods().collect::<Vec<_>>())
+        .map(|m| format!("/{}/{}", m.parent_service().full_name(), m.name()))
+        .collect();
+    let list = format!(
+        "/// The paths of all RPCs; the place of one is its `MethodId`.\npub const METHODS: [&str; {}] = {paths:?};\n",
+        paths.len()
+    );
+    fs::write(out.join("methods.rs"), list)?;
+    Ok(())
+}
+
+fn write_services(files: &impl Message, out: &Path) -> Result<(), Box<dyn Error>> {
+    let mut files = tonic_prost_build::FileDescriptorSet::decode(files.encode_to_vec().as_slice())?;
+    files.file.retain(|file| !file.package().starts_with("google.rpc"));
+    tonic_prost_build::configure().btree_map(".").out_dir(out).compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Gatepost: issues, checks and governs API credentials.
+pub mod domain;
+pub mod proto;
