@@ -1,4 +1,20 @@
 //! What Gatepost is about, as values: no transport, no SQL, no reading of the clock or of randomness.
 
+pub mod audit;
+pub mod change;
+pub mod clock;
 pub mod dialect;
+pub mod entropy;
+pub mod environment;
+pub mod error;
+pub mod id;
+pub mod key;
+pub mod network;
+pub mod page;
+pub mod product;
+pub mod project;
 pub mod reason;
+pub mod scope;
+pub mod sealing;
+pub mod secret;
+pub mod words;

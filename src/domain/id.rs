@@ -1,0 +1,117 @@
+//! Identifiers: a prefix that says what is named and a UUIDv7 (RFC 9562, section 5.7), so that ids sort by age.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::clock::Timestamp;
+use super::entropy::Entropy;
+
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A new id for something made at `now`.
+            pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
+                Self(format!(concat!($prefix, "_{}"), uuid_v7(now, entropy).simple()))
+            }
+
+            /// Reads an id that a client sent; none if it cannot be one.
+            pub fn parse(text: &str) -> Option<Self> {
+                is_prefixed_uuid(text, concat!($prefix, "_")).then(|| Self(text.to_owned()))
+            }
+
+            /// Takes an id that our own store holds.
+            pub(crate) fn stored(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+prefixed_id!(
+    /// Names a key: `key_` and 32 hexadecimal digits.
+    KeyId,
+    "key"
+);
+prefixed_id!(
+    /// Names a product: `prod_` and 32 hexadecimal digits.
+    ProductId,
+    "prod"
+);
+prefixed_id!(
+    /// Names an entry of the audit log: `evt_` and 32 hexadecimal digits.
+    AuditEventId,
+    "evt"
+);
+prefixed_id!(
+    /// Names one request, in answers and in the log: `req_` and 32 hexadecimal digits.
+    RequestId,
+    "req"
+);
+
+/// Names a project: the word people chose for it, 1 to 40 lower-case letters, digits and inner hyphens.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ProjectId(String);
+
+impl ProjectId {
+    /// The project that the first start makes.
+    pub const DEFAULT: &'static str = "default";
+
+    /// Reads a project's name; none if it breaks the rule.
+    pub fn parse(text: &str) -> Option<Self> {
+        let inner = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-';
+        let bytes = text.as_bytes();
+        let ok = (1..=40).contains(&bytes.len())
+            && bytes.iter().all(inner)
+            && bytes[0].is_ascii_lowercase()
+            && bytes[bytes.len() - 1] != b'-';
+        ok.then(|| Self(text.to_owned()))
+    }
+
+    /// Takes a name that our own store holds.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The project that the first start makes.
+    pub fn default_project() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
+    let mut random = [0; 10];
+    entropy.fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(now.millis()).unwrap_or(0), &random).into_uuid()
+}
+
+fn is_prefixed_uuid(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+}
