@@ -16,6 +16,8 @@ pub struct Error {
     pub violations: Vec<Violation>,
     /// When trying again may help.
     pub retry_after: Option<Duration>,
+    /// The scope that is missing, in the spelling of the rule that refused.
+    pub missing_scope: Option<String>,
 }
 
 /// A field that breaks a rule.
@@ -33,7 +35,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with this reason and message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), violations: Vec::new(), retry_after: None }
+        Self { reason, message: message.into(), violations: Vec::new(), retry_after: None, missing_scope: None }
     }
 
     /// A field breaks a rule.
@@ -47,9 +49,26 @@ impl Error {
         Self { violations, ..Self::new(Reason::InvalidField, message) }
     }
 
+    /// The same error of a part of the request that stands at `place` (`requests[2].`).
+    pub fn within(mut self, place: &str) -> Self {
+        if place.is_empty() || self.violations.is_empty() {
+            return self;
+        }
+        for violation in &mut self.violations {
+            violation.field.insert_str(0, place);
+        }
+        Self::fields(self.violations)
+    }
+
     /// Nothing with this id exists in the caller's project and environment.
     pub fn not_found(what: &str, id: &str) -> Self {
         Self::new(Reason::ResourceNotFound, format!("there is no {what} {:?}", shortened(id)))
+    }
+
+    /// A needed scope is missing; `spelling` is the needed scope as the rule that refused spells it.
+    pub fn insufficient_scope(spelling: String) -> Self {
+        let message = format!("API key does not have required scope: {spelling}");
+        Self { missing_scope: Some(spelling), ..Self::new(Reason::InsufficientScope, message) }
     }
 
     /// The store could not do its part; the cause is logged where it happened.

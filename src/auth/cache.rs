@@ -1,0 +1,262 @@
+//! Credentials that were looked up, by the hash of their secret, in this process's memory.
+//!
+//! The invariant: after [`CredentialCache::invalidate`] returned, no reader sees what was read from the store before the call.
+//! A fill that began before an invalidation loses to it, because each entry carries the generation its read began in, and
+//! is worth nothing once the generation of its slot has moved on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+
+use crate::domain::change::Revision;
+use crate::domain::secret::SecretHash;
+use crate::store::StoredCredential;
+
+/// A bounded cache of found and of unknown credentials.
+#[derive(Debug)]
+pub struct CredentialCache {
+    entries: Cache<SecretHash, Entry>,
+    generations: Box<[AtomicU64]>,
+    creations: AtomicU64,
+    revision: AtomicU64,
+    trust: Trust,
+    counts: Counts,
+}
+
+/// What the cache knows about a secret.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// It was issued here.
+    Issued(Arc<StoredCredential>),
+    /// It was not.
+    Unknown,
+}
+
+/// Proves when a read from the store began; see [`CredentialCache::begin`].
+#[derive(Clone, Copy, Debug)]
+pub struct Fill {
+    hash: SecretHash,
+    generation: u64,
+    creations: u64,
+}
+
+/// How often the cache answered, for metrics.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Answered from memory.
+    pub hits: AtomicU64,
+    /// Had to ask the store.
+    pub misses: AtomicU64,
+    /// Entries dropped because what they held changed.
+    pub invalidations: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    known: Known,
+    generation: u64,
+    creations: u64,
+}
+
+impl CredentialCache {
+    /// A cache of at most `capacity` secrets, whose entries are believed for `trust` after the last word that the
+    /// change log was read to its end.
+    pub fn new(capacity: usize, trust: Duration) -> Self {
+        Self {
+            entries: Cache::new(capacity),
+            generations: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            creations: AtomicU64::new(0),
+            revision: AtomicU64::new(0),
+            trust: Trust::new(trust),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What is known about a secret, if that can still be believed.
+    pub fn find(&self, hash: &SecretHash) -> Option<Known> {
+        let known = self.entries.get(hash).filter(|entry| self.is_current(hash, entry)).map(|entry| entry.known);
+        let known = known.filter(|_| self.trust.holds());
+        let count = if known.is_some() { &self.counts.hits } else { &self.counts.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        known
+    }
+
+    /// Must be called before the store is read, so that a change in between is noticed.
+    pub fn begin(&self, hash: SecretHash) -> Fill {
+        let generation = self.slot(&hash).load(Ordering::SeqCst);
+        Fill { hash, generation, creations: self.creations.load(Ordering::SeqCst) }
+    }
+
+    /// Keeps what was read since `fill` began.
+    pub fn keep(&self, fill: Fill, known: Known) {
+        let Fill { hash, generation, creations } = fill;
+        self.entries.insert(hash, Entry { known, generation, creations });
+    }
+
+    /// Forgets these secrets: whoever asks from now on asks the store.
+    pub fn invalidate(&self, hashes: &[SecretHash]) {
+        for hash in hashes {
+            self.slot(hash).fetch_add(1, Ordering::SeqCst);
+            self.entries.remove(hash);
+        }
+        self.counts.invalidations.fetch_add(hashes.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Forgets which secrets are unknown: one of them may have been issued now.
+    pub fn invalidate_unknown(&self) {
+        self.creations.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        for slot in &self.generations {
+            slot.fetch_add(1, Ordering::SeqCst);
+        }
+        self.invalidate_unknown();
+        self.entries.clear();
+    }
+
+    /// The change log was read to its end, `revision`, by a read that began at `at`: entries are believed for a while from
+    /// then.
+    pub fn confirm(&self, revision: Revision, at: Instant) {
+        self.revision.fetch_max(revision.0, Ordering::SeqCst);
+        self.trust.renew(at);
+    }
+
+    /// The end of the change log when it was last read: no answer of the cache is older.
+    pub fn revision(&self) -> Revision {
+        Revision(self.revision.load(Ordering::SeqCst))
+    }
+
+    /// Whether entries are believed at the moment.
+    pub fn is_trusted(&self) -> bool {
+        self.trust.holds()
+    }
+
+    /// How many secrets are held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no secret is held.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How often the cache answered.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    fn is_current(&self, hash: &SecretHash, entry: &Entry) -> bool {
+        let issued = matches!(entry.known, Known::Issued(_));
+        entry.generation == self.slot(hash).load(Ordering::SeqCst)
+            && (issued || entry.creations == self.creations.load(Ordering::SeqCst))
+    }
+
+    fn slot(&self, hash: &SecretHash) -> &AtomicU64 {
+        let bytes = hash.as_bytes();
+        // The hash is a MAC, so its first bytes spread evenly. Two bytes name one of 65,536 slots.
+        &self.generations[usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))]
+    }
+}
+
+/// Until when entries are believed without word from the change log.
+#[derive(Debug)]
+struct Trust {
+    origin: Instant,
+    window: Duration,
+    until: AtomicU64,
+}
+
+impl Trust {
+    fn new(window: Duration) -> Self {
+        Self { origin: Instant::now(), window, until: AtomicU64::new(0) }
+    }
+
+    fn renew(&self, at: Instant) {
+        let until = (at + self.window).saturating_duration_since(self.origin);
+        self.until.fetch_max(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    fn holds(&self) -> bool {
+        self.origin.elapsed().as_micros() < u128::from(self.until.load(Ordering::SeqCst))
+    }
+}
+
+const SLOTS: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache() -> CredentialCache {
+        let cache = CredentialCache::new(100, Duration::from_secs(3600));
+        cache.confirm(Revision(1), Instant::now());
+        cache
+    }
+
+    fn hash(first: u8, last: u8) -> SecretHash {
+        let mut bytes = [first; 32];
+        bytes[31] = last;
+        SecretHash::from_bytes(bytes)
+    }
+
+    fn knows(cache: &CredentialCache, hash: &SecretHash) -> bool {
+        cache.find(hash).is_some()
+    }
+
+    #[test]
+    fn an_invalidation_wins_over_a_fill_that_began_before_it() {
+        let (cache, secret) = (cache(), hash(1, 1));
+        let fill = cache.begin(secret);
+        cache.invalidate(&[secret]);
+        cache.keep(fill, Known::Unknown);
+        assert!(!knows(&cache, &secret));
+        cache.keep(cache.begin(secret), Known::Unknown);
+        assert!(knows(&cache, &secret));
+    }
+
+    #[test]
+    fn a_new_key_ends_what_was_unknown() {
+        let (cache, secret) = (cache(), hash(1, 1));
+        let fill = cache.begin(secret);
+        cache.invalidate_unknown();
+        cache.keep(fill, Known::Unknown);
+        assert!(!knows(&cache, &secret));
+    }
+
+    #[test]
+    fn clearing_wins_over_fills() {
+        let (cache, secret) = (cache(), hash(1, 1));
+        let fill = cache.begin(secret);
+        cache.clear();
+        cache.keep(fill, Known::Unknown);
+        assert!(!knows(&cache, &secret));
+    }
+
+    #[test]
+    fn nothing_is_believed_without_word_from_the_change_log() {
+        let cache = CredentialCache::new(100, Duration::from_millis(50));
+        let secret = hash(1, 1);
+        cache.keep(cache.begin(secret), Known::Unknown);
+        assert!(!knows(&cache, &secret), "before the first word");
+        cache.confirm(Revision(1), Instant::now());
+        assert!(cache.is_trusted());
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(!knows(&cache, &secret), "after the last word is too old");
+        cache.confirm(Revision(1), Instant::now() + Duration::from_secs(3600));
+        assert!(knows(&cache, &secret));
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let cache = cache();
+        for n in 0..=u8::MAX {
+            cache.keep(cache.begin(hash(n, n)), Known::Unknown);
+        }
+        assert!(cache.len() <= 100);
+    }
+}

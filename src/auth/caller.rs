@@ -1,0 +1,77 @@
+//! The one value that says who is calling. Whoever holds one was checked; nothing acts without one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::environment::Environment;
+use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::key::Key;
+use crate::domain::scope::ScopeSet;
+use crate::store::StoredCredential;
+
+/// Who is calling, and what they may do. Made by the guard only.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    credential: Arc<StoredCredential>,
+    beside: Option<Arc<StoredCredential>>,
+    client: IpAddr,
+    request_id: Arc<str>,
+}
+
+impl Caller {
+    /// Only the guard, which has decided about both credentials, may say who is calling.
+    pub(super) fn new(
+        credential: Arc<StoredCredential>,
+        beside: Option<Arc<StoredCredential>>,
+        client: IpAddr,
+        request_id: Arc<str>,
+    ) -> Self {
+        Self { credential, beside, client, request_id }
+    }
+
+    /// The key that was presented.
+    pub fn key(&self) -> &Key {
+        &self.credential.key
+    }
+
+    /// The publishable key that was sent beside it.
+    pub fn publishable_key(&self) -> Option<&KeyId> {
+        self.beside.as_ref().map(|credential| &credential.key.id)
+    }
+
+    /// The project the caller acts in. No call reaches beyond it.
+    pub fn project(&self) -> &ProjectId {
+        &self.key().project
+    }
+
+    /// The environment the caller acts in.
+    pub fn environment(&self) -> Environment {
+        self.key().environment
+    }
+
+    /// What the caller may do.
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.key().details.scopes
+    }
+
+    /// When the caller's credential stops working by itself.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.credential.expires_at()
+    }
+
+    /// Where the call came from.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// The request, for the audit log.
+    pub fn request_id(&self) -> &Arc<str> {
+        &self.request_id
+    }
+
+    /// The credential as it was found.
+    pub(super) fn credential(&self) -> &StoredCredential {
+        &self.credential
+    }
+}

@@ -1,0 +1,141 @@
+//! From request headers to what was presented: at most one publishable key and at most one other credential.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::domain::secret::SecretShape;
+
+/// The credentials of one request, as text that nobody has checked yet.
+#[derive(Clone, Copy, Default)]
+pub struct Presented<'a> {
+    /// A publishable key: it names the project and the environment.
+    pub publishable: Option<&'a str>,
+    /// Any other credential: it names who is calling.
+    pub secret: Option<&'a str>,
+}
+
+/// The headers a key is taken from, beside `authorization: Bearer`: `x-api-key` and the configured aliases.
+#[derive(Clone, Debug)]
+pub struct KeyHeaders(Box<[HeaderName]>);
+
+impl KeyHeaders {
+    /// `x-api-key` and these aliases.
+    pub fn new(aliases: impl IntoIterator<Item = HeaderName>) -> Self {
+        let mut names = vec![X_API_KEY];
+        names.extend(aliases.into_iter().filter(|name| *name != X_API_KEY && *name != AUTHORIZATION));
+        names.dedup();
+        Self(names.into())
+    }
+
+    /// The header names.
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter()
+    }
+
+    /// Reads the credentials of a request.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for two credentials of one kind (RFC 6750, section 2: one method per request), MALFORMED for a header
+    /// that holds something else than a credential.
+    pub fn read<'a>(&self, headers: &'a HeaderMap) -> Result<Presented<'a>> {
+        let mut presented = Presented::default();
+        for value in headers.get_all(AUTHORIZATION) {
+            presented.add(bearer(value)?)?;
+        }
+        for name in &self.0 {
+            for value in headers.get_all(name) {
+                presented.add(token(value.as_bytes()).ok_or_else(malformed)?)?;
+            }
+        }
+        Ok(presented)
+    }
+}
+
+impl<'a> Presented<'a> {
+    /// Sorts a credential by what it says of itself: only a publishable key's shape makes one.
+    pub fn add(&mut self, text: &'a str) -> Result<()> {
+        let publishable = SecretShape::parse(text).is_some_and(SecretShape::is_publishable);
+        let (place, kind) =
+            if publishable { (&mut self.publishable, "publishable keys") } else { (&mut self.secret, "credentials") };
+        match place.replace(text) {
+            Some(_) => Err(Error::new(Reason::InvalidRequest, format!("the request carries two {kind}; send one"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The token of `Bearer <token>` (RFC 6750, section 2.1); the scheme's case does not count (RFC 9110, section 11.1).
+fn bearer(value: &HeaderValue) -> Result<&str> {
+    let bytes = value.as_bytes();
+    match bytes.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+            token(rest.trim_ascii_start()).ok_or_else(malformed)
+        }
+        _ => Err(malformed()),
+    }
+}
+
+/// A credential is visible ASCII without spaces.
+fn token(bytes: &[u8]) -> Option<&str> {
+    let visible = (1..=MAX_CREDENTIAL).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+    visible.then(|| std::str::from_utf8(bytes).ok()).flatten()
+}
+
+fn malformed() -> Error {
+    Error::new(Reason::Malformed, "what was sent is not a credential")
+}
+
+/// The longest credential taken, in bytes.
+pub const MAX_CREDENTIAL: usize = 8 * 1024;
+const SCHEME: &[u8] = b"Bearer ";
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entropy::SystemEntropy;
+    use crate::domain::environment::Environment;
+    use crate::domain::secret::{PlainSecret, SecretPrefix};
+
+    #[test]
+    fn credentials_are_read_from_the_headers_they_may_come_in() {
+        let make = |prefix| PlainSecret::generate(&SecretPrefix::fixed(prefix), Environment::Live, &SystemEntropy);
+        let (sk, pk) = (make("sk"), make("pk"));
+        let (sk, pk) = (sk.expose(), pk.expose());
+        let bearer = |text: &str| ("authorization", format!("Bearer {text}"));
+        let key = |text: &str| ("x-api-key", text.to_owned());
+        let alias = |text: &str| ("x-builton-api-key", text.to_owned());
+        let read = |headers: &[(&'static str, String)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            KeyHeaders::new([HeaderName::from_static("x-builton-api-key")])
+                .read(&map)
+                .map(|p| (p.publishable.map(str::to_owned), p.secret.map(str::to_owned)))
+                .map_err(|error| error.reason)
+        };
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(read(&[]), Ok((None, None)));
+        assert_eq!(read(&[bearer(sk)]), Ok((None, own(sk))));
+        assert_eq!(read(&[("authorization", format!("bEARER   {sk}"))]), Ok((None, own(sk))));
+        assert_eq!(read(&[key(sk)]), Ok((None, own(sk))));
+        assert_eq!(read(&[alias(pk), bearer(sk)]), Ok((own(pk), own(sk))));
+        assert_eq!(read(&[bearer("a.b.c")]), Ok((None, own("a.b.c"))));
+        for twice in [
+            [bearer(sk), key(sk)],
+            [bearer(sk), bearer(sk)],
+            [key(sk), alias("junk")],
+            [alias(pk), key(pk)],
+            [key(sk), key(sk)],
+        ] {
+            assert_eq!(read(&twice), Err(Reason::InvalidRequest), "{twice:?}");
+        }
+        for bad in ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer a\tb", sk] {
+            assert_eq!(read(&[("authorization", bad.to_owned())]), Err(Reason::Malformed), "{bad:?}");
+        }
+        assert_eq!(read(&[key("")]), Err(Reason::Malformed));
+        assert_eq!(read(&[key(&"x".repeat(MAX_CREDENTIAL + 1))]), Err(Reason::Malformed));
+    }
+}

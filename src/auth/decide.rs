@@ -1,0 +1,204 @@
+//! The one decision: may this credential do this? Pure, so that the guard, Verify and ExplainVerify cannot differ.
+//!
+//! Order: status and expiry, environment, client address, scopes. What is spent on a call (limits, quotas) belongs after
+//! the last of them, so that a refusal spends nothing.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::environment::Environment;
+use crate::domain::key::KeyState;
+use crate::domain::reason::Reason;
+use crate::domain::scope::Scope;
+use crate::store::{SecretRole, StoredCredential};
+
+/// What a credential is asked to do, and under which circumstances.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The environment it must belong to; none where it decides that itself.
+    pub environment: Option<Environment>,
+    /// Where the end client's request came from, if known.
+    pub client: Option<IpAddr>,
+    /// The scopes it must hold, all of them.
+    pub scopes: &'a [Scope],
+}
+
+/// The answer: nothing stands against it, or this.
+pub type Decision<'a> = Result<(), Objection<'a>>;
+
+/// What stands against a credential.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objection<'a> {
+    /// The decision code.
+    pub reason: Reason,
+    /// The scope that is missing.
+    pub scope: Option<&'a Scope>,
+}
+
+/// Sees each check as it is made.
+pub trait Recorder {
+    /// Whether the checks after the first objection are wanted too.
+    const ALL: bool;
+
+    /// Takes the outcome of a check. `detail` is made only by recorders that want it.
+    fn record(&mut self, check: Check, outcome: Outcome, detail: impl FnOnce() -> Cow<'static, str>);
+}
+
+/// The recorder of the hot path: sees nothing and costs nothing.
+impl Recorder for () {
+    const ALL: bool = false;
+
+    fn record(&mut self, _: Check, _: Outcome, _: impl FnOnce() -> Cow<'static, str>) {}
+}
+
+/// One of the checks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Check {
+    /// Shape and checksum of what was presented.
+    Format,
+    /// Whether it was issued in the caller's project.
+    Lookup,
+    /// Whether it is revoked or suspended.
+    Status,
+    /// Whether it, or the old secret of a rotation, is past its end.
+    Expiry,
+    /// Live or test.
+    Environment,
+    /// Where the request came from.
+    ClientIp,
+    /// What it may do.
+    Scopes,
+}
+
+impl Check {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Lookup => "lookup",
+            Self::Status => "status",
+            Self::Expiry => "expiry",
+            Self::Environment => "environment",
+            Self::ClientIp => "client_ip",
+            Self::Scopes => "scopes",
+        }
+    }
+}
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It objects.
+    Failed,
+    /// It does not.
+    Passed,
+    /// There was nothing to check.
+    Skipped,
+}
+
+/// Decides about a credential that was found. `recorder` sees the checks; the first objection is the answer.
+pub fn decide<'a>(
+    credential: &StoredCredential,
+    question: &Question<'a>,
+    recorder: &mut impl Recorder,
+) -> Decision<'a> {
+    let mut first = Ok(());
+    for check in [status, expiry, environment, client_ip, scopes] {
+        let answer = check(credential, question, recorder);
+        if first.is_ok() {
+            first = answer;
+        }
+        if first.is_err() && !wants_all(recorder) {
+            break;
+        }
+    }
+    first
+}
+
+fn wants_all<R: Recorder>(_: &R) -> bool {
+    R::ALL
+}
+
+fn status<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let key = &credential.key;
+    let reason = match key.state(question.now) {
+        KeyState::Active | KeyState::Expired => None,
+        KeyState::Revoked => Some(Reason::Revoked),
+        KeyState::Suspended => Some(Reason::Suspended),
+    };
+    answer(recorder, Check::Status, reason, || match reason {
+        Some(Reason::Revoked) => "the key is revoked".into(),
+        Some(_) => "the key is suspended".into(),
+        None => "the key is neither revoked nor suspended".into(),
+    })
+}
+
+fn expiry<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let past = |end: Option<Timestamp>| end.is_some_and(|end| end <= question.now);
+    let (key, secret) = (past(credential.key.details.expires_at), past(credential.secret_expires_at));
+    answer(recorder, Check::Expiry, (key || secret).then_some(Reason::Expired), || match (key, secret) {
+        (true, _) => "the key is past its end".into(),
+        (_, true) => "this is the old secret of a rotation, and its grace period is over".into(),
+        _ if credential.role == SecretRole::Previous => {
+            "this is the old secret of a rotation, in its grace period".into()
+        }
+        _ if credential.key.details.expires_at.is_none() => "the key has no end".into(),
+        _ => "the key is before its end".into(),
+    })
+}
+
+fn environment<'a>(
+    credential: &StoredCredential,
+    question: &Question<'a>,
+    recorder: &mut impl Recorder,
+) -> Decision<'a> {
+    let own = credential.key.environment;
+    let Some(wanted) = question.environment else {
+        recorder.record(Check::Environment, Outcome::Skipped, || "no environment was asked for".into());
+        return Ok(());
+    };
+    let reason = (own != wanted).then_some(Reason::EnvMismatch);
+    answer(recorder, Check::Environment, reason, || format!("the key is for {own} data, asked about {wanted}").into())
+}
+
+fn client_ip<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let list = &credential.key.details.allowed_ips;
+    if list.is_open() {
+        recorder.record(Check::ClientIp, Outcome::Skipped, || "the key has no address list".into());
+        return Ok(());
+    }
+    // A list cannot be satisfied by an address nobody knows.
+    let allowed = question.client.is_some_and(|address| list.allows(address));
+    answer(recorder, Check::ClientIp, (!allowed).then_some(Reason::IpDenied), || match question.client {
+        Some(address) if allowed => format!("{address} is on the key's address list").into(),
+        Some(address) => format!("{address} is not on the key's address list").into(),
+        None => "the key has an address list, and no client address was given".into(),
+    })
+}
+
+fn scopes<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    if question.scopes.is_empty() {
+        recorder.record(Check::Scopes, Outcome::Skipped, || "no scope was asked for".into());
+        return Ok(());
+    }
+    let Some(missing) = credential.key.details.scopes.first_missing(question.scopes) else {
+        recorder.record(Check::Scopes, Outcome::Passed, || "the key holds every scope asked for".into());
+        return Ok(());
+    };
+    recorder.record(Check::Scopes, Outcome::Failed, || format!("the key does not hold {missing}").into());
+    Err(Objection { reason: Reason::InsufficientScope, scope: Some(missing) })
+}
+
+fn answer<'a>(
+    recorder: &mut impl Recorder,
+    check: Check,
+    reason: Option<Reason>,
+    detail: impl FnOnce() -> Cow<'static, str>,
+) -> Decision<'a> {
+    let outcome = if reason.is_some() { Outcome::Failed } else { Outcome::Passed };
+    recorder.record(check, outcome, detail);
+    reason.map_or(Ok(()), |reason| Err(Objection { reason, scope: None }))
+}

@@ -1,0 +1,188 @@
+//! The door: from a request's headers to a [`Caller`], or to the reason why not. Called once a request, before a byte of
+//! the body is read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::caller::Caller;
+use super::credential::{KeyHeaders, Presented};
+use super::decide::{Objection, Question, decide};
+use super::lookup::{Credentials, Found};
+use super::policy::{Access, Policies, Policy};
+use crate::domain::clock::Clock;
+use crate::domain::dialect::Dialect;
+use crate::domain::error::{Error, Result};
+use crate::domain::key::KeyKind;
+use crate::domain::reason::Reason;
+use crate::domain::scope::Scope;
+use crate::proto::MethodId;
+use crate::store::StoredCredential;
+
+/// Checks every call against the policy of its RPC.
+#[derive(Debug)]
+pub struct Guard {
+    policies: Policies,
+    headers: KeyHeaders,
+    credentials: Arc<Credentials>,
+    clock: Arc<dyn Clock>,
+}
+
+/// One call, as far as the guard looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The RPC.
+    pub method: MethodId,
+    /// The family of paths it came in by.
+    pub dialect: Dialect,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// Where it came from, if the trusted proxies said: what is held against address lists.
+    pub client: Option<IpAddr>,
+    /// Where it came from, or else the nearest proxy: what is written down.
+    pub address: IpAddr,
+    /// Its id.
+    pub request_id: &'a Arc<str>,
+}
+
+/// A refusal: what the caller is told, and what the log is.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// What the caller is told. Outsiders see one reason for every credential that is not good.
+    pub error: Error,
+    /// The true reason.
+    pub reason: Reason,
+    /// The key, if one was recognised.
+    pub key: Option<Arc<StoredCredential>>,
+}
+
+impl Guard {
+    /// A guard over these credentials.
+    pub fn new(policies: Policies, headers: KeyHeaders, credentials: Arc<Credentials>, clock: Arc<dyn Clock>) -> Self {
+        Self { policies, headers, credentials, clock }
+    }
+
+    /// The policy of an RPC.
+    pub fn policy(&self, method: MethodId) -> &Policy {
+        self.policies.of(method)
+    }
+
+    /// Says who is calling; none for an RPC that is open to anyone.
+    ///
+    /// # Errors
+    /// The refusal, when the caller may not call this RPC.
+    pub async fn admit(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
+        let policy = self.policies.of(call.method);
+        if matches!(policy.access, Access::Public) {
+            return Ok(None);
+        }
+        let presented = self.headers.read(call.headers)?;
+        let (credential, beside) = self.find(presented).await?;
+        let caller = self.check(&call, policy, credential, beside)?;
+        self.credentials.used(caller.credential(), self.clock.now()).await;
+        Ok(Some(caller))
+    }
+
+    /// Looks up what was presented: who is calling, and the publishable key beside it.
+    async fn find(
+        &self,
+        presented: Presented<'_>,
+    ) -> Result<(Arc<StoredCredential>, Option<Arc<StoredCredential>>), Refusal> {
+        match (presented.secret, presented.publishable) {
+            (None, None) => Err(missing().into()),
+            (Some(one), None) | (None, Some(one)) => Ok((self.issued(one).await?, None)),
+            (Some(secret), Some(publishable)) => {
+                let beside = self.issued(publishable).await?;
+                Ok((self.issued(secret).await?, Some(beside)))
+            }
+        }
+    }
+
+    async fn issued(&self, presented: &str) -> Result<Arc<StoredCredential>, Refusal> {
+        match self.credentials.find(presented).await? {
+            Found::Issued(credential) => Ok(credential),
+            Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
+            Found::Unknown => Err(Refusal::of_credential(Reason::NotFound, None)),
+        }
+    }
+
+    fn check(
+        &self,
+        call: &Call<'_>,
+        policy: &Policy,
+        credential: Arc<StoredCredential>,
+        beside: Option<Arc<StoredCredential>>,
+    ) -> Result<Caller, Refusal> {
+        let now = self.clock.now();
+        let mut question = Question { now, environment: None, client: call.client, scopes: &[] };
+        if let Some(beside) = &beside {
+            decide(beside, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, beside))?;
+            // Beside a publishable key, a credential of another project is as good as unknown.
+            if credential.key.project != beside.key.project {
+                return Err(Refusal::of_credential(Reason::NotFound, Some(credential)));
+            }
+            question.environment = Some(beside.key.environment);
+        }
+        // Whether the key is good at all comes first, then which kind it is (no scope makes a publishable key secret), then
+        // what it may do.
+        decide(&credential, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, &credential))?;
+        if credential.key.kind == KeyKind::Publishable && !policy.publishable {
+            return Err(Refusal { key: Some(credential), ..not_for_publishable_keys().into() });
+        }
+        if let Some(scope) = credential.key.details.scopes.first_missing(policy.access.scopes()) {
+            let objection = Objection { reason: Reason::InsufficientScope, scope: Some(scope) };
+            return Err(refuse(&objection, call.dialect, &credential));
+        }
+        Ok(Caller::new(credential, beside, call.address, Arc::clone(call.request_id)))
+    }
+}
+
+impl Refusal {
+    /// A credential that is not good: outsiders are told one reason, whichever it is.
+    fn of_credential(reason: Reason, key: Option<Arc<StoredCredential>>) -> Self {
+        Self { error: Error::new(Reason::NotFound, INVALID_CREDENTIAL), reason, key }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error.reason {
+            Reason::Malformed => Self::of_credential(Reason::Malformed, None),
+            reason => Self { error, reason, key: None },
+        }
+    }
+}
+
+fn refuse(objection: &Objection<'_>, dialect: Dialect, credential: &Arc<StoredCredential>) -> Refusal {
+    let key = Some(Arc::clone(credential));
+    let spelling = |scope: &Scope| scope.spelling_in(dialect);
+    let error = match (objection.reason, objection.scope) {
+        (Reason::Revoked | Reason::Expired, _) => return Refusal::of_credential(objection.reason, key),
+        (Reason::InsufficientScope, Some(scope)) => Error::insufficient_scope(spelling(scope)),
+        (reason, _) => Error::new(reason, explanation(reason)),
+    };
+    Refusal { reason: objection.reason, error, key }
+}
+
+/// What the holder of a good but refused key is told.
+pub(crate) fn explanation(reason: Reason) -> &'static str {
+    match reason {
+        Reason::EnvMismatch => "The key belongs to the other environment (live or test)",
+        Reason::IpDenied => "The key may not be used from this address",
+        Reason::Suspended => "The key is suspended",
+        _ => INVALID_CREDENTIAL,
+    }
+}
+
+fn missing() -> Error {
+    Error::new(Reason::MissingCredential, INVALID_CREDENTIAL)
+}
+
+fn not_for_publishable_keys() -> Error {
+    let message = "A publishable key cannot do this; call with a secret or restricted key";
+    Error::new(Reason::CallerNotAllowed, message)
+}
+
+/// The words for every credential that is missing or not good.
+pub(crate) const INVALID_CREDENTIAL: &str = "Invalid or missing API key";

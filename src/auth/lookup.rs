@@ -1,0 +1,129 @@
+//! From a presented secret to the credential it belongs to: checksum, cache, store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::cache::{CredentialCache, Known};
+use crate::domain::change::{Change, ChangeKind};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::domain::sealing::Keyring;
+use crate::domain::secret::{SecretHash, SecretShape};
+use crate::store::{Store, StoredCredential};
+
+/// Finds credentials.
+#[derive(Debug)]
+pub struct Credentials {
+    store: Store,
+    cache: CredentialCache,
+    keyring: Arc<Keyring>,
+    misses: Semaphore,
+}
+
+/// What is known about a presented secret.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// It is not a credential by shape and checksum.
+    Malformed,
+    /// It was not issued here.
+    Unknown,
+    /// It was issued here.
+    Issued(Arc<StoredCredential>),
+}
+
+impl Credentials {
+    /// Finds credentials in this store, and remembers them in this cache.
+    pub fn new(store: Store, cache: CredentialCache, keyring: Arc<Keyring>) -> Self {
+        Self { store, cache, keyring, misses: Semaphore::new(MAX_LOOKUPS) }
+    }
+
+    /// Finds out what a presented secret is.
+    ///
+    /// # Errors
+    /// STORE_UNAVAILABLE when the store had to be asked and could not; OVERLOADED when too many look-ups are under way.
+    pub async fn find(&self, presented: &str) -> Result<Found> {
+        if SecretShape::parse(presented).is_none() {
+            return Ok(Found::Malformed);
+        }
+        let hash = self.keyring.hash(presented);
+        if let Some(known) = self.cache.find(&hash) {
+            return Ok(known.into());
+        }
+        let _permit = self.permit().await?;
+        Ok(self.load(hash).await?.into())
+    }
+
+    /// Tells that a credential was accepted. It starts the grace period that waits for the first use of a new secret.
+    pub async fn used(&self, credential: &StoredCredential, now: Timestamp) {
+        if !credential.waits_for_first_use {
+            return;
+        }
+        // The new secret is good in any case. If the store cannot be written now, the next use tries again.
+        match self.store.begin_grace(&credential.key.id, now).await {
+            Ok(Some(change)) => self.apply(&change),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(key_id = %credential.key.id, %error, "the grace period could not be started"),
+        }
+    }
+
+    /// Takes a change into account: what was cached about the key is forgotten before this returns.
+    pub fn apply(&self, change: &Change) {
+        self.cache.invalidate(&change.hashes);
+        if matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
+            self.cache.invalidate_unknown();
+        }
+    }
+
+    /// Loads the most recently changed credentials into the cache; answers how many.
+    pub async fn warm_up(&self, most: u32) -> Result<usize> {
+        let recent = self.store.list_recent_hashes(most).await?;
+        for hash in &recent {
+            self.load(*hash).await?;
+        }
+        Ok(recent.len())
+    }
+
+    /// The cache, for the change feed and for metrics.
+    pub fn cache(&self) -> &CredentialCache {
+        &self.cache
+    }
+
+    async fn load(&self, hash: SecretHash) -> Result<Known> {
+        let fill = self.cache.begin(hash);
+        let known = match self.store.find_credential(&hash).await? {
+            Some(credential) => Known::Issued(Arc::new(credential)),
+            None => Known::Unknown,
+        };
+        self.cache.keep(fill, known.clone());
+        Ok(known)
+    }
+
+    async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        match timeout(LOOKUP_PATIENCE, self.misses.acquire()).await {
+            // The semaphore is never closed.
+            Ok(permit) => permit.map_err(|_| Error::store_unavailable()),
+            Err(_) => {
+                let message = "too many credentials are being looked up; try again";
+                Err(Error { retry_after: Some(Duration::from_secs(1)), ..Error::new(Reason::Overloaded, message) })
+            }
+        }
+    }
+}
+
+impl From<Known> for Found {
+    fn from(known: Known) -> Self {
+        match known {
+            Known::Issued(credential) => Self::Issued(credential),
+            Known::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Look-ups in the store at one time. More would only queue there.
+const MAX_LOOKUPS: usize = 64;
+/// How long a look-up waits for its turn.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,12 @@
+//! Who is calling, and may they? From headers to a [`caller::Caller`], with one decision behind every door.
+//!
+//! It knows the domain and the store, not the wires: what it refuses is a domain error.
+
+pub mod cache;
+pub mod caller;
+pub mod credential;
+pub mod decide;
+pub mod feed;
+pub mod guard;
+pub mod lookup;
+pub mod policy;

@@ -1,0 +1,134 @@
+//! Who may call each RPC, read from the method options in the descriptors.
+
+use std::fmt;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+
+use crate::domain::scope::Scope;
+use crate::proto::{METHODS, MethodId};
+
+/// What a caller must hold to call one RPC.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Who may call it.
+    pub access: Access,
+    /// Whether a publishable key is enough.
+    pub publishable: bool,
+    /// Whether the answer may hold a secret.
+    pub secret_response: bool,
+}
+
+/// Who may call an RPC.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Anyone; a credential is not looked at.
+    Public,
+    /// Anyone with a valid credential.
+    Authenticated,
+    /// Whoever holds all these scopes; there is at least one.
+    Scopes(Vec<Scope>),
+}
+
+impl Access {
+    /// The scopes needed.
+    pub fn scopes(&self) -> &[Scope] {
+        match self {
+            Self::Public | Self::Authenticated => &[],
+            Self::Scopes(scopes) => scopes,
+        }
+    }
+}
+
+/// The policies of all RPCs.
+#[derive(Clone, Debug)]
+pub struct Policies(Box<[Policy]>);
+
+impl Policies {
+    /// Reads the policies of all our RPCs.
+    ///
+    /// # Errors
+    /// Names the first RPC whose policy is missing or grants by absence. The server does not start then.
+    pub fn from_descriptors(pool: &DescriptorPool) -> Result<Self, PolicyError> {
+        let extension = pool.get_extension_by_name("gatepost.v1.policy").ok_or(PolicyError("gatepost.v1.policy"))?;
+        let policy_of = |path: &'static str| {
+            let (service, method) = path.trim_start_matches('/').split_once('/')?;
+            let service = pool.get_service_by_name(service)?;
+            let options = service.methods().find(|m| m.name() == method)?.options();
+            let policy = options.get_extension(&extension);
+            read(policy.as_message()?)
+        };
+        METHODS.into_iter().map(|path| policy_of(path).ok_or(PolicyError(path))).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The policy of an RPC.
+    pub fn of(&self, method: MethodId) -> &Policy {
+        &self.0[method.index()]
+    }
+}
+
+/// An RPC that says not, or not clearly, who may call it.
+#[derive(Debug)]
+pub struct PolicyError(&'static str);
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has no policy that says who may call it", self.0)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+/// Reads one policy; none if it does not give exactly one way in, or a scope breaks the rule or is not built in.
+fn read(policy: &DynamicMessage) -> Option<Policy> {
+    let flag = |name: &str| policy.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false);
+    let scopes = policy.get_field_by_name("scopes")?;
+    let scopes: Vec<Scope> = scopes
+        .as_list()?
+        .iter()
+        .map(|scope| scope.as_str().and_then(Scope::parse).filter(Scope::is_built_in))
+        .collect::<Option<_>>()?;
+    let access = match (flag("public"), flag("authenticated"), scopes.is_empty()) {
+        (true, false, true) => Access::Public,
+        (false, true, true) => Access::Authenticated,
+        (false, false, false) => Access::Scopes(scopes),
+        _ => return None,
+    };
+    debug_assert!(matches!(policy.get_field_by_name("user").as_deref(), Some(Value::Bool(_))));
+    // No credential of today names a user, so an RPC that needs one could not be called: better not to start.
+    (!flag("user")).then(|| Policy {
+        access,
+        publishable: flag("publishable"),
+        secret_response: flag("secret_response"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::descriptor_pool;
+
+    #[test]
+    fn every_rpc_says_who_may_call_it() {
+        let policies = Policies::from_descriptors(descriptor_pool()).unwrap();
+        let of = |path| policies.of(MethodId::find(path).unwrap());
+        assert_eq!(of("/gatepost.v1.Keys/CreateKey").access.scopes()[0].plain(), "write:keys");
+        assert!(of("/gatepost.v1.Keys/CreateKey").secret_response);
+        assert!(of("/gatepost.v1.Products/GetProduct").publishable);
+        assert!(matches!(of("/gatepost.v1.Auth/WhoAmI").access, Access::Authenticated));
+    }
+
+    #[test]
+    fn publishable_keys_reach_nothing_that_writes_or_tells_about_keys() {
+        let policies = Policies::from_descriptors(descriptor_pool()).unwrap();
+        let open: Vec<_> = MethodId::all().filter(|m| policies.of(*m).publishable).map(MethodId::path).collect();
+        assert_eq!(
+            open,
+            [
+                "/gatepost.v1.Auth/WhoAmI",
+                "/gatepost.v1.Products/GetProduct",
+                "/gatepost.v1.Products/ListProducts",
+                "/gatepost.v1.Products/SearchProducts"
+            ]
+        );
+    }
+}

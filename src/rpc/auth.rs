@@ -1,0 +1,380 @@
+//! The Auth service on the wire.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use futures_util::stream;
+use tokio::time::timeout_at;
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use super::fields::Fields;
+use super::page::{page_fields, place};
+use super::request::{Around, Deadline};
+use crate::auth::credential::MAX_CREDENTIAL;
+use crate::auth::decide::Outcome;
+use crate::domain::change::{Change, ChangeKind, Revision};
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::domain::scope::Scope;
+use crate::proto::v1;
+use crate::proto::v1::auth_server::Auth as AuthRpc;
+use crate::proto::v1::explain_verify_response::{Check, Outcome as WireOutcome};
+use crate::proto::v1::watch_revocations_response::Kind;
+use crate::service::Context;
+use crate::service::paging::ListScope;
+use crate::service::revocations::{Event, Revocations, Watch};
+use crate::service::scopes::Scopes;
+use crate::service::verify::{Inquiry, Verdict, Verify};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Door;
+
+/// Decodes, validates, calls the services, encodes.
+#[derive(Clone, Debug)]
+pub struct AuthService {
+    context: Arc<Context>,
+    verify: Verify,
+    scopes: Scopes,
+    revocations: Revocations,
+    metrics: Arc<Metrics>,
+}
+
+impl AuthService {
+    /// The RPCs over this context.
+    pub fn new(context: Arc<Context>, revocations: Revocations, metrics: Arc<Metrics>) -> Self {
+        let (verify, scopes) = (Verify::new(Arc::clone(&context)), Scopes::new(Arc::clone(&context)));
+        Self { context, verify, scopes, revocations, metrics }
+    }
+
+    async fn decide(&self, around: &Around, message: &v1::VerifyRequest, place: &str) -> Result<v1::VerifyResponse> {
+        let question = Question::read(message, place)?;
+        let verdict = self.verify.verify(&around.caller, &question.inquiry(message)).await?;
+        self.metrics.decided(Door::Verify, verdict.objection);
+        Ok(verdict_out(verdict))
+    }
+}
+
+#[tonic::async_trait]
+impl AuthRpc for AuthService {
+    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = self.decide(&around, &message, "").await;
+        answer.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn batch_verify(
+        &self,
+        request: Request<v1::BatchVerifyRequest>,
+    ) -> Result<Response<v1::BatchVerifyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            if !(1..=100).contains(&message.requests.len()) {
+                let rule = format!("must have 1 to 100 entries, not {}", message.requests.len());
+                return Err(Error::field("requests", rule));
+            }
+            // All questions are judged well put before the first is answered, so that a bad one costs nothing.
+            for (index, one) in message.requests.iter().enumerate() {
+                Question::read(one, &format!("requests[{index}]."))?;
+            }
+            let mut results = Vec::with_capacity(message.requests.len());
+            for one in &message.requests {
+                results.push(self.decide(&around, one, "").await?);
+            }
+            Ok(v1::BatchVerifyResponse { results })
+        };
+        answer.await.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn explain_verify(
+        &self,
+        request: Request<v1::ExplainVerifyRequest>,
+    ) -> Result<Response<v1::ExplainVerifyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip } = message;
+        let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip };
+        let answer = async {
+            let question = Question::read(&message, "")?;
+            let (verdict, checks) = self.verify.explain(&around.caller, &question.inquiry(&message)).await?;
+            let checks = checks.into_iter().map(|explanation| Check {
+                name: explanation.check.as_str().to_owned(),
+                outcome: outcome(explanation.outcome).into(),
+                detail: explanation.detail.into_owned(),
+            });
+            Ok(v1::ExplainVerifyResponse { checks: checks.collect(), decision: Some(verdict_out(verdict)) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
+        let (around, _) = Around::split(request)?;
+        let (caller, key) = (&around.caller, around.caller.key());
+        Ok(Response::new(v1::WhoAmIResponse {
+            key_id: key.id.to_string(),
+            key_type: convert::kind(key.kind).into(),
+            name: key.details.name.clone(),
+            project: key.project.to_string(),
+            environment: convert::environment(key.environment).into(),
+            owner: key.details.owner.clone(),
+            scopes: convert::scopes(caller.scopes()),
+            expires_at: caller.expires_at().map(convert::time),
+            publishable_key_id: caller.publishable_key().map(ToString::to_string),
+        }))
+    }
+
+    type WatchRevocationsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRevocationsResponse, Status>> + Send>>;
+
+    async fn watch_revocations(
+        &self,
+        request: Request<v1::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        let (around, message) = Around::split(request)?;
+        let watch = self.revocations.watch(&around.caller, message.from_revision.map(Revision)).await;
+        let watch = watch.map_err(|error| around.status(&error))?;
+        Ok(Response::new(Box::pin(events(watch, around))))
+    }
+
+    async fn create_scope(
+        &self,
+        request: Request<v1::CreateScopeRequest>,
+    ) -> Result<Response<v1::CreateScopeResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let wanted = message.scope.ok_or_else(|| Error::field("scope", "is needed"))?;
+            let mut fields = Fields::under("scope.");
+            let scope = Scope::parse(&wanted.name);
+            if scope.is_none() {
+                fields.refuse("name", Scope::RULE);
+            }
+            let description = fields.prose("description", wanted.description, 500);
+            let scope = fields.finish(scope)?.ok_or_else(|| Error::field("scope.name", Scope::RULE))?;
+            let scope = self.scopes.create(&around.caller, scope, description).await?;
+            Ok(v1::CreateScopeResponse { scope: Some(convert::scope(scope)) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    async fn get_scope(&self, request: Request<v1::GetScopeRequest>) -> Result<Response<v1::GetScopeResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let found = self.scopes.find(&around.caller, &message.name).await;
+        let scope = found.map_err(|error| around.status(&error))?;
+        Ok(Response::new(v1::GetScopeResponse { scope: Some(convert::scope(scope)) }))
+    }
+
+    async fn list_scopes(
+        &self,
+        request: Request<v1::ListScopesRequest>,
+    ) -> Result<Response<v1::ListScopesResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let list = ListScope::new(&around.caller, "scopes", "");
+            let keyring = &self.context.keyring;
+            let wanted = page_fields!(message).read(around.dialect, &list, keyring)?;
+            let page = self.scopes.list(&around.caller, &wanted).await?;
+            let place = place(&page, &wanted, &list, keyring, |scope| scope.scope.plain());
+            Ok(place.answer(|pagination, next_page_token| v1::ListScopesResponse {
+                data: page.items.into_iter().map(convert::scope).collect(),
+                pagination,
+                next_page_token,
+            }))
+        };
+        answer.await.map_err(|error: Error| around.status(&error))
+    }
+
+    async fn update_scope(
+        &self,
+        request: Request<v1::UpdateScopeRequest>,
+    ) -> Result<Response<v1::UpdateScopeResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let wanted = message.scope.ok_or_else(|| Error::field("scope", "is needed"))?;
+            let mut fields = Fields::under("scope.");
+            fields.mask(message.update_mask.as_ref(), &["description"]);
+            let description = fields.prose("description", wanted.description, 500);
+            let description = fields.finish(description)?;
+            let scope = self.scopes.update(&around.caller, &wanted.name, description).await?;
+            Ok(v1::UpdateScopeResponse { scope: Some(convert::scope(scope)) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    async fn delete_scope(
+        &self,
+        request: Request<v1::DeleteScopeRequest>,
+    ) -> Result<Response<v1::DeleteScopeResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let deleted = self.scopes.delete(&around.caller, &message.name).await;
+        let scope = deleted.map_err(|error| around.status(&error))?;
+        Ok(Response::new(v1::DeleteScopeResponse { scope: Some(convert::scope(scope)) }))
+    }
+}
+
+/// The parts of a question that had to be read.
+struct Question {
+    scopes: Vec<Scope>,
+    client: Option<std::net::IpAddr>,
+}
+
+impl Question {
+    /// Reads a question that stands in the request at `place`.
+    fn read(message: &v1::VerifyRequest, place: &str) -> Result<Self> {
+        let mut fields = Fields::default();
+        let bounded = |text: &str| (1..=MAX_CREDENTIAL).contains(&text.len());
+        if !bounded(&message.credential) {
+            fields.refuse("credential", format!("must have 1 to {MAX_CREDENTIAL} bytes"));
+        }
+        if message.publishable_key.as_deref().is_some_and(|key| !bounded(key)) {
+            fields.refuse("publishable_key", format!("must have 1 to {MAX_CREDENTIAL} bytes"));
+        }
+        let question = Self {
+            scopes: fields.scopes("scopes", &message.scopes),
+            client: fields.address("client_ip", message.client_ip.as_deref()),
+        };
+        fields.finish(question).map_err(|error| error.within(place))
+    }
+
+    fn inquiry<'a>(&'a self, message: &'a v1::VerifyRequest) -> Inquiry<'a> {
+        Inquiry {
+            credential: &message.credential,
+            publishable: message.publishable_key.as_deref(),
+            scopes: &self.scopes,
+            client: self.client,
+        }
+    }
+}
+
+fn verdict_out(verdict: Verdict) -> v1::VerifyResponse {
+    let mut answer = v1::VerifyResponse {
+        valid: verdict.objection.is_none(),
+        code: code(verdict.objection).into(),
+        message: words(verdict.objection, verdict.missing_scope.as_deref()),
+        revision: verdict.revision.0,
+        ..v1::VerifyResponse::default()
+    };
+    if let Some(credential) = verdict.credential {
+        let key = &credential.key;
+        answer.key_id = Some(key.id.to_string());
+        answer.key_type = Some(convert::kind(key.kind).into());
+        answer.project = Some(key.project.to_string());
+        answer.environment = Some(convert::environment(key.environment).into());
+        answer.name = Some(key.details.name.clone());
+        answer.owner.clone_from(&key.details.owner);
+        answer.scopes = convert::scopes(&key.details.scopes);
+        answer.expires_at = credential.expires_at().map(convert::time);
+        answer.metadata.clone_from(&key.details.metadata);
+    }
+    answer
+}
+
+fn code(objection: Option<Reason>) -> v1::DecisionCode {
+    let Some(reason) = objection else { return v1::DecisionCode::Valid };
+    // The names of the reasons that a decision can have are values of DecisionCode; a test holds them together.
+    v1::DecisionCode::from_str_name(reason.wording().name).unwrap_or(v1::DecisionCode::Unspecified)
+}
+
+fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
+    match (objection, missing_scope) {
+        (None, _) => String::new(),
+        (Some(Reason::InsufficientScope), Some(scope)) => Error::insufficient_scope(scope.to_owned()).message,
+        (Some(Reason::Malformed), _) => "This is not a credential: its shape or checksum is wrong".to_owned(),
+        (Some(Reason::NotFound), _) => "No credential of this project is like this".to_owned(),
+        (Some(Reason::Revoked), _) => "The key is revoked".to_owned(),
+        (Some(Reason::Expired), _) => "The key, or this old secret of it, is past its end".to_owned(),
+        (Some(reason), _) => crate::auth::guard::explanation(reason).to_owned(),
+    }
+}
+
+fn outcome(outcome: Outcome) -> WireOutcome {
+    match outcome {
+        Outcome::Failed => WireOutcome::Failed,
+        Outcome::Passed => WireOutcome::Passed,
+        Outcome::Skipped => WireOutcome::Skipped,
+    }
+}
+
+/// The events of a watch as messages, until the first error.
+fn events(watch: Watch, around: Around) -> impl Stream<Item = Result<v1::WatchRevocationsResponse, Status>> + Send {
+    stream::unfold(Some((watch, around)), async |state| {
+        let (mut watch, around) = state?;
+        let next = async {
+            match around.deadline {
+                Some(Deadline(at)) => timeout_at(at, watch.next()).await.unwrap_or_else(|_| Err(too_late())),
+                None => watch.next().await,
+            }
+        };
+        match next.await {
+            Ok(event) => Some((Ok(event_out(event)), Some((watch, around)))),
+            Err(error) => Some((Err(around.status(&error)), None)),
+        }
+    })
+}
+
+fn too_late() -> Error {
+    Error::new(Reason::DeadlineExceeded, "the client's time is over; go on from the last revision")
+}
+
+fn event_out(event: Event) -> v1::WatchRevocationsResponse {
+    match event {
+        Event::Heartbeat(revision) => v1::WatchRevocationsResponse {
+            revision: revision.0,
+            kind: Kind::Heartbeat.into(),
+            ..v1::WatchRevocationsResponse::default()
+        },
+        Event::Changed(Change { revision, key, kind, occurred_at, .. }) => v1::WatchRevocationsResponse {
+            revision: revision.0,
+            kind: kind_out(kind).into(),
+            key_id: Some(key.to_string()),
+            occurred_at: Some(convert::time(occurred_at)),
+        },
+    }
+}
+
+fn kind_out(kind: ChangeKind) -> Kind {
+    match kind {
+        ChangeKind::Created => Kind::Created,
+        ChangeKind::Updated => Kind::Updated,
+        ChangeKind::Rotated => Kind::Rotated,
+        ChangeKind::Suspended => Kind::Suspended,
+        ChangeKind::Resumed => Kind::Resumed,
+        ChangeKind::Revoked => Kind::Revoked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_a_decision_can_have_is_a_code() {
+        for reason in [
+            Reason::Malformed,
+            Reason::NotFound,
+            Reason::Revoked,
+            Reason::Expired,
+            Reason::Suspended,
+            Reason::IpDenied,
+            Reason::EnvMismatch,
+            Reason::InsufficientScope,
+        ] {
+            assert_ne!(code(Some(reason)), v1::DecisionCode::Unspecified, "{reason:?}");
+        }
+        assert_eq!(code(None), v1::DecisionCode::Valid);
+    }
+
+    #[test]
+    fn every_reason_is_named_in_the_protos_and_the_reverse() {
+        for reason in Reason::ALL {
+            let name = reason.wording().name;
+            let known =
+                v1::DecisionCode::from_str_name(name).is_some() || v1::ErrorReason::from_str_name(name).is_some();
+            assert!(known, "{name} is not in error_reason.proto");
+        }
+        let ours = |name: &str| name == "VALID" || name.ends_with("_UNSPECIFIED") || Reason::find(name).is_some();
+        for number in 0..100 {
+            let code = v1::DecisionCode::try_from(number).map(|code| code.as_str_name());
+            let reason = v1::ErrorReason::try_from(number).map(|reason| reason.as_str_name());
+            assert!(code.is_err() || code.is_ok_and(ours), "{code:?}");
+            assert!(reason.is_err() || reason.is_ok_and(ours), "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! From domain values to messages.
+
+use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::environment::Environment;
+use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
+use crate::domain::product::Product;
+use crate::domain::scope::ScopeSet;
+use crate::proto::v1;
+use crate::service::scopes::RegisteredScope;
+
+pub(super) fn time(at: Timestamp) -> WireTimestamp {
+    let (micros, second) = (at.micros(), 1_000_000);
+    // The remainder is below a million, so it fits as nanoseconds.
+    WireTimestamp { seconds: micros.div_euclid(second), nanos: (micros.rem_euclid(second) * 1_000) as i32 }
+}
+
+pub(super) fn environment(environment: Environment) -> v1::Environment {
+    match environment {
+        Environment::Live => v1::Environment::Live,
+        Environment::Test => v1::Environment::Test,
+    }
+}
+
+pub(super) fn environment_in(environment: v1::Environment) -> Option<Environment> {
+    match environment {
+        v1::Environment::Unspecified => None,
+        v1::Environment::Live => Some(Environment::Live),
+        v1::Environment::Test => Some(Environment::Test),
+    }
+}
+
+pub(super) fn kind(kind: KeyKind) -> v1::key::Type {
+    match kind {
+        KeyKind::Secret => v1::key::Type::Sk,
+        KeyKind::Restricted => v1::key::Type::Rk,
+        KeyKind::Publishable => v1::key::Type::Pk,
+    }
+}
+
+pub(super) fn kind_in(kind: v1::key::Type) -> Option<KeyKind> {
+    match kind {
+        v1::key::Type::Unspecified => None,
+        v1::key::Type::Sk => Some(KeyKind::Secret),
+        v1::key::Type::Rk => Some(KeyKind::Restricted),
+        v1::key::Type::Pk => Some(KeyKind::Publishable),
+    }
+}
+
+pub(super) fn state(state: KeyState) -> v1::key::State {
+    match state {
+        KeyState::Active => v1::key::State::Active,
+        KeyState::Suspended => v1::key::State::Suspended,
+        KeyState::Revoked => v1::key::State::Revoked,
+        KeyState::Expired => v1::key::State::Expired,
+    }
+}
+
+pub(super) fn state_in(state: v1::key::State) -> Option<KeyState> {
+    match state {
+        v1::key::State::Unspecified => None,
+        v1::key::State::Active => Some(KeyState::Active),
+        v1::key::State::Suspended => Some(KeyState::Suspended),
+        v1::key::State::Revoked => Some(KeyState::Revoked),
+        v1::key::State::Expired => Some(KeyState::Expired),
+    }
+}
+
+pub(super) fn mode_in(mode: v1::key::RotationMode) -> RotationMode {
+    match mode {
+        v1::key::RotationMode::Unspecified | v1::key::RotationMode::Immediate => RotationMode::Immediate,
+        v1::key::RotationMode::FirstUse => RotationMode::FirstUse,
+    }
+}
+
+pub(super) fn scopes(scopes: &ScopeSet) -> Vec<String> {
+    scopes.iter().map(|scope| scope.spelling().to_owned()).collect()
+}
+
+pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
+    v1::Key {
+        state: state(key.state(now)).into(),
+        etag: key.etag(),
+        rotation: key.open_rotation(now).map(rotation),
+        id: key.id.to_string(),
+        project: key.project.to_string(),
+        environment: environment(key.environment).into(),
+        r#type: kind(key.kind).into(),
+        name: key.details.name,
+        alias: key.details.alias,
+        description: key.details.description,
+        owner: key.details.owner,
+        scopes: scopes(&key.details.scopes),
+        allowed_ips: key.details.allowed_ips.iter().map(range).collect(),
+        metadata: key.details.metadata,
+        recoverable: key.recoverable,
+        hint: key.hint,
+        created_by: key.created_by.map(|id| id.to_string()),
+        created_at: Some(time(key.created_at)),
+        updated_at: Some(time(key.updated_at)),
+        expires_at: key.details.expires_at.map(time),
+        suspended_at: key.suspended_at.map(time),
+        revoked_at: key.revoked_at.map(time),
+    }
+}
+
+pub(super) fn product(product: Product) -> v1::Product {
+    let (etag, environment) = (product.etag(), environment(product.environment));
+    let (price, currency) = product.details.price.map(|price| (price.amount, price.currency)).unzip();
+    v1::Product {
+        id: product.id.to_string(),
+        name: product.details.name,
+        description: product.details.description,
+        price,
+        currency,
+        tags: product.details.tags,
+        active: Some(product.details.active),
+        metadata: product.details.metadata,
+        created_at: Some(time(product.created_at)),
+        updated_at: Some(time(product.updated_at)),
+        deleted_at: product.deleted_at.map(time),
+        etag,
+        environment: environment.into(),
+    }
+}
+
+pub(super) fn scope(registered: RegisteredScope) -> v1::Scope {
+    v1::Scope {
+        name: registered.scope.spelling().to_owned(),
+        description: registered.description,
+        built_in: registered.created_at.is_none(),
+        created_at: registered.created_at.map(time),
+    }
+}
+
+/// A single address is shown without its prefix length.
+fn range(range: &ipnet::IpNet) -> String {
+    if range.prefix_len() == range.max_prefix_len() { range.addr().to_string() } else { range.to_string() }
+}
+
+fn rotation(rotation: &Rotation) -> v1::key::Rotation {
+    let mode = match rotation.mode {
+        RotationMode::Immediate => v1::key::RotationMode::Immediate,
+        RotationMode::FirstUse => v1::key::RotationMode::FirstUse,
+    };
+    v1::key::Rotation {
+        mode: mode.into(),
+        rotated_at: Some(time(rotation.rotated_at)),
+        // A grace period is at most 30 days, so it fits.
+        grace_period: WireDuration::try_from(rotation.grace).ok(),
+        old_secret_expires_at: rotation.old_expires_at.map(time),
+    }
+}

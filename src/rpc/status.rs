@@ -1,0 +1,29 @@
+//! From domain errors to gRPC statuses: the one place. HTTP answers are made from these statuses too.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::domain::error::Error;
+
+/// The domain of every `google.rpc.ErrorInfo` we send.
+pub const ERROR_DOMAIN: &str = "gatepost";
+
+/// Tells an error as a gRPC status, with `ErrorInfo`, `BadRequest` and `RetryInfo` where they apply.
+pub fn of(error: &Error, request_id: &str) -> Status {
+    let wording = error.reason.wording();
+    let mut metadata = HashMap::from([("request_id".to_owned(), request_id.to_owned())]);
+    if let Some(scope) = &error.missing_scope {
+        metadata.insert("scope".to_owned(), scope.clone());
+    }
+    let mut details = ErrorDetails::with_error_info(wording.name, ERROR_DOMAIN, metadata);
+    if !error.violations.is_empty() {
+        let violations = error.violations.iter().map(|v| FieldViolation::new(&v.field, &v.rule));
+        details.set_bad_request(violations.collect::<Vec<_>>());
+    }
+    if let Some(delay) = error.retry_after {
+        details.set_retry_info(Some(delay));
+    }
+    Status::with_error_details(Code::from_i32(wording.grpc), error.message.clone(), details)
+}

@@ -1,0 +1,325 @@
+//! The composition root: opens the store, puts the layers together, listens, drains. The only file that knows all.
+
+mod bootstrap;
+mod endpoints;
+mod front;
+mod grpc;
+mod janitor;
+mod request;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use self::bootstrap::AdministratorKey;
+use self::endpoints::{Endpoints, Readiness};
+use self::front::{Front, Parts, Rpcs};
+use self::grpc::Services;
+use self::request::RequestIds;
+use crate::auth::cache::CredentialCache;
+use crate::auth::credential::KeyHeaders;
+use crate::auth::feed::Feed;
+use crate::auth::guard::Guard;
+use crate::auth::lookup::Credentials;
+use crate::auth::policy::{Policies, PolicyError};
+use crate::config::{Config, CorsOrigins, Database, MasterKeyError};
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::entropy::{Entropy, SystemEntropy};
+use crate::domain::error::Error as DomainError;
+use crate::domain::sealing::Keyring;
+use crate::edge::Edge;
+use crate::edge::cors::{Cors, Origins};
+use crate::net::{self, DrainReport, Listener, Tls, TlsError};
+use crate::proto::descriptor_pool;
+use crate::rpc::auth::AuthService;
+use crate::rpc::keys::KeysService;
+use crate::rpc::products::ProductsService;
+use crate::service::Context;
+use crate::service::revocations::Revocations;
+use crate::store::{OpenError, Store, StoreOptions};
+use crate::telemetry::{Metrics, Telemetry};
+
+/// A server that is bound and ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    front: Front,
+    listener: Listener,
+    tls: Option<Tls>,
+    settings: net::Settings,
+    first_keys: Vec<AdministratorKey>,
+    readiness: Readiness,
+    background: JoinSet<()>,
+    streams: JoinSet<()>,
+}
+
+/// What a server takes from the world, so that a test can own it.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl World {
+    /// The machine's clock and randomness.
+    pub fn real() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// Why a server could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}; choose another address with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The data directory cannot be made.
+    #[error("cannot make the data directory {path}: {cause}; choose another with --data-dir")]
+    DataDir {
+        /// The directory.
+        path: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The descriptors in the binary cannot be served.
+    #[error("the RPCs of this binary cannot be served: {0}")]
+    Descriptors(String),
+    /// The master key cannot be had.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The master key is not the one the database was made under.
+    #[error("{0}; give the key it was made under in GATEPOST_MASTER_KEY or in master.key of the data directory")]
+    OtherMasterKey(#[from] crate::store::MasterKeyError),
+    /// An RPC has no policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Signals cannot be listened for.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// The database cannot be opened.
+    #[error("{database}: {cause}")]
+    Open {
+        /// Which database.
+        database: String,
+        /// What is wrong with it.
+        cause: OpenError,
+    },
+    /// The database cannot be worked with.
+    #[error("the database was opened but cannot be worked with: {0}")]
+    Store(DomainError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Starts a server and serves until the process is told to stop.
+///
+/// # Errors
+/// Those of [`Server::start`].
+pub async fn run(config: &Config, telemetry: &Telemetry) -> Result<(), StartError> {
+    let server = Server::start(config, telemetry.metrics(), World::real()).await?;
+    let stop = told_to_stop().map_err(StartError::Signals)?;
+    println!("{}", server.greeting(config));
+    let report = server.serve(stop).await;
+    tracing::info!(finished = report.finished, cut = report.cut, "stopped");
+    Ok(())
+}
+
+/// The store and the keys of an installation, for a server or for a command that works on its data.
+///
+/// # Errors
+/// Says what is wrong with the data directory, the master key or the database.
+pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), StartError> {
+    bootstrap::make_data_dir(&config.data_dir).map_err(|cause| {
+        let path = config.data_dir.display().to_string();
+        StartError::DataDir { path, cause }
+    })?;
+    let keyring = config.master_key.load_or_create(&*world.entropy)?;
+    let database = match &config.database {
+        Database::Sqlite(path) => path.display().to_string(),
+        Database::Postgres(url) => url.to_string(),
+    };
+    let options = match &config.database {
+        Database::Sqlite(path) => Ok(StoreOptions::file(path)),
+        Database::Postgres(url) => StoreOptions::url(url.expose()),
+    };
+    let opened = async { Store::open(&options?).await };
+    let store = opened.await.map_err(|cause| StartError::Open { database, cause })?;
+    store.check_master_key(keyring.check(), world.clock.now()).await?;
+    Ok((store, keyring))
+}
+
+impl Server {
+    /// Opens the data, binds the address and gets ready to serve.
+    ///
+    /// # Errors
+    /// Says what stands against it and what to do.
+    pub async fn start(config: &Config, metrics: &Arc<Metrics>, world: World) -> Result<Self, StartError> {
+        let policies = Policies::from_descriptors(descriptor_pool())?;
+        let edge = Edge::new(descriptor_pool(), config.limits.max_body).map_err(StartError::Descriptors)?;
+        let tls = config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
+        // The address is taken before the data: a second server on one machine fails before it touches anything.
+        let listener = Listener::bind(config.listen)
+            .map_err(|cause| StartError::Bind { address: config.listen, cause })?;
+        let (store, keyring) = open(config, &world).await?;
+        let first_keys = bootstrap::first_start(&store, &keyring, &world).await.map_err(StartError::Store)?;
+
+        let keyring = Arc::new(keyring);
+        let cache = CredentialCache::new(config.cache.capacity, config.cache.trust);
+        let credentials = Arc::new(Credentials::new(store.clone(), cache, Arc::clone(&keyring)));
+        let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
+        let feed = feed.await.map_err(StartError::Store)?;
+        let World { clock, entropy } = world;
+        let context = Arc::new(Context {
+            store: store.clone(),
+            credentials: Arc::clone(&credentials),
+            keyring,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        });
+
+        let readiness = Readiness::default();
+        let (health, health_server) = tonic_health::server::health_reporter();
+        let mut streams = JoinSet::new();
+        let revocations = Revocations::new(Arc::clone(&context), relayed(&feed, &mut streams));
+        let rpcs = Rpcs {
+            auth: Arc::new(AuthService::new(Arc::clone(&context), revocations, Arc::clone(metrics))),
+            keys: Arc::new(KeysService::new(Arc::clone(&context))),
+            products: Arc::new(ProductsService::new(Arc::clone(&context))),
+        };
+        let grpc = Services::new(&rpcs, health_server, config.limits.max_body)
+            .map_err(|error| StartError::Descriptors(error.to_string()))?;
+
+        let progress = feed.progress();
+        let mut background = JoinSet::new();
+        background.spawn(feed.run());
+        let janitor = janitor::Janitor {
+            store,
+            credentials: Arc::clone(&credentials),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(metrics),
+            readiness: readiness.clone(),
+            health,
+            progress,
+        };
+        janitor.look_once().await;
+        background.spawn(janitor.run());
+
+        let origins = match &config.cors_origins {
+            CorsOrigins::Any => Origins::Any,
+            CorsOrigins::Only(list) => Origins::Listed(list.clone()),
+        };
+        let parts = Parts {
+            guard: Guard::new(policies, KeyHeaders::new(config.key_headers.clone()), credentials, clock),
+            grpc,
+            edge,
+            rpcs,
+            endpoints: Endpoints { readiness: readiness.clone(), metrics: Arc::clone(metrics) },
+            cors: Cors::new(origins, &config.key_headers),
+            ids: RequestIds::new(&*entropy),
+            metrics: Arc::clone(metrics),
+            proxies: config.trusted_proxies,
+            https_only: config.behind_proxy,
+            patience: config.limits.request_timeout,
+        };
+        let settings = settings(config);
+        Ok(Self { front: Front(Arc::new(parts)), listener, tls, settings, first_keys, readiness, background, streams })
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// The administrator keys that this start made: on the very first start only.
+    pub fn first_keys(&self) -> &[AdministratorKey] {
+        &self.first_keys
+    }
+
+    /// Serves until `stop` resolves, then drains.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> DrainReport {
+        let Self { front, listener, tls, settings, readiness, background, mut streams, first_keys: _ } = self;
+        let stop = async move {
+            stop.await;
+            tracing::info!("told to stop; finishing what is under way");
+            readiness.set(false);
+            // Streams have no end of their own.
+            streams.abort_all();
+        };
+        let report = net::serve(listener, front, settings, tls, stop).await;
+        drop(background);
+        report
+    }
+
+    /// What the person who started the server reads on standard output.
+    fn greeting(&self, config: &Config) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let mut text = String::new();
+        for AdministratorKey { key, secret } in &self.first_keys {
+            text += &format!("administrator key ({}): {}\n", key.environment, secret.expose());
+        }
+        if !self.first_keys.is_empty() {
+            text += "Keep these keys: they are shown only now.\n\n";
+        }
+        let address = self.address();
+        text += &format!("gatepost {} serves gRPC, gRPC-Web and HTTP/JSON\n", env!("CARGO_PKG_VERSION"));
+        text += &format!("  address   {scheme}://{address}\n");
+        text += &format!("  openapi   {scheme}://{address}/openapi.json\n");
+        text += &format!("  data      {}", config.data_dir.display());
+        text
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Front(..)")
+    }
+}
+
+/// The feed's progress, for streams: it ends when the server begins to stop, while the feed itself goes on to its end.
+fn relayed(feed: &Feed, streams: &mut JoinSet<()>) -> watch::Receiver<crate::auth::feed::Progress> {
+    let mut progress = feed.progress();
+    let (relay, relayed) = watch::channel(*progress.borrow());
+    streams.spawn(async move {
+        while progress.changed().await.is_ok() {
+            relay.send_replace(*progress.borrow_and_update());
+        }
+    });
+    relayed
+}
+
+fn settings(config: &Config) -> net::Settings {
+    net::Settings {
+        max_connections: config.limits.max_connections,
+        max_concurrent_streams: config.limits.max_concurrent_streams,
+        max_header_bytes: u32::try_from(config.limits.max_header).unwrap_or(u32::MAX),
+        drain: config.limits.drain_timeout,
+        coalesce_writes: config.coalesce_writes,
+        inline_streams: config.inline_streams,
+        ..net::Settings::default()
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,304 @@
+//! One request, from its headers to its answer: id, wire, deadline, route, the guard, the RPC.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+use super::endpoints::Endpoints;
+use super::grpc::{self, Services};
+use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
+use crate::auth::guard::{Call, Guard, Refusal};
+use crate::domain::dialect::Dialect;
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::edge::cors::Cors;
+use crate::edge::{self, Edge, Resolution, problem, refusal};
+use crate::net::{ClientAddress, Connection, client_address, forwarded_https};
+use crate::proto::MethodId;
+use crate::rpc::auth::AuthService;
+use crate::rpc::keys::KeysService;
+use crate::rpc::products::ProductsService;
+use crate::rpc::request::Deadline;
+use crate::rpc::status;
+use crate::telemetry::Metrics;
+
+/// The services that the edge calls in process.
+pub(super) type Rpcs = edge::Services<AuthService, KeysService, ProductsService>;
+
+/// Answers every request of every connection.
+#[derive(Clone)]
+pub(super) struct Front(pub(super) Arc<Parts>);
+
+/// What the front works with.
+pub(super) struct Parts {
+    pub(super) guard: Guard,
+    pub(super) grpc: Services,
+    pub(super) edge: Edge,
+    pub(super) rpcs: Rpcs,
+    pub(super) endpoints: Endpoints,
+    pub(super) cors: Cors,
+    pub(super) ids: RequestIds,
+    pub(super) metrics: Arc<Metrics>,
+    /// Proxies in front whose word counts.
+    pub(super) proxies: usize,
+    /// Whether requests that did not come over HTTPS are refused.
+    pub(super) https_only: bool,
+    /// How long a call may take that gives no time itself.
+    pub(super) patience: Duration,
+}
+
+/// What is known of one request while it is answered.
+struct Known {
+    id: Arc<str>,
+    wire: Wire,
+    client: ClientAddress,
+    began: Instant,
+}
+
+impl tower::Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let parts = Arc::clone(&self.0);
+        Box::pin(async move { Ok(parts.handle(request).await) })
+    }
+}
+
+impl Parts {
+    async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let connection = request.extensions().get::<Connection>().copied();
+        let known = Known {
+            id: self.ids.take(request.headers()),
+            wire: Wire::of(request.headers()),
+            client: self.client(connection, request.headers()),
+            began: Instant::now(),
+        };
+        // An id is visible ASCII by its own rule.
+        let id = HeaderValue::from_str(&known.id).unwrap_or(HeaderValue::from_static("unknown"));
+        request.headers_mut().insert(X_REQUEST_ID, id.clone());
+        let origin = request.headers().get(http::header::ORIGIN).cloned();
+        let tls = connection.is_some_and(|connection| connection.tls);
+        let path = request.uri().path().to_owned();
+
+        let answer = AssertUnwindSafe(self.answer(request, &known, tls)).catch_unwind().await;
+        let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &path, &*panic));
+
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, id);
+        self.cors.mark(origin.as_ref(), headers);
+        if tls {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>, known: &Known, tls: bool) -> Response<Body> {
+        if let Some(response) = self.endpoints.answer(request.method(), request.uri().path()) {
+            return response;
+        }
+        if self.https_only && !tls && !self.came_over_https(request.headers()) {
+            let message = "this service is reached over HTTPS only; do not send credentials in the clear";
+            return self.refuse(known, None, request.uri().path(), &Error::new(Reason::HttpsRequired, message));
+        }
+        match known.wire {
+            Wire::Http => self.http(request, known).await,
+            _ => self.grpc(request, known).await,
+        }
+    }
+
+    async fn grpc(&self, mut request: Request<Incoming>, known: &Known) -> Response<Body> {
+        let path = request.uri().path();
+        if request.method() == Method::OPTIONS
+            && let Some(preflight) = self.cors.preflight(request.method(), request.headers())
+        {
+            return preflight;
+        }
+        if request.method() != Method::POST {
+            let error = Error::new(Reason::MethodNotAllowed, "gRPC calls are POST requests");
+            return self.refuse(known, None, path, &error);
+        }
+        let Some(method) = MethodId::find(path) else {
+            if Services::is_open(path) {
+                return self.grpc.call(known.wire, request.map(Body::new), &known.id).await;
+            }
+            return self.refuse(known, None, path, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
+        };
+        if let Err(error) = self.admit(&mut request, known, method, Dialect::Standard).await {
+            return self.refuse(known, Some(method), request.uri().path(), &error);
+        }
+        let path = request.uri().path().to_owned();
+        let patience = match self.deadline(&mut request) {
+            Ok(patience) => patience,
+            Err(error) => return self.refuse(known, Some(method), &path, &error),
+        };
+        let call = self.grpc.call(known.wire, request.map(Body::new), &known.id);
+        match tokio::time::timeout(patience, call).await {
+            Ok(response) => {
+                self.count(known, method, &response);
+                response
+            }
+            Err(_) => self.refuse(known, Some(method), &path, &too_late()),
+        }
+    }
+
+    async fn http(&self, mut request: Request<Incoming>, known: &Known) -> Response<Body> {
+        if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
+            return preflight;
+        }
+        let path = request.uri().path().to_owned();
+        let matched = match self.edge.resolve(request.method(), &path) {
+            Resolution::Found(matched) => matched,
+            Resolution::Options(allow) => return edge::options(allow),
+            Resolution::MethodNotAllowed(allow) => {
+                return problem::response(&refusal::method_not_allowed(allow), &known.id, &path);
+            }
+            Resolution::NotFound => return problem::response(&refusal::unknown_path(), &known.id, &path),
+        };
+        let head = request.method() == Method::HEAD;
+        let method = matched.route.method;
+        let admitted = match self.admit(&mut request, known, method, matched.route.dialect).await {
+            Ok(()) => self.deadline(&mut request),
+            Err(error) => Err(error),
+        };
+        let patience = match admitted {
+            Ok(patience) => patience,
+            Err(error) => {
+                let response = self.refuse(known, Some(method), &path, &error);
+                return if head { edge::without_body(response) } else { response };
+            }
+        };
+        match tokio::time::timeout(patience, self.edge.call(matched, request, &self.rpcs)).await {
+            Ok(response) => {
+                self.count(known, method, &response);
+                response
+            }
+            Err(_) => self.refuse(known, Some(method), &path, &too_late()),
+        }
+    }
+
+    /// The one check: leaves the caller in the request, or says why not.
+    async fn admit(
+        &self,
+        request: &mut Request<Incoming>,
+        known: &Known,
+        method: MethodId,
+        dialect: Dialect,
+    ) -> Result<()> {
+        let call = Call {
+            method,
+            dialect,
+            headers: request.headers(),
+            client: known.client.known(),
+            address: known.client.or_peer(),
+            request_id: &known.id,
+        };
+        match self.guard.admit(call).await {
+            Ok(caller) => {
+                self.metrics.admitted();
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                request.extensions_mut().insert(dialect);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.tell(known, method, &refusal);
+                Err(refusal.error)
+            }
+        }
+    }
+
+    /// How long the call may take. A client's own time is left in the request too, for streams to end by.
+    fn deadline(&self, request: &mut Request<Incoming>) -> Result<Duration> {
+        match timeout(request.headers()) {
+            Ok(None) => Ok(self.patience),
+            Ok(Some(given)) => {
+                request.extensions_mut().insert(Deadline::after(given));
+                Ok(given.min(self.patience))
+            }
+            Err(header) => Err(Error::field(header, "is not a time this header can hold")),
+        }
+    }
+
+    fn refuse(&self, known: &Known, method: Option<MethodId>, path: &str, error: &Error) -> Response<Body> {
+        let response = match known.wire {
+            Wire::Http => problem::response(&status::of(error, &known.id), &known.id, path),
+            wire => grpc::refusal(wire, error, &known.id),
+        };
+        if let Some(method) = method {
+            self.count(known, method, &response);
+        }
+        response
+    }
+
+    /// Writes a refusal down, with the true reason and the key's id.
+    fn tell(&self, known: &Known, method: MethodId, refusal: &Refusal) {
+        self.metrics.refused(refusal.reason);
+        let key = refusal.key.as_ref().map(|credential| credential.key.id.as_str());
+        tracing::info!(
+            request_id = %known.id,
+            rpc = method.path(),
+            code = refusal.reason.wording().name,
+            key_id = key,
+            client = %known.client.or_peer(),
+            "refused"
+        );
+    }
+
+    fn fault(&self, known: &Known, path: &str, panic: &(dyn Any + Send)) -> Response<Body> {
+        let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        tracing::error!(request_id = %known.id, path, panic = words, "a request ended in a panic");
+        self.refuse(known, MethodId::find(path), path, &Error::new(Reason::Internal, "Something went wrong on the server"))
+    }
+
+    fn count(&self, known: &Known, method: MethodId, response: &Response<Body>) {
+        self.metrics.answered(method, known.wire.into(), response.status(), grpc_code(response.headers()), known.began.elapsed());
+    }
+
+    fn client(&self, connection: Option<Connection>, headers: &HeaderMap) -> ClientAddress {
+        match connection {
+            Some(connection) => client_address(connection.peer, values(headers, &FORWARDED_FOR), self.proxies),
+            // Every request comes over a connection; without one, nobody's address is known.
+            None => ClientAddress::Unknown { peer: IpAddr::from([0; 4]) },
+        }
+    }
+
+    fn came_over_https(&self, headers: &HeaderMap) -> bool {
+        forwarded_https(values(headers, &FORWARDED_PROTO), self.proxies)
+    }
+}
+
+/// The gRPC status in an answer's headers, if it is there already.
+fn grpc_code(headers: &HeaderMap) -> Option<tonic::Code> {
+    headers.get("grpc-status").map(|value| tonic::Code::from_bytes(value.as_bytes()))
+}
+
+fn too_late() -> Error {
+    Error::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready; whether it was done is not known")
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+}
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Two years, the length that preload lists ask for (RFC 6797, section 6.1).
+const HSTS: &str = "max-age=63072000";

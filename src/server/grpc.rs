@@ -1,0 +1,158 @@
+//! The gRPC door: the generated services by path, reflection and health, and statuses in the form of each wire.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_reflection::server::Builder as Reflection;
+use tonic_web::GrpcWebLayer;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt};
+
+use super::front::Rpcs;
+use super::request::Wire;
+use crate::domain::error::Error;
+use crate::domain::reason::Reason;
+use crate::proto::DESCRIPTORS;
+use crate::proto::v1::auth_server::AuthServer;
+use crate::proto::v1::keys_server::KeysServer;
+use crate::proto::v1::products_server::ProductsServer;
+use crate::rpc::auth::AuthService;
+use crate::rpc::keys::KeysService;
+use crate::rpc::products::ProductsService;
+use crate::rpc::status;
+
+/// The services that need no credential, and nothing else: what every gRPC client expects to find.
+pub(super) const OPEN_SERVICES: [&str; 3] =
+    ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+
+/// All gRPC services of the server.
+#[derive(Clone)]
+pub(super) struct Services {
+    auth: AuthServer<AuthService>,
+    keys: KeysServer<KeysService>,
+    products: ProductsServer<ProductsService>,
+    open: [Boxed; OPEN_SERVICES.len()],
+}
+
+type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+impl Services {
+    /// The services over these implementations; messages larger than `max_message` bytes are refused.
+    ///
+    /// # Errors
+    /// Those of reflection, when the descriptors cannot be decoded.
+    pub(super) fn new<H>(
+        rpcs: &Rpcs,
+        health: H,
+        max_message: usize,
+    ) -> Result<Self, tonic_reflection::server::Error>
+    where
+        H: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+    {
+        let reflection = || {
+            Reflection::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        Ok(Self {
+            auth: AuthServer::from_arc(Arc::clone(&rpcs.auth)).max_decoding_message_size(max_message),
+            keys: KeysServer::from_arc(Arc::clone(&rpcs.keys)).max_decoding_message_size(max_message),
+            products: ProductsServer::from_arc(Arc::clone(&rpcs.products)).max_decoding_message_size(max_message),
+            open: [
+                Boxed::new(health),
+                Boxed::new(reflection().build_v1()?),
+                Boxed::new(reflection().build_v1alpha()?),
+            ],
+        })
+    }
+
+    /// Whether a path belongs to a service that needs no credential.
+    pub(super) fn is_open(path: &str) -> bool {
+        OPEN_SERVICES.iter().any(|service| path.starts_with(service))
+    }
+
+    /// Answers a call that came on this wire and may be made.
+    pub(super) async fn call(&self, wire: Wire, request: Request<Body>, request_id: &str) -> Response<Body> {
+        let answer = match wire {
+            Wire::GrpcWeb | Wire::GrpcWebText => {
+                let dispatch = Dispatch(self.clone());
+                GrpcWebLayer::new().layer(dispatch).oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
+            Wire::Grpc | Wire::Http => self.dispatch(request).await,
+        };
+        in_our_words(wire, answer, request_id)
+    }
+
+    async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path();
+        let answer = if path.starts_with("/gatepost.v1.Auth/") {
+            self.auth.clone().call(request).await
+        } else if path.starts_with("/gatepost.v1.Products/") {
+            self.products.clone().call(request).await
+        } else if path.starts_with("/gatepost.v1.Keys/") {
+            self.keys.clone().call(request).await
+        } else if let Some(open) = OPEN_SERVICES.iter().position(|service| path.starts_with(service)) {
+            self.open[open].clone().oneshot(request).await
+        } else {
+            return Status::unimplemented("").into_http();
+        };
+        answer.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// [`Services`] as the inner service of the gRPC-Web layer.
+#[derive(Clone)]
+struct Dispatch(Services);
+
+impl Service<Request<Body>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let services = self.0.clone();
+        Box::pin(async move { Ok(services.dispatch(request).await) })
+    }
+}
+
+/// A refusal or failure in the form of a gRPC wire: a status and no message ("Trailers-Only").
+pub(super) fn refusal(wire: Wire, error: &Error, request_id: &str) -> Response<Body> {
+    on_wire(wire, status::of(error, request_id))
+}
+
+fn on_wire(wire: Wire, status: Status) -> Response<Body> {
+    let mut response = status.into_http::<Body>();
+    response.headers_mut().insert(CONTENT_TYPE, wire.answer_type());
+    response
+}
+
+/// The transport's own statuses (a message that cannot be decoded, is too large, or asks for what is not there) told like
+/// all others, with a reason and the request's id.
+fn in_our_words(wire: Wire, answer: Response<Body>, request_id: &str) -> Response<Body> {
+    let headers = answer.headers();
+    let Some(code) = headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes())) else { return answer };
+    if code == Code::Ok || headers.contains_key("grpc-status-details-bin") {
+        return answer;
+    }
+    let message = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
+    let (reason, words) = match code {
+        Code::Internal if message.starts_with(b"failed%20to%20decode") => {
+            (Reason::InvalidRequest, "the message is not a valid protobuf message of this RPC's request type")
+        }
+        Code::Internal if message.starts_with(b"Unexpected%20EOF") || message.starts_with(b"Missing%20request") => {
+            (Reason::InvalidRequest, "the request ends before its message does")
+        }
+        Code::OutOfRange | Code::ResourceExhausted => (Reason::PayloadTooLarge, "the message is larger than the server takes"),
+        Code::Unimplemented => (Reason::UnknownMethod, "there is no such RPC, or not with this compression"),
+        _ => return answer,
+    };
+    on_wire(wire, status::of(&Error::new(reason, words), request_id))
+}

@@ -1,0 +1,97 @@
+//! What is done beside the requests: looking whether the store answers, sweeping what is past its time, and sampling what
+//! metrics cannot count themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::endpoints::Readiness;
+use crate::auth::feed::Progress;
+use crate::auth::lookup::Credentials;
+use crate::domain::clock::Clock;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Looks after one server.
+pub(super) struct Janitor {
+    pub(super) store: Store,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) readiness: Readiness,
+    pub(super) health: HealthReporter,
+    pub(super) progress: watch::Receiver<Progress>,
+}
+
+impl Janitor {
+    /// Never returns; drop the future to stop.
+    pub(super) async fn run(self) {
+        if let Err(error) = self.credentials.warm_up(WARM_KEYS).await {
+            tracing::warn!(%error, "the most recently used keys could not be loaded; they will be when they are used");
+        }
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for tick in 0_u64.. {
+            ticks.tick().await;
+            self.look_once().await;
+            if tick % SWEEP_EVERY_TICKS == 0 {
+                self.sweep().await;
+            }
+        }
+    }
+
+    /// Looks whether the store answers, and tells whoever asks for it.
+    pub(super) async fn look_once(&self) {
+        let ready = self.store.ping().await.is_ok();
+        if ready != self.readiness.get() {
+            self.readiness.set(ready);
+            let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+            for service in SERVICES {
+                self.health.set_service_status(service, status).await;
+            }
+            tracing::info!(ready, "readiness changed");
+        }
+        self.sample();
+    }
+
+    fn sample(&self) {
+        let cache = self.credentials.cache();
+        let counts = cache.counts();
+        self.metrics.cache.set(
+            counts.hits.load(Ordering::Relaxed),
+            counts.misses.load(Ordering::Relaxed),
+            counts.invalidations.load(Ordering::Relaxed),
+            cache.len(),
+        );
+        let progress = *self.progress.borrow();
+        self.metrics.feed.set(progress.revision.0, progress.confirmed.elapsed());
+    }
+
+    /// Removes what nobody can ask for any more, in small batches.
+    async fn sweep(&self) {
+        let now = self.clock.now();
+        let swept = async {
+            while self.store.prune_idempotency(now, BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
+            Ok::<_, crate::store::StoreError>(())
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, "what is past its time could not be removed; it will be tried again");
+        }
+    }
+}
+
+/// The whole server, and each of its services.
+const SERVICES: [&str; 4] = ["", "gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products"];
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY_TICKS: u64 = 60;
+/// How long a watcher of revocations may be away and still miss nothing.
+const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const BATCH: u32 = 500;
+/// Keys loaded after a start.
+const WARM_KEYS: u32 = 10_000;

@@ -1,0 +1,371 @@
+//! Issuing keys and governing them. The rule behind every function: no key gives anybody more than it holds itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Context, etag_mismatch, expect_etag};
+use crate::auth::caller::Caller;
+use crate::domain::change::ChangeKind;
+use crate::domain::clock::Timestamp;
+use crate::domain::environment::Environment;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::KeyId;
+use crate::domain::key::{Key, KeyDetails, KeyKind, RotationMode};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::reason::Reason;
+use crate::domain::scope::{self, Scope, ScopeSet};
+use crate::domain::secret::{PlainSecret, SecretPrefix};
+use crate::store::{Conflict, KeyFilter, NewIdempotent, StoreError};
+
+/// The Keys service.
+#[derive(Clone, Debug)]
+pub struct Keys(Arc<Context>);
+
+/// A key to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What it is for.
+    pub kind: KeyKind,
+    /// The environment it is wanted in; the caller's own unless given.
+    pub environment: Option<Environment>,
+    /// The rest.
+    pub details: KeyDetails,
+    /// Whether its secret may be shown again.
+    pub recoverable: bool,
+}
+
+/// A client's promise that two requests are one.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// The key the client chose.
+    pub key: String,
+    /// The whole request, as bytes that are equal for equal requests.
+    pub request: Vec<u8>,
+}
+
+impl Keys {
+    /// The service over this context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// Makes a key.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        new: NewKey,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(Key, PlainSecret)> {
+        let now = self.0.now();
+        if new.environment.is_some_and(|environment| environment != caller.environment()) {
+            return Err(Error::new(Reason::EnvMismatch, "a key makes keys of its own environment only"));
+        }
+        let mut details = new.details;
+        details.scopes = self.grantable(caller, new.kind, &details.scopes).await?;
+        details.expires_at = self.lifetime(caller, details.expires_at, now)?;
+
+        let id = KeyId::new(now, &*self.0.entropy);
+        let secret =
+            PlainSecret::generate(&self.prefix(caller, new.kind).await?, caller.environment(), &*self.0.entropy);
+        let key = Key {
+            id,
+            project: caller.project().clone(),
+            environment: caller.environment(),
+            kind: new.kind,
+            details,
+            recoverable: new.recoverable,
+            hint: secret.hint(),
+            rotation: None,
+            created_by: Some(caller.key().id.clone()),
+            created_at: now,
+            updated_at: now,
+            suspended_at: None,
+            revoked_at: None,
+            version: 1,
+        };
+        self.insert(caller, key, secret, idempotency, now).await
+    }
+
+    /// Reads a key.
+    pub async fn find(&self, caller: &Caller, id: &str) -> Result<Key> {
+        let found = match KeyId::parse(id) {
+            Some(id) => self.0.store.find_key(caller.project(), caller.environment(), &id).await?,
+            None => None,
+        };
+        found.ok_or_else(|| Error::not_found("key", id))
+    }
+
+    /// Lists keys, newest first.
+    pub async fn list(&self, caller: &Caller, filter: &KeyFilter, page: &PageRequest) -> Result<Page<Key>> {
+        let now = self.0.now();
+        Ok(self.0.store.list_keys(caller.project(), caller.environment(), filter, now, page).await?)
+    }
+
+    /// Changes the details of a key by `change`, which sees the key as it is.
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: Option<&str>,
+        change: impl FnOnce(&Key, &mut KeyDetails) -> Result<()>,
+    ) -> Result<Key> {
+        let (mut key, version) = self.governed(caller, id, etag).await?;
+        let now = self.0.now();
+        let mut details = key.details.clone();
+        change(&key, &mut details)?;
+        if details.scopes != key.details.scopes {
+            details.scopes = self.grantable(caller, key.kind, &details.scopes).await?;
+        }
+        if details.expires_at != key.details.expires_at {
+            details.expires_at = self.lifetime(caller, details.expires_at, now)?;
+        }
+        key.update(details, now)?;
+        self.write(caller, key, version, ChangeKind::Updated).await
+    }
+
+    /// Revokes a key, for good.
+    pub async fn revoke(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
+        let (mut key, version) = self.governed(caller, id, etag).await?;
+        if !key.revoke(self.0.now()) {
+            return Ok(key);
+        }
+        self.write(caller, key, version, ChangeKind::Revoked).await
+    }
+
+    /// Holds a key.
+    pub async fn suspend(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
+        let (mut key, version) = self.governed(caller, id, etag).await?;
+        if !key.suspend(self.0.now())? {
+            return Ok(key);
+        }
+        self.write(caller, key, version, ChangeKind::Suspended).await
+    }
+
+    /// Lets a suspended key work again.
+    pub async fn resume(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
+        let (mut key, version) = self.governed(caller, id, etag).await?;
+        if !key.resume(self.0.now())? {
+            return Ok(key);
+        }
+        self.write(caller, key, version, ChangeKind::Resumed).await
+    }
+
+    /// Gives a key a new secret; the old one works for the grace period.
+    pub async fn rotate(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: Option<&str>,
+        grace: Duration,
+        mode: RotationMode,
+    ) -> Result<(Key, PlainSecret)> {
+        let (mut key, version) = self.governed(caller, id, etag).await?;
+        refuse_longer_lived(caller, &key)?;
+        let prefix = self.prefix(caller, key.kind).await?;
+        let secret = PlainSecret::generate(&prefix, key.environment, &*self.0.entropy);
+        key.rotate(secret.hint(), grace, mode, self.0.now())?;
+        let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
+        let audit = self.0.audit(caller, "key.rotated", key.id.as_str());
+        let hash = self.0.keyring.hash(secret.expose());
+        let change = self.0.store.rotate_key(&key, version, &hash, sealed.as_deref(), &audit).await;
+        self.0.committed(&change.map_err(lost_update)?);
+        Ok((key, secret))
+    }
+
+    /// Shows the secret of a recoverable key again, and records who asked.
+    pub async fn reveal(&self, caller: &Caller, id: &str) -> Result<(Key, PlainSecret)> {
+        let (key, _) = self.governed(caller, id, None).await?;
+        refuse_longer_lived(caller, &key)?;
+        if !key.recoverable {
+            let message = "the key was not made recoverable, so its secret is not kept; rotate it to get a new one";
+            return Err(Error::new(Reason::InvalidState, message));
+        }
+        if key.revoked_at.is_some() {
+            return Err(Error::new(Reason::InvalidState, "a revoked key's secret is not shown"));
+        }
+        let sealed = self.0.store.find_sealed(&key.project, key.environment, &key.id).await?;
+        let secret = sealed.and_then(|sealed| self.0.keyring.open_secret(&sealed, &seal_context(&key.id)));
+        let secret = secret.ok_or_else(|| {
+            tracing::error!(key_id = %key.id, "the sealed secret cannot be opened with this master key");
+            Error::new(Reason::Internal, "the secret cannot be read")
+        })?;
+        // Recorded before it is shown: a reveal that nobody can trace must not happen.
+        self.0.store.record(&self.0.audit(caller, "key.revealed", key.id.as_str())).await?;
+        Ok((key, secret))
+    }
+
+    async fn insert(
+        &self,
+        caller: &Caller,
+        key: Key,
+        secret: PlainSecret,
+        idempotency: Option<Idempotency>,
+        now: Timestamp,
+    ) -> Result<(Key, PlainSecret)> {
+        let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
+        let hash = self.0.keyring.hash(secret.expose());
+        let audit = self.0.audit(caller, "key.created", key.id.as_str());
+        let promise = idempotency.map(|idempotency| {
+            let answer = format!("{}\n{}", key.id, secret.expose());
+            NewIdempotent {
+                project: caller.project().clone(),
+                environment: caller.environment(),
+                actor: caller.key().id.clone(),
+                fingerprint: self.0.keyring.fingerprint(&idempotency.request),
+                sealed_answer: self.0.keyring.seal(answer.as_bytes(), &answer_context(caller, &idempotency.key)),
+                key: idempotency.key,
+                expires_at: now.plus(IDEMPOTENCY_WINDOW),
+            }
+        });
+        let created = self.0.store.create_key(&key, &hash, sealed.as_deref(), promise.as_ref(), &audit).await;
+        match (created.map_err(alias_taken)?, promise) {
+            (crate::store::KeyCreated::Created(change), _) => {
+                self.0.committed(&change);
+                Ok((key, secret))
+            }
+            (crate::store::KeyCreated::Replay { fingerprint, sealed_answer }, Some(promise)) => {
+                if fingerprint != promise.fingerprint {
+                    let message = "this Idempotency-Key was used within 24 hours for another request; choose a new one";
+                    return Err(Error::new(Reason::IdempotencyKeyReused, message));
+                }
+                self.replay(caller, &promise.key, &sealed_answer).await
+            }
+            (crate::store::KeyCreated::Replay { .. }, None) => {
+                Err(Error::new(Reason::Internal, "a request without an Idempotency-Key was taken for a repeated one"))
+            }
+        }
+    }
+
+    /// The answer that the first of two equal requests got.
+    async fn replay(&self, caller: &Caller, idempotency_key: &str, sealed: &[u8]) -> Result<(Key, PlainSecret)> {
+        let opened = self.0.keyring.open_secret(sealed, &answer_context(caller, idempotency_key));
+        let unreadable = || Error::new(Reason::Internal, "the answer of the first request cannot be read");
+        let opened = opened.ok_or_else(unreadable)?;
+        let (id, secret) = opened.expose().split_once('\n').ok_or_else(unreadable)?;
+        let key = self.find(caller, id).await?;
+        Ok((key, PlainSecret::unsealed(secret.to_owned())))
+    }
+
+    /// A key that the caller may change, and the version that was read.
+    async fn governed(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<(Key, i64)> {
+        let key = self.find(caller, id).await?;
+        if let Some(scope) = caller.scopes().first_missing(&key.details.scopes) {
+            let message = format!("the key holds {scope}, which the caller does not; only its equals may change it");
+            return Err(Error::new(Reason::ExceedsCaller, message));
+        }
+        expect_etag(etag, &key.etag())?;
+        let version = key.version;
+        Ok((key, version))
+    }
+
+    async fn write(&self, caller: &Caller, key: Key, version: i64, kind: ChangeKind) -> Result<Key> {
+        let audit = self.0.audit(caller, &format!("key.{}", kind.as_str()), key.id.as_str());
+        let change = self.0.store.update_key(&key, version, kind, &audit).await;
+        self.0.committed(&change.map_err(lost_update)?);
+        Ok(key)
+    }
+
+    /// The scopes a key of this kind gets from this caller, in the registry's spelling.
+    async fn grantable(&self, caller: &Caller, kind: KeyKind, wanted: &ScopeSet) -> Result<ScopeSet> {
+        if kind == KeyKind::Restricted && wanted.is_empty() {
+            return Err(Error::field("scopes", "a restricted key needs at least one scope"));
+        }
+        let mut granted = Vec::new();
+        for (index, scope) in wanted.iter().enumerate() {
+            let registered = match scope::built_in(scope.plain()) {
+                Some(built_in) => Some(Scope::stored(built_in.name, built_in.name)),
+                None => self.0.store.find_scope(caller.project(), scope.plain()).await?.map(|found| found.scope),
+            };
+            let rule = |rule: String| Error::field(format!("scopes[{index}]"), rule);
+            let registered = registered.ok_or_else(|| rule(format!("the scope {scope} is not registered")))?;
+            if !may_hold(kind, &registered) {
+                return Err(rule(format!("a key of type {} cannot hold {scope}", kind.as_str())));
+            }
+            if !caller.scopes().holds(registered.plain()) {
+                let message = format!("the caller does not hold {scope}, so it cannot give it to a key");
+                return Err(Error::new(Reason::ExceedsCaller, message));
+            }
+            granted.push(registered);
+        }
+        Ok(ScopeSet::new(granted))
+    }
+
+    /// The end of a key that this caller makes: no later than its own.
+    fn lifetime(&self, caller: &Caller, wanted: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>> {
+        if wanted.is_some_and(|end| end <= now) {
+            return Err(Error::field("expires_at", "must be in the future"));
+        }
+        match (wanted, caller.key().details.expires_at) {
+            (Some(end), Some(own)) if end > own => {
+                Err(Error::new(Reason::ExceedsCaller, "expires_at is after the end of the key that makes this call"))
+            }
+            (wanted, own) => Ok(wanted.or(own)),
+        }
+    }
+
+    async fn prefix(&self, caller: &Caller, kind: KeyKind) -> Result<SecretPrefix> {
+        match kind {
+            KeyKind::Restricted => Ok(SecretPrefix::fixed(SecretPrefix::RESTRICTED)),
+            KeyKind::Publishable => Ok(SecretPrefix::fixed(SecretPrefix::PUBLISHABLE)),
+            KeyKind::Secret => {
+                let project = self.0.store.find_project(caller.project()).await?;
+                let project = project.ok_or_else(|| Error::not_found("project", caller.project().as_str()))?;
+                Ok(project.secret_prefix)
+            }
+        }
+    }
+
+    fn seal(&self, id: &KeyId, secret: &PlainSecret) -> Vec<u8> {
+        self.0.keyring.seal(secret.expose().as_bytes(), &seal_context(id))
+    }
+}
+
+/// Which scopes a kind of key can hold at all.
+fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
+    match kind {
+        KeyKind::Secret => true,
+        KeyKind::Restricted => !scope.is_admin(),
+        // Publishable keys are public: of our own scopes only the one whose RPCs take them.
+        KeyKind::Publishable => !scope.is_built_in() || scope.plain() == "read:products",
+    }
+}
+
+/// Whoever gets a key's secret must not outlive its own end by it.
+fn refuse_longer_lived(caller: &Caller, key: &Key) -> Result<()> {
+    let longer = match (key.details.expires_at, caller.key().details.expires_at) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(key), Some(own)) => key > own,
+    };
+    if longer {
+        let message = "the key works longer than the caller, so the caller may not have its secret";
+        return Err(Error::new(Reason::ExceedsCaller, message));
+    }
+    Ok(())
+}
+
+fn lost_update(error: StoreError) -> Error {
+    match error {
+        StoreError::Conflict(Conflict::Version) => etag_mismatch(),
+        other => alias_taken(other),
+    }
+}
+
+fn alias_taken(error: StoreError) -> Error {
+    match error {
+        StoreError::Conflict(Conflict::Alias) => {
+            Error::new(Reason::AlreadyExists, "alias: another key of this environment has this alias")
+        }
+        other => other.into(),
+    }
+}
+
+fn seal_context(id: &KeyId) -> String {
+    format!("secret of {id}")
+}
+
+fn answer_context(caller: &Caller, idempotency_key: &str) -> String {
+    format!("answer to {} {} {idempotency_key}", caller.project(), caller.key().id)
+}
+
+const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

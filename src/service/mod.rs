@@ -1,0 +1,74 @@
+//! What Gatepost does, in the words of the domain: one file a noun, `&Caller` first. It knows no wire.
+
+use std::sync::Arc;
+
+use crate::auth::caller::Caller;
+use crate::auth::lookup::Credentials;
+use crate::domain::audit::AuditEvent;
+use crate::domain::change::Change;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::entropy::Entropy;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::AuditEventId;
+use crate::domain::reason::Reason;
+use crate::domain::sealing::Keyring;
+use crate::store::Store;
+
+pub mod keys;
+pub mod paging;
+pub mod products;
+pub mod revocations;
+pub mod scopes;
+pub mod verify;
+
+/// What every service works with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Where everything is kept.
+    pub store: Store,
+    /// The credentials that were looked up; told of every change before the call that made it returns.
+    pub credentials: Arc<Credentials>,
+    /// The keys derived from the master key.
+    pub keyring: Arc<Keyring>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Context {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Takes a change that was committed into account on this node.
+    fn committed(&self, change: &Change) {
+        self.credentials.apply(change);
+    }
+
+    fn audit(&self, caller: &Caller, action: &str, target: &str) -> AuditEvent {
+        let now = self.now();
+        AuditEvent {
+            id: AuditEventId::new(now, &*self.entropy),
+            project: caller.project().clone(),
+            actor: Some(caller.key().id.clone()),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: Some(caller.request_id().to_string()),
+            client_ip: Some(caller.client()),
+            occurred_at: now,
+        }
+    }
+}
+
+/// Refuses a change of a thing that has changed since the caller read it; without an etag the caller does not mind.
+fn expect_etag(given: Option<&str>, current: &str) -> Result<()> {
+    match given {
+        Some(given) if !given.is_empty() && given != current => Err(etag_mismatch()),
+        _ => Ok(()),
+    }
+}
+
+fn etag_mismatch() -> Error {
+    Error::new(Reason::EtagMismatch, "it has changed since it was read; read it again, then repeat the change")
+}

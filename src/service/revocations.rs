@@ -1,0 +1,120 @@
+//! The stream of changes, for clients that cache decisions.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::Context;
+use crate::auth::caller::Caller;
+use crate::auth::feed::Progress;
+use crate::domain::change::{Change, Revision};
+use crate::domain::environment::Environment;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::ProjectId;
+use crate::domain::reason::Reason;
+
+/// The watching part of the Auth service.
+#[derive(Clone, Debug)]
+pub struct Revocations {
+    context: Arc<Context>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// What a watcher is told next.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A key changed.
+    Changed(Change),
+    /// Every change up to this one has been told.
+    Heartbeat(Revision),
+}
+
+impl Revocations {
+    /// The service over this context, woken by the progress of the change feed.
+    pub fn new(context: Arc<Context>, progress: watch::Receiver<Progress>) -> Self {
+        Self { context, progress }
+    }
+
+    /// Watches the changes of the caller's project and environment after a revision; from now on if none is given.
+    ///
+    /// # Errors
+    /// REVISION_TOO_OLD when changes after that revision are no longer kept; INVALID_FIELD for one that is yet to come.
+    pub async fn watch(&self, caller: &Caller, from: Option<Revision>) -> Result<Watch> {
+        let current = self.context.store.revision().await?;
+        let last = from.unwrap_or(current);
+        if last > current {
+            return Err(Error::field("from_revision", format!("the newest revision is {}", current.0)));
+        }
+        let oldest = self.context.store.oldest_revision().await?;
+        if last < current && oldest.is_none_or(|oldest| last.0 + 1 < oldest.0) {
+            let message = format!(
+                "changes after revision {} are no longer kept; drop what you cached and watch from {}",
+                last.0, current.0
+            );
+            return Err(Error::new(Reason::RevisionTooOld, message));
+        }
+        Ok(Watch {
+            context: Arc::clone(&self.context),
+            progress: self.progress.clone(),
+            project: caller.project().clone(),
+            environment: caller.environment(),
+            last,
+            ready: VecDeque::new(),
+            heartbeat: Instant::now(),
+        })
+    }
+}
+
+/// One watcher's place in the change log.
+#[derive(Debug)]
+pub struct Watch {
+    context: Arc<Context>,
+    progress: watch::Receiver<Progress>,
+    project: ProjectId,
+    environment: Environment,
+    last: Revision,
+    ready: VecDeque<Change>,
+    heartbeat: Instant,
+}
+
+impl Watch {
+    /// The next event; waits for it. The first is at once: a change, or a heartbeat that says where the watch stands.
+    ///
+    /// # Errors
+    /// STORE_UNAVAILABLE when the change log cannot be read; the watcher goes on from its last revision later.
+    pub async fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                self.last = change.revision;
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                return Ok(Event::Changed(change));
+            }
+            // Read before the log is, so that "everything up to here" is not promised of what came later.
+            let reached = self.progress.borrow_and_update().revision;
+            let store = &self.context.store;
+            let changes = store.list_changes_of(&self.project, self.environment, self.last, BATCH).await?;
+            if !changes.is_empty() {
+                self.ready = changes.into();
+                continue;
+            }
+            self.last = self.last.max(reached);
+            tokio::select! {
+                changed = self.progress.changed() => if changed.is_err() {
+                    return Err(Error::new(Reason::StoreUnavailable, "the server is stopping; go on from the last revision"));
+                },
+                () = sleep_until(self.heartbeat) => {
+                    self.heartbeat = Instant::now() + HEARTBEAT;
+                    return Ok(Event::Heartbeat(self.last));
+                }
+            }
+        }
+    }
+}
+
+/// The longest silence of a watch.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Changes read at once.
+const BATCH: u32 = 500;

@@ -1,0 +1,127 @@
+//! The registry of scopes: the built-in ones and those a project registers for the APIs it protects.
+
+use std::sync::Arc;
+
+use super::Context;
+use crate::auth::caller::Caller;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, Result};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::reason::Reason;
+use crate::domain::scope::{self, BUILT_IN, BuiltIn, Scope};
+use crate::store::{Conflict, StoreError, StoredScope};
+
+/// The scopes part of the Auth service.
+#[derive(Clone, Debug)]
+pub struct Scopes(Arc<Context>);
+
+/// A scope and what it allows.
+#[derive(Clone, Debug)]
+pub struct RegisteredScope {
+    /// The scope.
+    pub scope: Scope,
+    /// What it allows, in words.
+    pub description: String,
+    /// When it was registered; none for built-in scopes.
+    pub created_at: Option<Timestamp>,
+}
+
+impl Scopes {
+    /// The service over this context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// Registers a scope.
+    pub async fn create(&self, caller: &Caller, scope: Scope, description: String) -> Result<RegisteredScope> {
+        if scope.is_built_in() {
+            return Err(Error::new(Reason::AlreadyExists, format!("the scope {scope} is built in")));
+        }
+        let new = StoredScope { scope, description, created_at: self.0.now() };
+        match self.0.store.create_scope(caller.project(), &new, MAX_SCOPES).await {
+            Ok(()) => Ok(new.into()),
+            Err(StoreError::Conflict(Conflict::Scope)) => {
+                Err(Error::new(Reason::AlreadyExists, format!("the scope {} is registered already", new.scope)))
+            }
+            Err(StoreError::Conflict(Conflict::TooMany)) => {
+                let message = format!("a project registers up to {MAX_SCOPES} scopes; remove one first");
+                Err(Error::new(Reason::InvalidState, message))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a scope, named in either spelling.
+    pub async fn find(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
+        let scope = Scope::parse(name).ok_or_else(|| Error::not_found("scope", name))?;
+        if let Some(built_in) = scope::built_in(scope.plain()) {
+            return Ok(built_in.into());
+        }
+        let found = self.0.store.find_scope(caller.project(), scope.plain()).await?;
+        found.map(Into::into).ok_or_else(|| Error::not_found("scope", name))
+    }
+
+    /// Lists the scopes by plain form. There are few enough to be put in order here.
+    pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<RegisteredScope>> {
+        let own = self.0.store.list_scopes(caller.project(), MAX_SCOPES).await?;
+        let mut all: Vec<RegisteredScope> = BUILT_IN.iter().map(Into::into).collect();
+        all.extend(own.into_iter().map(Into::into));
+        all.sort_by(|a, b| a.scope.cmp(&b.scope));
+        let total = all.len();
+        let start = match page {
+            PageRequest::After { after: Some(after), .. } => all.partition_point(|s| s.scope.plain() <= after.as_str()),
+            other => usize::try_from(other.offset()).unwrap_or(total),
+        };
+        let limit = page.limit() as usize;
+        let items: Vec<_> = all.into_iter().skip(start).take(limit).collect();
+        Ok(Page { has_more: start.saturating_add(items.len()) < total, items, total: Some(total as u64) })
+    }
+
+    /// Changes a scope's description.
+    pub async fn update(&self, caller: &Caller, name: &str, description: String) -> Result<RegisteredScope> {
+        let found = self.find_own(caller, name).await?;
+        if !self.0.store.update_scope(caller.project(), found.scope.plain(), &description).await? {
+            return Err(Error::not_found("scope", name));
+        }
+        Ok(RegisteredScope { description, ..found })
+    }
+
+    /// Removes a scope that no key holds any more.
+    pub async fn delete(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
+        let found = self.find_own(caller, name).await?;
+        match self.0.store.delete_scope(caller.project(), found.scope.plain()).await {
+            Ok(true) => Ok(found),
+            Ok(false) => Err(Error::not_found("scope", name)),
+            Err(StoreError::Conflict(Conflict::InUse)) => {
+                let message = format!("keys that are not revoked hold {}; take it from them first", found.scope);
+                Err(Error::new(Reason::InvalidState, message))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn find_own(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
+        let found = self.find(caller, name).await?;
+        if found.scope.is_built_in() {
+            let message = format!("the scope {} is built in; it cannot be changed or removed", found.scope);
+            return Err(Error::new(Reason::InvalidState, message));
+        }
+        Ok(found)
+    }
+}
+
+impl From<StoredScope> for RegisteredScope {
+    fn from(stored: StoredScope) -> Self {
+        Self { scope: stored.scope, description: stored.description, created_at: Some(stored.created_at) }
+    }
+}
+
+impl From<&BuiltIn> for RegisteredScope {
+    fn from(built_in: &BuiltIn) -> Self {
+        let scope = Scope::stored(built_in.name, built_in.name);
+        Self { scope, description: built_in.description.to_owned(), created_at: None }
+    }
+}
+
+/// Scopes a project may register.
+const MAX_SCOPES: u32 = 1_000;

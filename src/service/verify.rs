@@ -1,0 +1,159 @@
+//! Deciding about credentials for the services that guard APIs of their own.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Context;
+use crate::auth::caller::Caller;
+use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide};
+use crate::auth::lookup::Found;
+use crate::domain::change::Revision;
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::domain::scope::Scope;
+use crate::domain::secret::SecretShape;
+use crate::store::StoredCredential;
+
+/// The deciding part of the Auth service.
+#[derive(Clone, Debug)]
+pub struct Verify(Arc<Context>);
+
+/// What is asked about a credential.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    /// What the end client presented.
+    pub credential: &'a str,
+    /// The publishable key it sent beside it.
+    pub publishable: Option<&'a str>,
+    /// The scopes the credential must hold.
+    pub scopes: &'a [Scope],
+    /// The end client's address.
+    pub client: Option<IpAddr>,
+}
+
+/// The decision about a credential.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What stands against it; none if it may do what was asked.
+    pub objection: Option<Reason>,
+    /// The scope that is missing, in the spelling of the question.
+    pub missing_scope: Option<String>,
+    /// The credential, when it is one of the caller's project.
+    pub credential: Option<Arc<StoredCredential>>,
+    /// The end of the change log this decision is not older than.
+    pub revision: Revision,
+}
+
+/// One check and its outcome.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Which check.
+    pub check: Check,
+    /// How it went.
+    pub outcome: Outcome,
+    /// What was compared, for people.
+    pub detail: Cow<'static, str>,
+}
+
+impl Verify {
+    /// The service over this context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// Decides. Counts as a use of the credential.
+    pub async fn verify(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<Verdict> {
+        let verdict = self.judge(caller, inquiry, &mut ()).await?;
+        if let (None, Some(credential)) = (verdict.objection, &verdict.credential) {
+            self.0.credentials.used(credential, self.0.now()).await;
+        }
+        Ok(verdict)
+    }
+
+    /// Decides and lists every check. Not a use of the credential.
+    pub async fn explain(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<(Verdict, Vec<Explanation>)> {
+        let mut checks = Vec::new();
+        let verdict = self.judge(caller, inquiry, &mut checks).await?;
+        self.0.store.record(&self.0.audit(caller, "credential.explained", target(&verdict))).await?;
+        Ok((verdict, checks))
+    }
+
+    async fn judge(&self, caller: &Caller, inquiry: &Inquiry<'_>, recorder: &mut impl Recorder) -> Result<Verdict> {
+        // Taken before anything is looked up, so that no answer is older than it says.
+        let revision = self.0.credentials.cache().revision();
+        let mut question = Question {
+            now: self.0.now(),
+            environment: Some(caller.environment()),
+            client: inquiry.client,
+            scopes: &[],
+        };
+        let refused = |reason| Verdict { objection: Some(reason), missing_scope: None, credential: None, revision };
+        if let Some(publishable) = inquiry.publishable {
+            if !SecretShape::parse(publishable).is_some_and(SecretShape::is_publishable) {
+                return Err(Error::field("publishable_key", "must be a publishable key (pk_...)"));
+            }
+            let beside = match self.find(caller, publishable, recorder).await? {
+                Ok(credential) => credential,
+                Err(reason) => return Ok(refused(reason)),
+            };
+            if let Err(objection) = decide(&beside, &question, recorder) {
+                return Ok(verdict(beside, Err(objection), revision));
+            }
+        }
+        let credential = match self.find(caller, inquiry.credential, recorder).await? {
+            Ok(credential) => credential,
+            Err(reason) => return Ok(refused(reason)),
+        };
+        question.scopes = inquiry.scopes;
+        let decision = decide(&credential, &question, recorder);
+        Ok(verdict(credential, decision, revision))
+    }
+
+    /// Finds a credential of the caller's project. Credentials of other projects do not exist for the caller.
+    async fn find(
+        &self,
+        caller: &Caller,
+        presented: &str,
+        recorder: &mut impl Recorder,
+    ) -> Result<Result<Arc<StoredCredential>, Reason>> {
+        let found = self.0.credentials.find(presented).await?;
+        if let Found::Malformed = found {
+            recorder.record(Check::Format, Outcome::Failed, || "not a credential by its shape and checksum".into());
+            return Ok(Err(Reason::Malformed));
+        }
+        recorder.record(Check::Format, Outcome::Passed, || "a credential by its shape and checksum".into());
+        match found {
+            Found::Issued(credential) if credential.key.project == *caller.project() => {
+                recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", credential.key.id).into());
+                Ok(Ok(credential))
+            }
+            _ => {
+                recorder.record(Check::Lookup, Outcome::Failed, || "it was not issued in this project".into());
+                Ok(Err(Reason::NotFound))
+            }
+        }
+    }
+}
+
+impl Recorder for Vec<Explanation> {
+    const ALL: bool = true;
+
+    fn record(&mut self, check: Check, outcome: Outcome, detail: impl FnOnce() -> Cow<'static, str>) {
+        self.push(Explanation { check, outcome, detail: detail() });
+    }
+}
+
+fn verdict(credential: Arc<StoredCredential>, decision: Result<(), Objection<'_>>, revision: Revision) -> Verdict {
+    let objection = decision.err();
+    Verdict {
+        objection: objection.map(|objection| objection.reason),
+        missing_scope: objection.and_then(|objection| objection.scope).map(|scope| scope.spelling().to_owned()),
+        credential: Some(credential),
+        revision,
+    }
+}
+
+fn target(verdict: &Verdict) -> &str {
+    verdict.credential.as_ref().map_or("unknown", |credential| credential.key.id.as_str())
+}
