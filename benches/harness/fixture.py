@@ -1,0 +1,108 @@
+"""What the benches ask, and what the server answers to it."""
+
+import re
+from pathlib import Path
+
+from .wire import Client, field, first_message, frame
+
+QUESTION_SCOPE, CLIENT_IP = "read:products", "203.0.113.7"
+
+
+class Fixture:
+    """A caller's key, a credential to ask about and a product, with every request and answer as a file.
+
+    The floors give the same answers back, so what they send is the real server's to the byte.
+    """
+
+    def __init__(self, directory, caller):
+        self.directory, self.caller = Path(directory), caller
+
+    @classmethod
+    def make(cls, server, directory):
+        """Makes the keys and the product on a server that was started for the first time."""
+        found = re.search(r"sk_live_[0-9A-Za-z]+", server.log.read_text())
+        if found is None:
+            raise RuntimeError(f"the first start printed no administrator key:\n{server.log.read_text()}")
+        admin = Client(server.port, found[0])
+        scopes = ["verify:credentials", QUESTION_SCOPE]
+        caller = admin.json("POST", "/v1/keys", {"type": "RK", "name": "bench", "scopes": scopes})["secret"]
+        subject = {
+            "name": "Orders service",
+            "owner": "team-orders",
+            "scopes": [QUESTION_SCOPE],
+            "metadata": {"plan": "pro"},
+        }
+        credential = admin.json("POST", "/v1/keys", subject)["secret"]
+        goods = {
+            "name": "Trail running shoe",
+            "description": "Light, with a grip for wet rock.",
+            "price": "119.90",
+            "currency": "EUR",
+            "tags": ["shoes", "running"],
+        }
+        product = admin.json("POST", "/v1/products", goods)["id"]
+        fixture = cls(directory, caller)
+        fixture.directory.mkdir(parents=True, exist_ok=True)
+        fixture.record(server, credential, product)
+        return fixture
+
+    @classmethod
+    def remembered(cls, directory):
+        """What the last run against the server left."""
+        try:
+            return cls(directory, (Path(directory) / "caller").read_text())
+        except FileNotFoundError:
+            raise SystemExit("nothing to send yet: run this once without --noise") from None
+
+    @classmethod
+    def unknown(cls):
+        """Enough to name the cases."""
+        return cls("/nonexistent", "")
+
+    def record(self, server, credential, product):
+        client = Client(server.port, self.caller)
+        verify = field(1, credential) + field(3, QUESTION_SCOPE) + field(4, CLIENT_IP)
+        question = f'{{"credential":"{credential}","scopes":["{QUESTION_SCOPE}"],"clientIp":"{CLIENT_IP}"}}'
+        self.write("caller", self.caller)
+        self.write("verify.frame", frame(verify))
+        self.write("product.frame", frame(field(1, product)))
+        self.write("question.json", question)
+        self.write("verify.lua", self.lua(question))
+
+        answer = client.json_bytes("POST", "/v1/auth/verify", question)
+        if b'"code":"VALID"' not in answer.replace(b" ", b""):
+            raise RuntimeError(f"the credential is not valid: {answer!r}")
+        web = client.grpc_web("/gatepost.v1.Auth/Verify", verify)
+        self.write("verify.json", answer)
+        self.write("verify.web", web)
+        self.write("verify.pb", first_message(web))
+        body = client.grpc_web("/gatepost.v1.Products/GetProduct", field(1, product))
+        self.write("product.pb", first_message(body))
+
+    def lua(self, question):
+        """wrk's form of the JSON request."""
+        return (
+            'wrk.method = "POST"\n'
+            f"wrk.body = '{question}'\n"
+            'wrk.headers["content-type"] = "application/json"\n'
+            f'wrk.headers["authorization"] = "Bearer {self.caller}"\n'
+        )
+
+    def write(self, name, content):
+        (self.directory / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def path(self, name):
+        return str(self.directory / name)
+
+    def size(self, name):
+        try:
+            return (self.directory / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def describe(self):
+        sizes = {name: self.size(name) for name in ("verify.frame", "question.json", "verify.pb", "verify.json")}
+        return (
+            f"{sizes['verify.frame'] - 5} B protobuf / {sizes['question.json']} B JSON, "
+            f"answer {sizes['verify.pb']} B / {sizes['verify.json']} B"
+        )

@@ -1,0 +1,107 @@
+//! Programs that are not part of the build: public clients to call a server with.
+//!
+//! `tests/run` installs them and sets `GATEPOST_TEST_REQUIRED`; a program that is missing then fails its test. Under a
+//! plain `cargo test` the test says on standard error what it left out, and passes.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// A program the suite calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tool {
+    /// Protobuf's command line; `buf curl` is a client for gRPC and gRPC-Web.
+    Buf,
+    /// HTTP.
+    Curl,
+    /// gRPC by reflection.
+    Grpcurl,
+}
+
+/// What a program answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Whether it exited with 0.
+    pub(crate) success: bool,
+    /// Its standard output.
+    pub(crate) stdout: String,
+    /// Its standard error.
+    pub(crate) stderr: String,
+}
+
+impl Tool {
+    /// Runs the program to its end; `None`, after saying so, where it is missing.
+    pub(crate) async fn run(self, arguments: &[&str]) -> Option<Answer> {
+        let name = format!("{self:?}").to_lowercase();
+        let Some(program) = find(&name) else {
+            left_out(&format!("what needs the program `{name}`"));
+            return None;
+        };
+        Some(run(Command::new(program).args(arguments), "").await)
+    }
+}
+
+/// Runs a JavaScript module with the packages of `tests/clients` to its end; `None`, after saying so, where Node.js or
+/// the packages are missing. `arguments` start at `process.argv[2]`.
+pub(crate) async fn run_node(module: &str, arguments: &[&str]) -> Option<Answer> {
+    let packages = tools_dir().join("npm");
+    let (Some(node), true) = (find("node"), packages.join("node_modules").is_dir()) else {
+        left_out("what needs Node.js and the packages of tests/clients");
+        return None;
+    };
+    // A module read from standard input finds its packages from the working directory.
+    let mut command = Command::new(node);
+    command.args(["--input-type=module", "-"]).args(arguments).current_dir(packages);
+    Some(run(&mut command, module).await)
+}
+
+/// Says that something was not tested, or fails where everything must be.
+pub(crate) fn left_out(what: &str) {
+    assert!(env::var_os("GATEPOST_TEST_REQUIRED").is_none(), "{what}: missing, and GATEPOST_TEST_REQUIRED is set");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not `eprintln!`: the test harness would keep it to itself, as the test passes.
+    let line = format!("\nLEFT OUT in {test}: {what}. `tests/run` installs it and tests everything.\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    std::iter::once(tools_dir().join("bin"))
+        .chain(env::split_paths(&path))
+        .map(|dir| dir.join(name))
+        .find(|p| p.is_file())
+}
+
+/// Where `tests/run` installs.
+fn tools_dir() -> PathBuf {
+    env::var_os("GATEPOST_TEST_TOOLS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools"), PathBuf::from)
+}
+
+async fn run(command: &mut Command, input: &str) -> Answer {
+    let program = format!("{command:?}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let answer = timeout(PATIENCE, async {
+        let mut child = command.spawn()?;
+        let mut stdin = child.stdin.take().expect("standard input is piped");
+        stdin.write_all(input.as_bytes()).await?;
+        drop(stdin);
+        child.wait_with_output().await
+    });
+    let Output { status, stdout, stderr } = match answer.await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => panic!("{program}: {error}"),
+        Err(_) => panic!("{program}: no end after {PATIENCE:?}"),
+    };
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    Answer { success: status.success(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Programs answer in milliseconds; a machine under load may take a while to start them.
+const PATIENCE: Duration = Duration::from_secs(60);
