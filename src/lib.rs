@@ -1,3 +1,4 @@
 //! Gatepost: issues, checks and governs API credentials.
+pub mod config;
 pub mod domain;
 pub mod proto;
