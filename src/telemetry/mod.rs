@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use self::metrics::Metrics;
+pub use self::metrics::Metrics;
 pub use self::request_span::{Answered, RequestSpan};
 use self::trace::Exporter;
 use crate::config::Config;

@@ -23,7 +23,7 @@ use crate::domain::reason::Reason;
 use crate::proto::v1::DecisionCode;
 use crate::proto::{METHODS, MethodId};
 
-/// The media type of [`Metrics::text`].
+/// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Everything that is counted in one process.
@@ -49,6 +49,15 @@ pub enum Door {
     Guard,
     /// A question about a credential (`Auth.Verify`).
     Verify,
+}
+
+/// How a request was answered, in the words of its wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Status {
+    /// A gRPC status code.
+    Grpc(i32),
+    /// An HTTP status.
+    Http(u16),
 }
 
 /// The cache of keys.
@@ -98,7 +107,7 @@ impl Metrics {
         let connections = r.gauges(&table::STORE_CONNECTIONS);
         let metrics = Self {
             decisions: Grid::new(r.counters(&table::DECISIONS), Door::ALL.len() * (Reason::ALL.len() + 1)),
-            requests: Grid::new(r.counters(&table::REQUESTS), cells * Wire::ALL.len() * STATUSES.len()),
+            requests: Grid::new(r.counters(&table::REQUESTS), cells * Wire::ALL.len() * Status::PLACES),
             latency: Grid::new(r.histograms(&table::REQUEST_SECONDS), cells * Wire::ALL.len()),
             cache: CacheMetrics {
                 hits: lookups.with_label_values(&["hit"]),
@@ -132,19 +141,18 @@ impl Metrics {
         self.decisions.at(door as usize * (Reason::ALL.len() + 1) + column, || [code(), door.as_str()]).inc();
     }
 
-    /// Counts an answered request. `rpc` is none for paths that are not ours; `status` is the gRPC status code, which
-    /// HTTP answers have too by their reason; `took` ends where the head of the answer does.
-    pub fn answered(&self, rpc: Option<MethodId>, wire: Wire, status: i32, took: Duration) {
+    /// Counts an answered request. `rpc` is none for paths that are not ours; `took` ends where the head of the answer
+    /// does.
+    pub fn answered(&self, rpc: Option<MethodId>, wire: Wire, status: Status, took: Duration) {
         let place = rpc.map_or(METHODS.len(), MethodId::index) * Wire::ALL.len() + wire as usize;
-        let status = usize::try_from(status).ok().filter(|status| *status < STATUSES.len()).unwrap_or(UNKNOWN);
         let rpc_label = || rpc.map_or("other", rpc_name);
-        let labels = || [rpc_label(), wire.as_str(), STATUSES[status]];
-        self.requests.at(place * STATUSES.len() + status, labels).inc();
+        let labels = || [rpc_label(), wire.as_str(), status.label()];
+        self.requests.at(place * Status::PLACES + status.place(), labels).inc();
         self.latency.at(place, || [rpc_label(), wire.as_str()]).observe(took.as_secs_f64());
     }
 
     /// Everything, as Prometheus reads it. Gauges that are not kept up to date by whoever owns them must be set before.
-    pub fn text(&self) -> String {
+    pub fn encode(&self) -> String {
         match TextEncoder::new().encode_to_string(&self.registry.gather()) {
             Ok(text) => text,
             Err(error) => {
@@ -192,6 +200,36 @@ impl Door {
     }
 }
 
+impl Status {
+    const PLACES: usize = GRPC_STATUSES.len() + HTTP_STATUSES.len() + 1;
+
+    fn place(self) -> usize {
+        let grpc = |code| usize::try_from(code).ok().filter(|code| *code < GRPC_STATUSES.len()).unwrap_or(UNKNOWN);
+        let http =
+            |status| HTTP_STATUSES.binary_search_by_key(&status, |(known, _)| *known).unwrap_or(HTTP_STATUSES.len());
+        match self {
+            Self::Grpc(code) => grpc(code),
+            Self::Http(status) => GRPC_STATUSES.len() + http(status),
+        }
+    }
+
+    fn label(self) -> &'static str {
+        let names = GRPC_STATUSES.into_iter().chain(HTTP_STATUSES.map(|(_, name)| name));
+        names.chain(["other"]).nth(self.place()).unwrap_or("other")
+    }
+}
+
+impl CacheMetrics {
+    /// Takes over what the cache counted itself: totals since its start, and the entries now.
+    pub fn follow(&self, hits: u64, misses: u64, evictions: u64, invalidations: u64, entries: usize) {
+        let totals = [(&self.hits, hits), (&self.misses, misses), (&self.evictions, evictions)];
+        for (counter, total) in totals.into_iter().chain([(&self.invalidations, invalidations)]) {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+        self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+}
+
 /// Makes the collectors of the table's metrics. It cannot fail: names and labels are constants, which a test makes all.
 trait Register {
     fn take<C: Collector + Clone + 'static>(&self, metric: &Metric, collector: prometheus::Result<C>) -> C;
@@ -222,7 +260,7 @@ impl Register for Registry {
 }
 
 /// The names of the gRPC status codes (grpc/grpc doc/statuscodes.md), by number.
-const STATUSES: [&str; 17] = [
+const GRPC_STATUSES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",
@@ -242,6 +280,30 @@ const STATUSES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 const UNKNOWN: usize = 2;
+
+/// The HTTP statuses that have a series of their own, in order; any other counts as `other`.
+const HTTP_STATUSES: [(u16, &str); 20] = [
+    (200, "200"),
+    (204, "204"),
+    (206, "206"),
+    (304, "304"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (406, "406"),
+    (408, "408"),
+    (409, "409"),
+    (413, "413"),
+    (415, "415"),
+    (429, "429"),
+    (431, "431"),
+    (500, "500"),
+    (501, "501"),
+    (503, "503"),
+    (504, "504"),
+];
 
 /// In seconds: from a decision that was in memory to a request that hits its time-out.
 const BUCKETS: [f64; 16] =

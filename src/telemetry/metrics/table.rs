@@ -40,7 +40,8 @@ metrics! {
         "Decisions about credentials by code; door `guard` is a call of Gatepost's own RPCs, `verify` a question about \
          a credential";
     REQUESTS = "gatepost_requests_total", "counter", ["rpc", "wire", "status"],
-        "Requests answered, by RPC (`other` where there is none), wire (`grpc`, `grpc_web`, `json`) and gRPC status";
+        "Requests answered, by RPC (`other` where there is none), wire (`grpc`, `grpc_web`, `json`) and status: the \
+         gRPC code's name, or the HTTP status";
     REQUEST_SECONDS = "gatepost_request_seconds", "histogram", ["rpc", "wire"],
         "Seconds from the head of a request to the head of its answer";
     CONNECTIONS_OPEN = "gatepost_connections_open", "gauge", [],

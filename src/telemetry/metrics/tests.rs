@@ -8,17 +8,22 @@ use crate::config::readme;
 
 fn touched() -> Metrics {
     let metrics = Metrics::new();
-    metrics.answered(MethodId::find("/gatepost.v1.Auth/Verify"), Wire::GrpcWeb, 16, Duration::from_micros(80));
-    metrics.answered(None, Wire::Json, 12, Duration::from_secs(2));
+    metrics.answered(
+        MethodId::find("/gatepost.v1.Auth/Verify"),
+        Wire::GrpcWeb,
+        Status::Grpc(16),
+        Duration::from_micros(80),
+    );
+    metrics.answered(None, Wire::Json, Status::Http(404), Duration::from_secs(2));
     metrics
 }
 
 #[test]
 fn requests_are_counted_by_rpc_wire_and_status() {
-    let text = touched().text();
+    let text = touched().encode();
     for line in [
         r#"gatepost_requests_total{rpc="gatepost.v1.Auth/Verify",status="UNAUTHENTICATED",wire="grpc_web"} 1"#,
-        r#"gatepost_requests_total{rpc="other",status="UNIMPLEMENTED",wire="json"} 1"#,
+        r#"gatepost_requests_total{rpc="other",status="404",wire="json"} 1"#,
         r#"gatepost_request_seconds_bucket{rpc="gatepost.v1.Auth/Verify",wire="grpc_web",le="0.00005"} 0"#,
         r#"gatepost_request_seconds_bucket{rpc="gatepost.v1.Auth/Verify",wire="grpc_web",le="0.0001"} 1"#,
         r#"gatepost_request_seconds_count{rpc="other",wire="json"} 1"#,
@@ -32,16 +37,38 @@ fn every_method_wire_and_status_has_a_place_of_its_own() {
     let metrics = Metrics::new();
     for method in MethodId::all().map(Some).chain([None]) {
         for wire in Wire::ALL {
-            for status in -1..=17 {
+            let grpc = (-1..=17).map(Status::Grpc);
+            let http = HTTP_STATUSES.into_iter().map(|(status, _)| status).chain([0, 302, 999]).map(Status::Http);
+            for status in grpc.chain(http) {
                 metrics.answered(method, wire, status, Duration::ZERO);
             }
         }
     }
-    let text = metrics.text();
+    let text = metrics.encode();
     let series: Vec<&str> = text.lines().filter(|line| line.starts_with("gatepost_requests_total{")).collect();
-    assert_eq!(series.len(), (METHODS.len() + 1) * Wire::ALL.len() * STATUSES.len());
-    // What is no status code counts as UNKNOWN, besides UNKNOWN itself.
-    assert!(series.iter().all(|line| line.ends_with(if line.contains("UNKNOWN") { " 3" } else { " 1" })), "{text}");
+    assert_eq!(series.len(), (METHODS.len() + 1) * Wire::ALL.len() * Status::PLACES);
+    for line in series {
+        // -1, 2 and 17 are all UNKNOWN; 0, 302 and 999 have no series of their own.
+        let several = line.contains("\"UNKNOWN\"") || line.contains("status=\"other\"");
+        assert!(line.ends_with(if several { " 3" } else { " 1" }), "{line}");
+    }
+}
+
+#[test]
+fn the_caches_own_counts_are_followed() {
+    let metrics = Metrics::new();
+    metrics.cache.follow(5, 2, 1, 0, 7);
+    metrics.cache.follow(9, 2, 1, 1, 6);
+    let text = metrics.encode();
+    for line in [
+        r#"gatepost_cache_lookups_total{outcome="hit"} 9"#,
+        r#"gatepost_cache_lookups_total{outcome="miss"} 2"#,
+        "gatepost_cache_evictions_total 1",
+        "gatepost_cache_invalidations_total 1",
+        "gatepost_cache_entries 6",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
 }
 
 #[test]
@@ -50,7 +77,7 @@ fn decisions_are_counted_by_code_and_door_and_start_at_zero() {
     metrics.decided(Door::Verify, None);
     metrics.decided(Door::Guard, Some(Reason::Suspended));
     metrics.decided(Door::Guard, Some(Reason::Suspended));
-    let text = metrics.text();
+    let text = metrics.encode();
     let value = |code: &str, door: &str| {
         let series = format!("gatepost_decisions_total{{code=\"{code}\",door=\"{door}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
@@ -72,10 +99,11 @@ fn reasons_have_places_by_their_order() {
     for (place, wire) in Wire::ALL.into_iter().enumerate() {
         assert_eq!(wire as usize, place);
     }
-    for (number, name) in (0..).zip(STATUSES) {
+    for (number, name) in (0..).zip(GRPC_STATUSES) {
         let code = format!("{:?}", tonic::Code::from_i32(number)).to_ascii_uppercase();
         assert_eq!(name.replace('_', ""), code);
     }
+    assert!(HTTP_STATUSES.is_sorted());
 }
 
 #[test]
