@@ -1,0 +1,70 @@
+//! The table of metrics: the one source of their names, labels and explanations, in the code and in the README.
+
+use std::fmt::Write;
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind it is, in Prometheus's word.
+    pub kind: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+/// The table of the README, in Markdown.
+pub fn markdown_table() -> String {
+    METRICS.iter().fold(String::from("| metric | kind | labels | what it says |\n|---|---|---|---|\n"), |mut out, m| {
+        let labels = m.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "| `{}` | {} | {labels} | {} |", m.name, m.kind, m.help);
+        out
+    })
+}
+
+macro_rules! metrics {
+    ($($name:ident = $text:literal, $kind:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(pub(super) static $name: Metric =
+            Metric { name: $text, kind: $kind, labels: &[$($label),*], help: $help };)*
+
+        /// All metrics, in the order in which they are explained.
+        pub static METRICS: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+metrics! {
+    DECISIONS = "gatepost_decisions_total", "counter", ["code", "door"],
+        "Decisions about credentials by code; door `guard` is a call of Gatepost's own RPCs, `verify` a question about \
+         a credential";
+    REQUESTS = "gatepost_requests_total", "counter", ["rpc", "wire", "status"],
+        "Requests answered, by RPC (`other` where there is none), wire (`grpc`, `grpc_web`, `json`) and status: the \
+         gRPC code's name, or the HTTP status";
+    REQUEST_SECONDS = "gatepost_request_seconds", "histogram", ["rpc", "wire"],
+        "Seconds from the head of a request to the head of its answer";
+    CONNECTIONS_OPEN = "gatepost_connections_open", "gauge", [],
+        "Client connections open now";
+    CACHE_LOOKUPS = "gatepost_cache_lookups_total", "counter", ["outcome"],
+        "Look-ups of keys; outcome `hit` was answered from memory, `miss` had to ask the database";
+    CACHE_ENTRIES = "gatepost_cache_entries", "gauge", [],
+        "Keys in memory, unknown ones that were asked for included";
+    CACHE_EVICTIONS = "gatepost_cache_evictions_total", "counter", [],
+        "Keys that left memory to make room";
+    CACHE_INVALIDATIONS = "gatepost_cache_invalidations_total", "counter", [],
+        "Keys that left memory because they changed";
+    STORE_CONNECTIONS = "gatepost_store_connections", "gauge", ["state"],
+        "Connections to the database, `idle` or `busy`";
+    STORE_WAITING = "gatepost_store_waiting", "gauge", [],
+        "Tasks that wait for a connection to the database";
+    STORE_ACQUIRE_SECONDS = "gatepost_store_acquire_seconds", "histogram", [],
+        "Seconds a task waited for a connection to the database";
+    FEED_LAG_SECONDS = "gatepost_feed_lag_seconds", "gauge", [],
+        "Seconds since this node last knew that it had seen every change; above `cache_trust` it trusts its memory no \
+         more";
+    FEED_REVISION = "gatepost_feed_revision", "gauge", [],
+        "The last revision of the change log that this node has seen";
+    BUILD_INFO = "gatepost_build_info", "gauge", ["version"],
+        "Always 1; the label says which version runs";
+}
