@@ -43,7 +43,8 @@ use crate::rpc::products::ProductsService;
 use crate::service::Context;
 use crate::service::revocations::Revocations;
 use crate::store::{OpenError, Store, StoreOptions};
-use crate::telemetry::{Metrics, Telemetry};
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Metrics;
 
 /// A server that is bound and ready to serve.
 #[derive(Debug)]

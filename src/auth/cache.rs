@@ -49,6 +49,8 @@ pub struct Counts {
     pub hits: AtomicU64,
     /// Had to ask the store.
     pub misses: AtomicU64,
+    /// Entries that made room for others.
+    pub evictions: AtomicU64,
     /// Entries dropped because what they held changed.
     pub invalidations: AtomicU64,
 }

@@ -80,7 +80,9 @@ impl Guard {
         let presented = self.headers.read(call.headers)?;
         let (credential, beside) = self.find(presented).await?;
         let caller = self.check(&call, policy, credential, beside)?;
-        self.credentials.used(caller.credential(), self.clock.now()).await;
+        if let Some(presented) = presented.secret.or(presented.publishable) {
+            self.credentials.used(presented, caller.credential(), self.clock.now()).await;
+        }
         Ok(Some(caller))
     }
 

@@ -13,7 +13,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
 use crate::domain::secret::{SecretHash, SecretShape};
-use crate::store::{Store, StoredCredential};
+use crate::store::{SecretRole, Store, StoredCredential};
 
 /// Finds credentials.
 #[derive(Debug)]
@@ -58,12 +58,13 @@ impl Credentials {
     }
 
     /// Tells that a credential was accepted. It starts the grace period that waits for the first use of a new secret.
-    pub async fn used(&self, credential: &StoredCredential, now: Timestamp) {
-        if !credential.waits_for_first_use {
+    pub async fn used(&self, presented: &str, credential: &StoredCredential, now: Timestamp) {
+        if !credential.waits_for_first_use || credential.role != SecretRole::Current {
             return;
         }
+        let hash = self.keyring.hash(presented);
         // The new secret is good in any case. If the store cannot be written now, the next use tries again.
-        match self.store.begin_grace(&credential.key.id, now).await {
+        match self.store.begin_grace(&credential.key.id, &hash, now).await {
             Ok(Some(change)) => self.apply(&change),
             Ok(None) => {}
             Err(error) => tracing::warn!(key_id = %credential.key.id, %error, "the grace period could not be started"),
@@ -78,13 +79,22 @@ impl Credentials {
         }
     }
 
-    /// Loads the most recently changed credentials into the cache; answers how many.
-    pub async fn warm_up(&self, most: u32) -> Result<usize> {
-        let recent = self.store.list_recent_hashes(most).await?;
-        for hash in &recent {
-            self.load(*hash).await?;
+    /// Loads the most recently changed credentials into the cache, a few at a time; answers how many.
+    pub async fn warm_up(&self, most: usize) -> Result<usize> {
+        let (mut place, mut loaded) = (None, 0);
+        while loaded < most {
+            // Each is read again: between the list and the cache it may have changed.
+            let (part, next) = self.store.list_recent_credentials(place.as_ref(), WARM_UP_PART).await?;
+            for (hash, _) in &part {
+                self.load(*hash).await?;
+            }
+            loaded += part.len();
+            place = next;
+            if place.is_none() {
+                break;
+            }
         }
-        Ok(recent.len())
+        Ok(loaded)
     }
 
     /// The cache, for the change feed and for metrics.
@@ -127,3 +137,5 @@ impl From<Known> for Found {
 const MAX_LOOKUPS: usize = 64;
 /// How long a look-up waits for its turn.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(1);
+/// Credentials loaded at once after a start.
+const WARM_UP_PART: u32 = 200;

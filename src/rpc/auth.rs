@@ -27,8 +27,7 @@ use crate::service::paging::ListScope;
 use crate::service::revocations::{Event, Revocations, Watch};
 use crate::service::scopes::Scopes;
 use crate::service::verify::{Inquiry, Verdict, Verify};
-use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Door;
+use crate::telemetry::metrics::{Door, Metrics};
 
 /// Decodes, validates, calls the services, encodes.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::Around;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::key::{KeyDetails, KeyKind, MAX_GRACE};
 use crate::proto::v1;
@@ -61,8 +62,8 @@ impl KeysRpc for KeysService {
     async fn list_keys(&self, request: Request<v1::ListKeysRequest>) -> Result<Response<v1::ListKeysResponse>, Status> {
         let (around, message) = Around::split(request)?;
         let answer = async {
-            let filter = filter(&message)?;
-            let list = ListScope::new(&around.caller, "keys", &format!("{filter:?}"));
+            let filter = filter(&message, self.context.clock.now())?;
+            let list = ListScope::new(&around.caller, "keys", &named(&message));
             let keyring = &self.context.keyring;
             let wanted = page_fields!(message).read(around.dialect, &list, keyring)?;
             let page = self.keys.list(&around.caller, &filter, &wanted).await?;
@@ -214,11 +215,16 @@ fn take(details: &mut KeyDetails, change: KeyDetails, mask: &[&str]) {
     wanted("expires_at").then(|| details.expires_at = expires_at);
 }
 
-fn filter(message: &v1::ListKeysRequest) -> Result<KeyFilter> {
+/// The filters as the client named them, which are the same on every page.
+fn named(message: &v1::ListKeysRequest) -> String {
+    format!("{:?} {:?} {:?} {:?}", message.r#type, message.state, message.owner, message.alias)
+}
+
+fn filter(message: &v1::ListKeysRequest, now: Timestamp) -> Result<KeyFilter> {
     let mut fields = Fields::default();
     let filter = KeyFilter {
         kind: message.r#type.and_then(|kind| fields.known("type", kind, convert::kind_in)),
-        state: message.state.and_then(|state| fields.known("state", state, convert::state_in)),
+        state: message.state.and_then(|state| fields.known("state", state, convert::state_in)).map(|state| (state, now)),
         owner: message.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
         alias: message.alias.clone().map(|alias| fields.line("alias", alias, 1, 100)),
     };

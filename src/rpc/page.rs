@@ -37,7 +37,7 @@ pub(super) use page_fields;
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) pagination: Option<v1::Pagination>,
-    pub(super) next_page_token: String,
+    pub(super) next_page_token: Option<String>,
 }
 
 impl PageFields<'_> {
@@ -92,7 +92,7 @@ pub(super) fn place<T>(
     match request {
         PageRequest::After { .. } => {
             let last = page.items.last().filter(|_| page.has_more);
-            let next_page_token = last.map(|item| list.token(keyring, key(item))).unwrap_or_default();
+            let next_page_token = last.map(|item| list.token(keyring, key(item)));
             Place { pagination: None, next_page_token }
         }
         PageRequest::Numbered { limit, page: number, .. } => {
@@ -100,7 +100,7 @@ pub(super) fn place<T>(
             let total = i32::try_from(page.total.unwrap_or(0)).unwrap_or(i32::MAX);
             let pagination =
                 v1::Pagination { page: wire(*number), limit: wire(*limit), total, has_more: page.has_more };
-            Place { pagination: Some(pagination), next_page_token: String::new() }
+            Place { pagination: Some(pagination), next_page_token: None }
         }
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn place<T>(
 impl Place {
     /// The answer that `make` makes of the place; the total goes into `x-pagination-total` too, for clients that get the
     /// bare list.
-    pub(super) fn answer<T>(self, make: impl FnOnce(Option<v1::Pagination>, String) -> T) -> tonic::Response<T> {
+    pub(super) fn answer<T>(self, make: impl FnOnce(Option<v1::Pagination>, Option<String>) -> T) -> tonic::Response<T> {
         let total = self.pagination.map(|pagination| pagination.total);
         let mut response = tonic::Response::new(make(self.pagination, self.next_page_token));
         if let Some(total) = total {

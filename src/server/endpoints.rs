@@ -10,7 +10,7 @@ use http_body_util::Full;
 use tonic::body::Body;
 
 use crate::edge::without_body;
-use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Metrics;
 
 /// Whether the server can do its work: the store answers, and the server is not about to stop.
 #[derive(Clone, Debug, Default)]

@@ -31,10 +31,10 @@ use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
 use crate::rpc::request::Deadline;
 use crate::rpc::status;
-use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{Door, Metrics, Status};
 
 /// The services that the edge calls in process.
-pub(super) type Rpcs = edge::Services<AuthService, KeysService, ProductsService>;
+pub(super) type Rpcs = edge::Services<KeysService, AuthService, ProductsService>;
 
 /// Answers every request of every connection.
 #[derive(Clone)]
@@ -211,7 +211,7 @@ impl Parts {
         };
         match self.guard.admit(call).await {
             Ok(caller) => {
-                self.metrics.admitted();
+                self.metrics.decided(Door::Guard, None);
                 if let Some(caller) = caller {
                     request.extensions_mut().insert(caller);
                 }
@@ -250,7 +250,7 @@ impl Parts {
 
     /// Writes a refusal down, with the true reason and the key's id.
     fn tell(&self, known: &Known, method: MethodId, refusal: &Refusal) {
-        self.metrics.refused(refusal.reason);
+        self.metrics.decided(Door::Guard, Some(refusal.reason));
         let key = refusal.key.as_ref().map(|credential| credential.key.id.as_str());
         tracing::info!(
             request_id = %known.id,
@@ -269,7 +269,12 @@ impl Parts {
     }
 
     fn count(&self, known: &Known, method: MethodId, response: &Response<Body>) {
-        self.metrics.answered(method, known.wire.into(), response.status(), grpc_code(response.headers()), known.began.elapsed());
+        let status = match known.wire {
+            Wire::Http => Status::Http(response.status().as_u16()),
+            // A status that is not in the headers comes after a message, which only successes have.
+            _ => Status::Grpc(grpc_code(response.headers()).map_or(0, i32::from)),
+        };
+        self.metrics.answered(Some(method), known.wire.into(), status, known.began.elapsed());
     }
 
     fn client(&self, connection: Option<Connection>, headers: &HeaderMap) -> ClientAddress {

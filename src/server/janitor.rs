@@ -15,7 +15,7 @@ use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
 use crate::domain::clock::Clock;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Metrics;
 
 /// Looks after one server.
 pub(super) struct Janitor {
@@ -62,14 +62,16 @@ impl Janitor {
     fn sample(&self) {
         let cache = self.credentials.cache();
         let counts = cache.counts();
-        self.metrics.cache.set(
+        self.metrics.cache.follow(
             counts.hits.load(Ordering::Relaxed),
             counts.misses.load(Ordering::Relaxed),
+            counts.evictions.load(Ordering::Relaxed),
             counts.invalidations.load(Ordering::Relaxed),
             cache.len(),
         );
         let progress = *self.progress.borrow();
-        self.metrics.feed.set(progress.revision.0, progress.confirmed.elapsed());
+        self.metrics.feed.revision.set(i64::try_from(progress.revision.0).unwrap_or(i64::MAX));
+        self.metrics.feed.lag_seconds.set(progress.confirmed.elapsed().as_secs_f64());
     }
 
     /// Removes what nobody can ask for any more, in small batches.
@@ -94,4 +96,4 @@ const SWEEP_EVERY_TICKS: u64 = 60;
 const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const BATCH: u32 = 500;
 /// Keys loaded after a start.
-const WARM_KEYS: u32 = 10_000;
+const WARM_KEYS: usize = 10_000;

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::domain::entropy::Entropy;
+use crate::telemetry;
 
 /// The wire a request came on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -50,6 +51,16 @@ impl Wire {
             Self::GrpcWebText => "application/grpc-web-text+proto",
             Self::Http => "application/json",
         })
+    }
+}
+
+impl From<Wire> for telemetry::Wire {
+    fn from(wire: Wire) -> Self {
+        match wire {
+            Wire::Grpc => Self::Grpc,
+            Wire::GrpcWeb | Wire::GrpcWebText => Self::GrpcWeb,
+            Wire::Http => Self::Json,
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, etag_mismatch, expect_etag};
+use zeroize::Zeroizing;
+
+use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::change::ChangeKind;
 use crate::domain::clock::Timestamp;
@@ -15,7 +17,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{self, Scope, ScopeSet};
 use crate::domain::secret::{PlainSecret, SecretPrefix};
-use crate::store::{Conflict, KeyFilter, NewIdempotent, StoreError};
+use crate::store::{KeyCreated, KeyFilter, NewIdempotent};
 
 /// The Keys service.
 #[derive(Clone, Debug)]
@@ -97,8 +99,7 @@ impl Keys {
 
     /// Lists keys, newest first.
     pub async fn list(&self, caller: &Caller, filter: &KeyFilter, page: &PageRequest) -> Result<Page<Key>> {
-        let now = self.0.now();
-        Ok(self.0.store.list_keys(caller.project(), caller.environment(), filter, now, page).await?)
+        Ok(self.0.store.list_keys(caller.project(), caller.environment(), filter, page).await?)
     }
 
     /// Changes the details of a key by `change`, which sees the key as it is.
@@ -168,7 +169,7 @@ impl Keys {
         let audit = self.0.audit(caller, "key.rotated", key.id.as_str());
         let hash = self.0.keyring.hash(secret.expose());
         let change = self.0.store.rotate_key(&key, version, &hash, sealed.as_deref(), &audit).await;
-        self.0.committed(&change.map_err(lost_update)?);
+        self.0.committed(&change?);
         Ok((key, secret))
     }
 
@@ -205,32 +206,34 @@ impl Keys {
         let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
         let hash = self.0.keyring.hash(secret.expose());
         let audit = self.0.audit(caller, "key.created", key.id.as_str());
-        let promise = idempotency.map(|idempotency| {
-            let answer = format!("{}\n{}", key.id, secret.expose());
-            NewIdempotent {
-                project: caller.project().clone(),
-                environment: caller.environment(),
-                actor: caller.key().id.clone(),
-                fingerprint: self.0.keyring.fingerprint(&idempotency.request),
-                sealed_answer: self.0.keyring.seal(answer.as_bytes(), &answer_context(caller, &idempotency.key)),
-                key: idempotency.key,
-                expires_at: now.plus(IDEMPOTENCY_WINDOW),
-            }
+        let actor = caller.key().id.clone();
+        let promised = idempotency.map(|idempotency| {
+            let answer = Zeroizing::new(format!("{}\n{}", key.id, secret.expose()));
+            let fingerprint = self.0.keyring.fingerprint(&idempotency.request);
+            let sealed = self.0.keyring.seal(answer.as_bytes(), &answer_context(caller, &idempotency.key));
+            (idempotency.key, fingerprint, sealed)
         });
-        let created = self.0.store.create_key(&key, &hash, sealed.as_deref(), promise.as_ref(), &audit).await;
-        match (created.map_err(alias_taken)?, promise) {
-            (crate::store::KeyCreated::Created(change), _) => {
+        let request = promised.as_ref().map(|(key, fingerprint, answer)| NewIdempotent {
+            actor: Some(&actor),
+            key,
+            fingerprint,
+            answer,
+            expires_at: now.plus(IDEMPOTENCY_WINDOW),
+        });
+        let created = self.0.store.create_key(&key, &hash, sealed.as_deref(), request.as_ref(), &audit).await?;
+        match (created, promised) {
+            (KeyCreated::Created(change), _) => {
                 self.0.committed(&change);
                 Ok((key, secret))
             }
-            (crate::store::KeyCreated::Replay { fingerprint, sealed_answer }, Some(promise)) => {
-                if fingerprint != promise.fingerprint {
+            (KeyCreated::Replay { fingerprint, answer }, Some((idempotency_key, ours, _))) => {
+                if fingerprint != ours {
                     let message = "this Idempotency-Key was used within 24 hours for another request; choose a new one";
                     return Err(Error::new(Reason::IdempotencyKeyReused, message));
                 }
-                self.replay(caller, &promise.key, &sealed_answer).await
+                self.replay(caller, &idempotency_key, &answer).await
             }
-            (crate::store::KeyCreated::Replay { .. }, None) => {
+            (KeyCreated::Replay { .. }, None) => {
                 Err(Error::new(Reason::Internal, "a request without an Idempotency-Key was taken for a repeated one"))
             }
         }
@@ -261,7 +264,7 @@ impl Keys {
     async fn write(&self, caller: &Caller, key: Key, version: i64, kind: ChangeKind) -> Result<Key> {
         let audit = self.0.audit(caller, &format!("key.{}", kind.as_str()), key.id.as_str());
         let change = self.0.store.update_key(&key, version, kind, &audit).await;
-        self.0.committed(&change.map_err(lost_update)?);
+        self.0.committed(&change?);
         Ok(key)
     }
 
@@ -342,22 +345,6 @@ fn refuse_longer_lived(caller: &Caller, key: &Key) -> Result<()> {
         return Err(Error::new(Reason::ExceedsCaller, message));
     }
     Ok(())
-}
-
-fn lost_update(error: StoreError) -> Error {
-    match error {
-        StoreError::Conflict(Conflict::Version) => etag_mismatch(),
-        other => alias_taken(other),
-    }
-}
-
-fn alias_taken(error: StoreError) -> Error {
-    match error {
-        StoreError::Conflict(Conflict::Alias) => {
-            Error::new(Reason::AlreadyExists, "alias: another key of this environment has this alias")
-        }
-        other => other.into(),
-    }
 }
 
 fn seal_context(id: &KeyId) -> String {

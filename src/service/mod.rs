@@ -64,11 +64,10 @@ impl Context {
 /// Refuses a change of a thing that has changed since the caller read it; without an etag the caller does not mind.
 fn expect_etag(given: Option<&str>, current: &str) -> Result<()> {
     match given {
-        Some(given) if !given.is_empty() && given != current => Err(etag_mismatch()),
+        Some(given) if !given.is_empty() && given != current => {
+            let message = "it has changed since it was read; read it again, then repeat the change";
+            Err(Error::new(Reason::EtagMismatch, message))
+        }
         _ => Ok(()),
     }
-}
-
-fn etag_mismatch() -> Error {
-    Error::new(Reason::EtagMismatch, "it has changed since it was read; read it again, then repeat the change")
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Context, etag_mismatch, expect_etag};
+use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ProductId;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::product::{Product, ProductDetails};
-use crate::store::{Conflict, ProductFilter, StoreError};
+use crate::store::ProductFilter;
 
 /// The Products service.
 #[derive(Clone, Debug)]
@@ -83,10 +83,7 @@ impl Products {
     }
 
     async fn write(&self, product: Product, version: i64) -> Result<Product> {
-        match self.0.store.update_product(&product, version).await {
-            Ok(()) => Ok(product),
-            Err(StoreError::Conflict(Conflict::Version)) => Err(etag_mismatch()),
-            Err(error) => Err(error.into()),
-        }
+        self.0.store.update_product(&product, version).await?;
+        Ok(product)
     }
 }

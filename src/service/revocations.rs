@@ -48,13 +48,8 @@ impl Revocations {
         if last > current {
             return Err(Error::field("from_revision", format!("the newest revision is {}", current.0)));
         }
-        let oldest = self.context.store.oldest_revision().await?;
-        if last < current && oldest.is_none_or(|oldest| last.0 + 1 < oldest.0) {
-            let message = format!(
-                "changes after revision {} are no longer kept; drop what you cached and watch from {}",
-                last.0, current.0
-            );
-            return Err(Error::new(Reason::RevisionTooOld, message));
+        if last < self.context.store.oldest_revision().await? {
+            return Err(too_old(last, current));
         }
         Ok(Watch {
             context: Arc::clone(&self.context),
@@ -96,6 +91,10 @@ impl Watch {
             let reached = self.progress.borrow_and_update().revision;
             let store = &self.context.store;
             let changes = store.list_changes_of(&self.project, self.environment, self.last, BATCH).await?;
+            // Asked after the list, so that what was removed before it was read is noticed.
+            if self.last < store.oldest_revision().await? {
+                return Err(too_old(self.last, reached));
+            }
             if !changes.is_empty() {
                 self.ready = changes.into();
                 continue;
@@ -112,6 +111,13 @@ impl Watch {
             }
         }
     }
+}
+
+fn too_old(last: Revision, current: Revision) -> Error {
+    let (last, current) = (last.0, current.0);
+    let message =
+        format!("changes after revision {last} are no longer kept; drop what you cached and watch from {current}");
+    Error::new(Reason::RevisionTooOld, message)
 }
 
 /// The longest silence of a watch.

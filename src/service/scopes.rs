@@ -9,7 +9,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{self, BUILT_IN, BuiltIn, Scope};
-use crate::store::{Conflict, StoreError, StoredScope};
+use crate::store::{Conflict, ScopeDeleted, StoreError, StoredScope};
 
 /// The scopes part of the Auth service.
 #[derive(Clone, Debug)]
@@ -37,15 +37,17 @@ impl Scopes {
         if scope.is_built_in() {
             return Err(Error::new(Reason::AlreadyExists, format!("the scope {scope} is built in")));
         }
-        let new = StoredScope { scope, description, created_at: self.0.now() };
-        match self.0.store.create_scope(caller.project(), &new, MAX_SCOPES).await {
+        let most = PageRequest::Numbered { limit: 1, page: MAX_SCOPES, first: 1 };
+        if self.0.store.list_scopes(caller.project(), &most).await?.total.is_some_and(|n| n >= u64::from(MAX_SCOPES)) {
+            let message = format!("a project registers up to {MAX_SCOPES} scopes; remove one first");
+            return Err(Error::new(Reason::InvalidState, message));
+        }
+        let project = caller.project().clone();
+        let new = StoredScope { project, scope, description, created_at: self.0.now() };
+        match self.0.store.create_scope(&new).await {
             Ok(()) => Ok(new.into()),
-            Err(StoreError::Conflict(Conflict::Scope)) => {
+            Err(StoreError::Conflict(Conflict::Exists)) => {
                 Err(Error::new(Reason::AlreadyExists, format!("the scope {} is registered already", new.scope)))
-            }
-            Err(StoreError::Conflict(Conflict::TooMany)) => {
-                let message = format!("a project registers up to {MAX_SCOPES} scopes; remove one first");
-                Err(Error::new(Reason::InvalidState, message))
             }
             Err(error) => Err(error.into()),
         }
@@ -63,7 +65,8 @@ impl Scopes {
 
     /// Lists the scopes by plain form. There are few enough to be put in order here.
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<RegisteredScope>> {
-        let own = self.0.store.list_scopes(caller.project(), MAX_SCOPES).await?;
+        let own = PageRequest::After { limit: MAX_SCOPES, after: None };
+        let own = self.0.store.list_scopes(caller.project(), &own).await?.items;
         let mut all: Vec<RegisteredScope> = BUILT_IN.iter().map(Into::into).collect();
         all.extend(own.into_iter().map(Into::into));
         all.sort_by(|a, b| a.scope.cmp(&b.scope));
@@ -89,14 +92,13 @@ impl Scopes {
     /// Removes a scope that no key holds any more.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
         let found = self.find_own(caller, name).await?;
-        match self.0.store.delete_scope(caller.project(), found.scope.plain()).await {
-            Ok(true) => Ok(found),
-            Ok(false) => Err(Error::not_found("scope", name)),
-            Err(StoreError::Conflict(Conflict::InUse)) => {
-                let message = format!("keys that are not revoked hold {}; take it from them first", found.scope);
+        match self.0.store.delete_scope(caller.project(), found.scope.plain()).await? {
+            ScopeDeleted::Deleted => Ok(found),
+            ScopeDeleted::Missing => Err(Error::not_found("scope", name)),
+            ScopeDeleted::Held(keys) => {
+                let message = format!("{keys} keys that are not revoked hold {}; take it from them first", found.scope);
                 Err(Error::new(Reason::InvalidState, message))
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -66,7 +66,7 @@ impl Verify {
     pub async fn verify(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<Verdict> {
         let verdict = self.judge(caller, inquiry, &mut ()).await?;
         if let (None, Some(credential)) = (verdict.objection, &verdict.credential) {
-            self.0.credentials.used(credential, self.0.now()).await;
+            self.0.credentials.used(inquiry.credential, credential, self.0.now()).await;
         }
         Ok(verdict)
     }
