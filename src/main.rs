@@ -10,9 +10,16 @@ fn main() {
     let matches = Flags::augment_args(Command::new("gatepost")).get_matches();
     let flags = Flags::from_arg_matches(&matches).unwrap();
     let loaded = Config::load(&flags, &|name| std::env::var_os(name)).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(loaded.config.worker_threads).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(loaded.config.worker_threads)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let telemetry = Telemetry::start(&loaded.config).unwrap();
-        if let Err(error) = gatepost::server::run(&loaded.config, &telemetry).await { eprintln!("{error}"); std::process::exit(1) }
+        if let Err(error) = gatepost::server::run(&loaded.config, &telemetry).await {
+            eprintln!("{error}");
+            std::process::exit(1)
+        }
     });
 }

@@ -172,8 +172,8 @@ impl Server {
         let edge = Edge::new(descriptor_pool(), config.limits.max_body).map_err(StartError::Descriptors)?;
         let tls = config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
         // The address is taken before the data: a second server on one machine fails before it touches anything.
-        let listener = Listener::bind(config.listen)
-            .map_err(|cause| StartError::Bind { address: config.listen, cause })?;
+        let listener =
+            Listener::bind(config.listen).map_err(|cause| StartError::Bind { address: config.listen, cause })?;
         let (store, keyring) = open(config, &world).await?;
         let first_keys = bootstrap::first_start(&store, &keyring, &world).await.map_err(StartError::Store)?;
 

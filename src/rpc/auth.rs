@@ -12,7 +12,6 @@ use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::{Around, Deadline};
-use crate::auth::credential::MAX_CREDENTIAL;
 use crate::auth::decide::Outcome;
 use crate::domain::change::{Change, ChangeKind, Revision};
 use crate::domain::error::{Error, Result};
@@ -218,13 +217,6 @@ impl Question {
     /// Reads a question that stands in the request at `place`.
     fn read(message: &v1::VerifyRequest, place: &str) -> Result<Self> {
         let mut fields = Fields::default();
-        let bounded = |text: &str| (1..=MAX_CREDENTIAL).contains(&text.len());
-        if !bounded(&message.credential) {
-            fields.refuse("credential", format!("must have 1 to {MAX_CREDENTIAL} bytes"));
-        }
-        if message.publishable_key.as_deref().is_some_and(|key| !bounded(key)) {
-            fields.refuse("publishable_key", format!("must have 1 to {MAX_CREDENTIAL} bytes"));
-        }
         let question = Self {
             scopes: fields.scopes("scopes", &message.scopes),
             client: fields.address("client_ip", message.client_ip.as_deref()),
@@ -275,6 +267,8 @@ fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
     match (objection, missing_scope) {
         (None, _) => String::new(),
         (Some(Reason::InsufficientScope), Some(scope)) => Error::insufficient_scope(scope.to_owned()).message,
+        (Some(Reason::MissingCredential), _) => "No credential was presented".to_owned(),
+        (Some(Reason::StoreUnavailable), _) => "Nothing could be decided: the store cannot be reached".to_owned(),
         (Some(Reason::Malformed), _) => "This is not a credential: its shape or checksum is wrong".to_owned(),
         (Some(Reason::NotFound), _) => "No credential of this project is like this".to_owned(),
         (Some(Reason::Revoked), _) => "The key is revoked".to_owned(),
@@ -346,6 +340,8 @@ mod tests {
     #[test]
     fn every_reason_a_decision_can_have_is_a_code() {
         for reason in [
+            Reason::MissingCredential,
+            Reason::StoreUnavailable,
             Reason::Malformed,
             Reason::NotFound,
             Reason::Revoked,

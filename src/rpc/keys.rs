@@ -224,7 +224,10 @@ fn filter(message: &v1::ListKeysRequest, now: Timestamp) -> Result<KeyFilter> {
     let mut fields = Fields::default();
     let filter = KeyFilter {
         kind: message.r#type.and_then(|kind| fields.known("type", kind, convert::kind_in)),
-        state: message.state.and_then(|state| fields.known("state", state, convert::state_in)).map(|state| (state, now)),
+        state: message
+            .state
+            .and_then(|state| fields.known("state", state, convert::state_in))
+            .map(|state| (state, now)),
         owner: message.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
         alias: message.alias.clone().map(|alias| fields.line("alias", alias, 1, 100)),
     };

@@ -108,7 +108,10 @@ pub(super) fn place<T>(
 impl Place {
     /// The answer that `make` makes of the place; the total goes into `x-pagination-total` too, for clients that get the
     /// bare list.
-    pub(super) fn answer<T>(self, make: impl FnOnce(Option<v1::Pagination>, Option<String>) -> T) -> tonic::Response<T> {
+    pub(super) fn answer<T>(
+        self,
+        make: impl FnOnce(Option<v1::Pagination>, Option<String>) -> T,
+    ) -> tonic::Response<T> {
         let total = self.pagination.map(|pagination| pagination.total);
         let mut response = tonic::Response::new(make(self.pagination, self.next_page_token));
         if let Some(total) = total {

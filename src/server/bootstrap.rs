@@ -30,9 +30,8 @@ pub(super) async fn first_start(store: &Store, keyring: &Keyring, world: &World)
         return Ok(Vec::new());
     }
     let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
-    let keys = [Environment::Live, Environment::Test].map(|environment| {
-        AdministratorKey::new(&project, &prefix, environment, &*world.clock, &*world.entropy)
-    });
+    let keys = [Environment::Live, Environment::Test]
+        .map(|environment| AdministratorKey::new(&project, &prefix, environment, &*world.clock, &*world.entropy));
     let stored: Vec<_> = keys.iter().map(|new| (new.key.clone(), new.hash(keyring))).collect();
     store.import_keys(&stored).await?;
     Ok(keys.into())

@@ -113,7 +113,9 @@ impl Parts {
         if let Some(response) = self.endpoints.answer(request.method(), request.uri().path()) {
             return response;
         }
-        if self.https_only && !tls && !self.came_over_https(request.headers()) {
+        // The open services are asked by whoever keeps the server running, past the proxy, and carry no credential.
+        let open = Services::is_open(request.uri().path());
+        if self.https_only && !tls && !open && !self.came_over_https(request.headers()) {
             let message = "this service is reached over HTTPS only; do not send credentials in the clear";
             return self.refuse(known, None, request.uri().path(), &Error::new(Reason::HttpsRequired, message));
         }
@@ -265,7 +267,12 @@ impl Parts {
     fn fault(&self, known: &Known, path: &str, panic: &(dyn Any + Send)) -> Response<Body> {
         let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
         tracing::error!(request_id = %known.id, path, panic = words, "a request ended in a panic");
-        self.refuse(known, MethodId::find(path), path, &Error::new(Reason::Internal, "Something went wrong on the server"))
+        self.refuse(
+            known,
+            MethodId::find(path),
+            path,
+            &Error::new(Reason::Internal, "Something went wrong on the server"),
+        )
     }
 
     fn count(&self, known: &Known, method: MethodId, response: &Response<Body>) {
@@ -296,7 +303,10 @@ fn grpc_code(headers: &HeaderMap) -> Option<tonic::Code> {
 }
 
 fn too_late() -> Error {
-    Error::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready; whether it was done is not known")
+    Error::new(
+        Reason::DeadlineExceeded,
+        "the deadline passed before the answer was ready; whether it was done is not known",
+    )
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {

@@ -45,13 +45,13 @@ impl Services {
     ///
     /// # Errors
     /// Those of reflection, when the descriptors cannot be decoded.
-    pub(super) fn new<H>(
-        rpcs: &Rpcs,
-        health: H,
-        max_message: usize,
-    ) -> Result<Self, tonic_reflection::server::Error>
+    pub(super) fn new<H>(rpcs: &Rpcs, health: H, max_message: usize) -> Result<Self, tonic_reflection::server::Error>
     where
-        H: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+        H: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         let reflection = || {
             Reflection::configure()
@@ -62,11 +62,7 @@ impl Services {
             auth: AuthServer::from_arc(Arc::clone(&rpcs.auth)).max_decoding_message_size(max_message),
             keys: KeysServer::from_arc(Arc::clone(&rpcs.keys)).max_decoding_message_size(max_message),
             products: ProductsServer::from_arc(Arc::clone(&rpcs.products)).max_decoding_message_size(max_message),
-            open: [
-                Boxed::new(health),
-                Boxed::new(reflection().build_v1()?),
-                Boxed::new(reflection().build_v1alpha()?),
-            ],
+            open: [Boxed::new(health), Boxed::new(reflection().build_v1()?), Boxed::new(reflection().build_v1alpha()?)],
         })
     }
 
@@ -150,7 +146,9 @@ fn in_our_words(wire: Wire, answer: Response<Body>, request_id: &str) -> Respons
         Code::Internal if message.starts_with(b"Unexpected%20EOF") || message.starts_with(b"Missing%20request") => {
             (Reason::InvalidRequest, "the request ends before its message does")
         }
-        Code::OutOfRange | Code::ResourceExhausted => (Reason::PayloadTooLarge, "the message is larger than the server takes"),
+        Code::OutOfRange | Code::ResourceExhausted => {
+            (Reason::PayloadTooLarge, "the message is larger than the server takes")
+        }
         Code::Unimplemented => (Reason::UnknownMethod, "there is no such RPC, or not with this compression"),
         _ => return answer,
     };

@@ -89,11 +89,15 @@ impl Verify {
             scopes: &[],
         };
         let refused = |reason| Verdict { objection: Some(reason), missing_scope: None, credential: None, revision };
+        if inquiry.credential.is_empty() {
+            recorder.record(Check::Format, Outcome::Failed, || "no credential was presented".into());
+            return Ok(refused(Reason::MissingCredential));
+        }
         if let Some(publishable) = inquiry.publishable {
-            if !SecretShape::parse(publishable).is_some_and(SecretShape::is_publishable) {
+            if SecretShape::parse(publishable).is_some_and(|shape| !shape.is_publishable()) {
                 return Err(Error::field("publishable_key", "must be a publishable key (pk_...)"));
             }
-            let beside = match self.find(caller, publishable, recorder).await? {
+            let beside = match self.find(caller, publishable, recorder).await {
                 Ok(credential) => credential,
                 Err(reason) => return Ok(refused(reason)),
             };
@@ -101,7 +105,7 @@ impl Verify {
                 return Ok(verdict(beside, Err(objection), revision));
             }
         }
-        let credential = match self.find(caller, inquiry.credential, recorder).await? {
+        let credential = match self.find(caller, inquiry.credential, recorder).await {
             Ok(credential) => credential,
             Err(reason) => return Ok(refused(reason)),
         };
@@ -116,21 +120,25 @@ impl Verify {
         caller: &Caller,
         presented: &str,
         recorder: &mut impl Recorder,
-    ) -> Result<Result<Arc<StoredCredential>, Reason>> {
-        let found = self.0.credentials.find(presented).await?;
+    ) -> Result<Arc<StoredCredential>, Reason> {
+        let found = self.0.credentials.find(presented).await.map_err(|_| {
+            // The cause was logged where it happened. That nothing could be decided is a decision too, and not a yes.
+            recorder.record(Check::Lookup, Outcome::Failed, || "the store could not be asked".into());
+            Reason::StoreUnavailable
+        })?;
         if let Found::Malformed = found {
             recorder.record(Check::Format, Outcome::Failed, || "not a credential by its shape and checksum".into());
-            return Ok(Err(Reason::Malformed));
+            return Err(Reason::Malformed);
         }
         recorder.record(Check::Format, Outcome::Passed, || "a credential by its shape and checksum".into());
         match found {
             Found::Issued(credential) if credential.key.project == *caller.project() => {
                 recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", credential.key.id).into());
-                Ok(Ok(credential))
+                Ok(credential)
             }
             _ => {
                 recorder.record(Check::Lookup, Outcome::Failed, || "it was not issued in this project".into());
-                Ok(Err(Reason::NotFound))
+                Err(Reason::NotFound)
             }
         }
     }

@@ -1,0 +1,74 @@
+//! One cached decision in process: what the guard costs a request, and what a question to Verify costs.
+//!
+//! `cargo bench --bench decision`. The store is asked once, before the measurement.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt;
+use gatepost::auth::cache::CredentialCache;
+use gatepost::auth::credential::KeyHeaders;
+use gatepost::auth::guard::{Call, Guard};
+use gatepost::auth::lookup::Credentials;
+use gatepost::auth::policy::Policies;
+use gatepost::domain::change::Revision;
+use gatepost::domain::clock::{Clock, SystemClock};
+use gatepost::domain::dialect::Dialect;
+use gatepost::domain::entropy::SystemEntropy;
+use gatepost::domain::environment::Environment;
+use gatepost::domain::id::ProjectId;
+use gatepost::domain::sealing::MasterKey;
+use gatepost::domain::secret::SecretPrefix;
+use gatepost::proto::{MethodId, descriptor_pool};
+use gatepost::server::AdministratorKey;
+use gatepost::store::{Store, StoreOptions};
+use http::{HeaderMap, HeaderValue};
+
+fn decision(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a directory");
+    let keyring = Arc::new(MasterKey::generate(&SystemEntropy).derive());
+    let project = ProjectId::default_project();
+    let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
+    let new = AdministratorKey::new(&project, &prefix, Environment::Live, &SystemClock, &SystemEntropy);
+
+    let store = runtime.block_on(async {
+        let store = Store::open(&StoreOptions::file(directory.path().join("bench.db"))).await.expect("a store");
+        store.ensure_project(&project, SystemClock.now()).await.expect("a project");
+        store.import_keys(&[(new.key.clone(), new.hash(&keyring))]).await.expect("a key");
+        store
+    });
+    let cache = CredentialCache::new(1_000, Duration::from_secs(3600));
+    cache.confirm(Revision(1), Instant::now());
+    let credentials = Arc::new(Credentials::new(store, cache, keyring));
+    let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
+    let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(SystemClock));
+
+    let mut headers = HeaderMap::new();
+    let bearer = format!("Bearer {}", new.secret.expose());
+    headers.insert("authorization", HeaderValue::from_str(&bearer).expect("visible ASCII"));
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let request_id: Arc<str> = "req_bench".into();
+    let method = MethodId::find("/gatepost.v1.Auth/Verify").expect("an RPC of ours");
+    let call = Call {
+        method,
+        dialect: Dialect::Standard,
+        headers: &headers,
+        client: Some(address),
+        address,
+        request_id: &request_id,
+    };
+    runtime.block_on(guard.admit(call)).expect("admitted").expect("a caller");
+
+    criterion.bench_function("guard, cached", |bencher| {
+        bencher.iter(|| guard.admit(call).now_or_never().expect("cached").expect("admitted"));
+    });
+    criterion.bench_function("look-up, cached", |bencher| {
+        bencher.iter(|| credentials.find(new.secret.expose()).now_or_never().expect("cached").expect("found"));
+    });
+}
+
+criterion_group!(benches, decision);
+criterion_main!(benches);
