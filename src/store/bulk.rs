@@ -1,0 +1,196 @@
+//! Many keys at once: from another system, or to measure with.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::db::{Tx, Value, values};
+use super::error::{Conflict, Result};
+use super::key_rows::{self, RotationColumns};
+use super::{Store, changes, keys};
+use crate::domain::change::{ChangeKind, Revision};
+use crate::domain::id::KeyId;
+use crate::domain::key::Key;
+use crate::domain::secret::SecretHash;
+
+impl Store {
+    /// Stores new keys with the hashes of their secrets, all or none, and gives the revision of the last. Meant for tens of
+    /// thousands at a time: larger batches spare the database work. Nothing is audited, and that the scopes are registered is
+    /// for the caller to know.
+    ///
+    /// # Errors
+    /// [`Conflict::Alias`].
+    pub async fn import_keys(&self, batch: &[(Key, SecretHash)]) -> Result<Revision> {
+        let many = i64::try_from(batch.len()).unwrap_or(i64::MAX);
+        let mut tx = self.db.begin_within(PATIENCE).await?;
+        for part in batch.chunks(ROWS) {
+            insert_keys(&mut tx, part).await?;
+            insert_secrets(&mut tx, part).await?;
+        }
+        insert_sets(&mut tx, batch).await?;
+        let last = changes::take(&mut tx, many).await?;
+        insert_changes(&mut tx, batch, last - many).await?;
+        tx.announce().await?;
+        tx.commit().await?;
+        changes::revision(last)
+    }
+}
+
+async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
+    let metadata: Vec<String> = part.iter().map(|(key, _)| key_rows::metadata(key)).collect::<Result<_>>()?;
+    let mut rows = Rows::new(&KEYS);
+    for ((key, _), metadata) in part.iter().zip(&metadata) {
+        let (details, rotation) = (&key.details, RotationColumns::of(key));
+        rows.add(values![
+            key.id.as_str(),
+            key.project.as_str(),
+            key.environment.as_str(),
+            key.kind.as_str(),
+            &details.name,
+            details.alias.as_deref(),
+            &details.description,
+            details.owner.as_deref(),
+            metadata,
+            key.recoverable,
+            &key.hint,
+            details.expires_at,
+            rotation.rotated_at,
+            rotation.mode,
+            rotation.grace_micros,
+            rotation.old_expires_at,
+            key.created_by.as_ref().map(KeyId::as_str),
+            key.created_at,
+            key.updated_at,
+            key.suspended_at,
+            key.revoked_at,
+            key.version,
+        ]);
+    }
+    rows.insert(tx).await
+}
+
+async fn insert_secrets(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
+    let mut rows = Rows::new(&SECRETS);
+    for (key, hash) in part {
+        rows.add(values![hash.as_bytes(), key.id.as_str(), keys::PEPPER, "current"]);
+    }
+    rows.insert(tx).await
+}
+
+async fn insert_sets(tx: &mut Tx, batch: &[(Key, SecretHash)]) -> Result<()> {
+    let mut rows = Rows::new(&SCOPES);
+    for (key, _) in batch {
+        for scope in &key.details.scopes {
+            rows.add(values![key.id.as_str(), scope.plain(), scope.spelling(), key.project.as_str()]);
+            rows.insert_if_full(tx).await?;
+        }
+    }
+    rows.insert(tx).await?;
+
+    let ranges: Vec<(&str, String)> = batch
+        .iter()
+        .flat_map(|(key, _)| key.details.allowed_ips.iter().map(|range| (key.id.as_str(), range.to_string())))
+        .collect();
+    let mut rows = Rows::new(&ALLOWED_IPS);
+    for (key, range) in &ranges {
+        rows.add(values![*key, range]);
+        rows.insert_if_full(tx).await?;
+    }
+    rows.insert(tx).await
+}
+
+async fn insert_changes(tx: &mut Tx, batch: &[(Key, SecretHash)], before: i64) -> Result<()> {
+    let mut rows = Rows::new(&CHANGES);
+    for (revision, (key, hash)) in (before + 1..).zip(batch) {
+        rows.add(values![
+            revision,
+            key.project.as_str(),
+            key.environment.as_str(),
+            key.id.as_str(),
+            ChangeKind::Created.as_str(),
+            hash.as_bytes(),
+            key.created_at,
+        ]);
+        rows.insert_if_full(tx).await?;
+    }
+    rows.insert(tx).await
+}
+
+/// An insertion of many rows, and of one for what is left over.
+struct Insertion {
+    many: LazyLock<&'static str>,
+    one: LazyLock<&'static str>,
+    columns: usize,
+}
+
+/// Rows on their way to an insertion.
+struct Rows<'a> {
+    insertion: &'static Insertion,
+    values: Vec<Value<'a>>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(insertion: &'static Insertion) -> Self {
+        Self { insertion, values: Vec::with_capacity(insertion.columns * ROWS) }
+    }
+
+    fn add(&mut self, row: &[Value<'a>]) {
+        debug_assert_eq!(row.len(), self.insertion.columns);
+        self.values.extend_from_slice(row);
+    }
+
+    async fn insert_if_full(&mut self, tx: &mut Tx) -> Result<()> {
+        if self.values.len() < self.insertion.columns * ROWS { Ok(()) } else { self.insert(tx).await }
+    }
+
+    async fn insert(&mut self, tx: &mut Tx) -> Result<()> {
+        let Insertion { many, one, columns } = self.insertion;
+        for rows in self.values.chunks(columns * ROWS) {
+            let full = rows.len() == columns * ROWS;
+            let (sql, length) = if full { (**many, rows.len()) } else { (**one, *columns) };
+            for values in rows.chunks(length) {
+                tx.execute(sql, values).await.map_err(|failure| failure.or_conflict(Conflict::Alias))?;
+            }
+        }
+        self.values.clear();
+        Ok(())
+    }
+}
+
+macro_rules! insertion {
+    ($into:literal, $columns:literal) => {
+        Insertion {
+            many: LazyLock::new(|| sql($into, $columns, ROWS)),
+            one: LazyLock::new(|| sql($into, $columns, 1)),
+            columns: $columns,
+        }
+    };
+}
+
+/// The statement for so many rows. It is made once and holds nothing but the numbers of its placeholders, so it may stay.
+fn sql(into: &str, columns: usize, rows: usize) -> &'static str {
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!("INSERT INTO {into} VALUES {}", rows.join(", ")).leak()
+}
+
+/// Rows of one insertion. 22 columns of so many rows stay below the placeholders that a statement may have: 32,766 in
+/// SQLite, 65,535 in PostgreSQL.
+const ROWS: usize = 100;
+
+/// How long one import may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+static KEYS: Insertion = insertion!(
+    "keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint, expires_at,
+        rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at, suspended_at,
+        revoked_at, version)",
+    22
+);
+static SECRETS: Insertion = insertion!("key_secrets (hash, key_id, pepper, role)", 4);
+static SCOPES: Insertion = insertion!("key_scopes (key_id, plain, spelling, project)", 4);
+static ALLOWED_IPS: Insertion = insertion!("key_allowed_ips (key_id, ip_range)", 2);
+static CHANGES: Insertion =
+    insertion!("changes (revision, project, environment, key_id, kind, hashes, occurred_at)", 7);

@@ -1,0 +1,68 @@
+//! Bringing the tables up to date.
+//!
+//! The two series have the same numbers and names, and end in the same tables and columns. A migration that has been
+//! released is never changed: its checksum is stored, and a database that knows another one is refused.
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Connection, SqlSafeStr};
+
+use crate::store::error::OpenError;
+
+/// One step, as it is said to each engine.
+pub(in crate::store) struct Step {
+    pub(in crate::store) version: i64,
+    pub(in crate::store) name: &'static str,
+    pub(in crate::store) postgres: &'static str,
+    pub(in crate::store) sqlite: &'static str,
+}
+
+macro_rules! step {
+    ($version:literal, $file:literal, $name:literal) => {
+        Step {
+            version: $version,
+            name: $name,
+            postgres: include_str!(concat!("../migrations/postgres/", $file)),
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file)),
+        }
+    };
+}
+
+/// All steps, in order.
+pub(in crate::store) const MIGRATIONS: &[Step] = &[step!(1, "0001_foundation.sql", "foundation")];
+
+/// Applies what is missing, all or nothing. Another process that does the same is waited for.
+pub(super) async fn apply_sqlite(connection: &mut sqlx::SqliteConnection) -> Result<(), OpenError> {
+    let steps = migrator(|step| step.sqlite);
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
+    steps.run(&mut *tx).await.map_err(refused)?;
+    tx.commit().await.map_err(database)
+}
+
+/// Applies what is missing. Other nodes that start at the same time wait at an advisory lock.
+pub(super) async fn apply_postgres(connection: &mut sqlx::PgConnection) -> Result<(), OpenError> {
+    migrator(|step| step.postgres).run(connection).await.map_err(refused)
+}
+
+fn migrator(text: fn(&Step) -> &'static str) -> Migrator {
+    let migration = |step: &Step| {
+        let sql = text(step).into_sql_str();
+        Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
+}
+
+fn refused(error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::Dirty(version) => OpenError::DirtyMigration { version },
+        MigrateError::VersionMissing(version) => OpenError::Newer { version },
+        MigrateError::VersionMismatch(version) => OpenError::ChangedMigration { version },
+        MigrateError::ExecuteMigration(cause, version) => {
+            OpenError::FailedMigration { version, cause: cause.to_string() }
+        }
+        other => OpenError::Database(other.to_string()),
+    }
+}
+
+fn database(cause: sqlx::Error) -> OpenError {
+    OpenError::Database(cause.to_string())
+}

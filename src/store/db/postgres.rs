@@ -1,0 +1,142 @@
+//! PostgreSQL: one server, any number of nodes.
+//!
+//! The connection must be a session of its own (no transaction pooler between), because statements stay prepared and
+//! changes are told with LISTEN and NOTIFY.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPoolOptions, PgQueryResult};
+use sqlx::query::Query;
+use tokio::time::{Instant, timeout};
+
+use super::engine::{self, Dialect, EngineTx};
+use super::failure::Failure;
+use super::migrations;
+use super::pool::Pool;
+use super::row::Row;
+use super::signal::{CHANNEL, ChangeSignal, Source};
+use super::value::{self, Value, values};
+use crate::store::error::OpenError;
+use crate::store::options::StoreOptions;
+
+impl Dialect for sqlx::Postgres {
+    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+    fn query<'q>(sql: &'static str, values: &'q [Value<'q>]) -> Query<'q, Self, PgArguments> {
+        value::postgres(sql, values)
+    }
+
+    fn row(row: Self::Row) -> Row {
+        Row::Postgres(row)
+    }
+
+    async fn run(connection: &mut sqlx::PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    }
+}
+
+/// One database of a server.
+#[derive(Clone)]
+pub(in crate::store) struct Postgres {
+    pool: Pool<sqlx::Postgres>,
+    options: Arc<PgConnectOptions>,
+    timeout: Duration,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        let limit = options.timeout;
+        let connecting = PgConnectOptions::from_str(url)
+            .map_err(|_| OpenError::BadUrl("cannot be read"))?
+            .application_name("gatepost")
+            .disable_statement_logging();
+        // The server ends what a node began and then was cut off from, so that no lock outlives its node for long.
+        let server_limit = format!("{}ms", (limit * 2).as_millis());
+        let working = connecting.clone().options([
+            ("statement_timeout", server_limit.as_str()),
+            ("idle_in_transaction_session_timeout", server_limit.as_str()),
+        ]);
+        let mut connection = match timeout(limit, connecting.connect()).await {
+            Ok(connected) => connected.map_err(|cause| OpenError::Database(cause.to_string()))?,
+            Err(_) => return Err(OpenError::TimedOut(limit)),
+        };
+        migrations::apply_postgres(&mut connection).await?;
+        drop(connection);
+        let pool = Pool::new(working.clone(), options.connections.max(1), limit);
+        let first = pool.connect(Instant::now() + limit).await.map_err(|_| OpenError::TimedOut(limit))?;
+        pool.keep(first);
+        Ok(Self { pool, options: Arc::new(working), timeout: limit })
+    }
+
+    pub(super) async fn fetch_all(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        engine::fetch_all(&self.pool, self.timeout, sql, values).await
+    }
+
+    pub(super) async fn fetch_optional(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, Failure> {
+        engine::fetch_optional(&self.pool, self.timeout, sql, values).await
+    }
+
+    pub(super) async fn begin(&self, deadline: Instant) -> Result<PostgresTx, Failure> {
+        let mut tx = PostgresTx(engine::begin(&self.pool, deadline).await?);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left > self.timeout * 2 {
+            let left = left.as_millis().to_string();
+            tx.fetch_all("SELECT set_config('statement_timeout', $1, true)", values![&left]).await?;
+        }
+        Ok(tx)
+    }
+
+    /// A connection of its own, for as long as the signal lives.
+    pub(super) async fn listen(&self) -> Result<ChangeSignal, Failure> {
+        let listening = async {
+            let one = PgPoolOptions::new()
+                .max_connections(1)
+                .max_lifetime(None)
+                .idle_timeout(None)
+                .acquire_timeout(self.timeout)
+                .connect_lazy_with(self.options.as_ref().clone());
+            let mut listener = PgListener::connect_with(&one).await?;
+            listener.ignore_pool_close_event(true);
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok::<_, sqlx::Error>(listener)
+        };
+        match timeout(self.timeout, listening).await {
+            Ok(listener) => Ok(ChangeSignal(Source::Server(Box::new(listener?)))),
+            Err(_) => Err(Failure::timed_out()),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close(self.timeout).await;
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// A transaction on one of the connections.
+pub(in crate::store) struct PostgresTx(EngineTx<sqlx::Postgres>);
+
+impl PostgresTx {
+    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Failure> {
+        self.0.execute(sql, values, PgQueryResult::rows_affected).await
+    }
+
+    pub(super) async fn fetch_all(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        self.0.fetch_all(sql, values).await
+    }
+
+    /// The server tells it when the transaction is committed, and not before.
+    pub(super) async fn announce(&mut self) -> Result<(), Failure> {
+        self.fetch_all("SELECT pg_notify($1, '')", values![CHANNEL]).await.map(drop)
+    }
+
+    pub(super) async fn commit(self) -> Result<(), Failure> {
+        self.0.commit().await
+    }
+}

@@ -1,0 +1,118 @@
+//! What can go wrong in the store, in the words of the domain.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::domain::error::{self, Error as DomainError};
+use crate::domain::reason::Reason;
+
+/// Why a call of the store failed. The cause was logged where it happened.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum StoreError {
+    /// What is stored stands against it; nothing was changed.
+    #[error("{0}")]
+    Conflict(Conflict),
+    /// What is stored, or a statement of ours, breaks the schema. Names the table and column, or the statement's fault.
+    #[error("the stored data is damaged: {0}")]
+    Damaged(&'static str),
+    /// The database did not do its part in time.
+    #[error("the database cannot be reached")]
+    Unavailable,
+}
+
+/// What stands against a change.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Conflict {
+    /// Another unrevoked key of the project and environment has the alias.
+    #[error("another key has this alias")]
+    Alias,
+    /// A thing of this name exists already.
+    #[error("a thing of this name exists already")]
+    Exists,
+    /// A scope that is to be granted is not registered.
+    #[error("a scope is not registered")]
+    UnknownScope,
+    /// The thing was changed since it was read, or is gone.
+    #[error("it was changed in the meantime")]
+    Version,
+}
+
+impl From<StoreError> for DomainError {
+    /// Callers that can name the field of a conflict do so before; this is what is left to say without it.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(Conflict::Alias) => Self::new(
+                Reason::AlreadyExists,
+                "another key of this environment has the alias; choose another, or revoke that key first",
+            ),
+            StoreError::Conflict(Conflict::Exists) => {
+                Self::new(Reason::AlreadyExists, "a thing of this name exists already")
+            }
+            StoreError::Conflict(Conflict::UnknownScope) => {
+                Self::field("scopes", "each scope must be registered; register it first with CreateScope")
+            }
+            StoreError::Conflict(Conflict::Version) => {
+                Self::new(Reason::EtagMismatch, "it was changed in the meantime; read it again and repeat the change")
+            }
+            StoreError::Damaged(_) => Self::new(Reason::Internal, "the service cannot read its own data"),
+            StoreError::Unavailable => Self::store_unavailable(),
+        }
+    }
+}
+
+/// Why the store could not be opened, in words for the operator who starts the process.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The location of the database cannot be understood.
+    #[error("the database URL {0}; use sqlite:<path> or postgres://user:password@host/database")]
+    BadUrl(&'static str),
+    /// A migration was changed after it had been applied.
+    #[error("migration {version:04} of the database is not the one this gatepost knows; restore a backup")]
+    ChangedMigration {
+        /// The migration's number.
+        version: i64,
+    },
+    /// The database cannot be reached or used.
+    #[error("the database cannot be opened: {0}")]
+    Database(String),
+    /// A migration did not end.
+    #[error("migration {version:04} of the database failed half-way; restore a backup")]
+    DirtyMigration {
+        /// The migration's number.
+        version: i64,
+    },
+    /// A migration could not be applied.
+    #[error("migration {version:04} of the database failed: {cause}")]
+    FailedMigration {
+        /// The migration's number.
+        version: i64,
+        /// What the database said.
+        cause: String,
+    },
+    /// The database has a migration that this binary does not know.
+    #[error(
+        "the database was made by a newer gatepost (migration {version:04}); start that version or restore a backup"
+    )]
+    Newer {
+        /// The migration's number.
+        version: i64,
+    },
+    /// Nothing answered in time.
+    #[error("the database did not answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// Why the master key was not accepted.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum MasterKeyError {
+    /// The database was made under another master key; its secrets cannot be checked with this one.
+    #[error("this database belongs to another master key")]
+    Other,
+    /// The check could not be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The result of a call of the store.
+pub type Result<T, E = StoreError> = error::Result<T, E>;

@@ -1,0 +1,32 @@
+//! The installation as a whole: which master key it belongs to.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use super::db::values;
+use super::error::{MasterKeyError, Result};
+use super::{Store, StoreError};
+use crate::domain::clock::Timestamp;
+
+impl Store {
+    /// Compares the master key's check ([`crate::domain::sealing::Keyring::check`]) with the one the database was made
+    /// under; the first caller leaves its own.
+    pub async fn check_master_key(&self, check: &[u8; 32], now: Timestamp) -> Result<(), MasterKeyError> {
+        let stored = self.master_key_check(check, now).await?;
+        verify_slices_are_equal(&stored, check).map_err(|_| MasterKeyError::Other)
+    }
+
+    async fn master_key_check(&self, check: &[u8; 32], now: Timestamp) -> Result<Vec<u8>> {
+        if let Some(row) = self.db.fetch_optional(FIND, &[]).await? {
+            return Ok(row.bytes("master_key_check")?.to_vec());
+        }
+        let mut tx = self.db.begin().await?;
+        tx.execute(INSERT, values![check, now]).await?;
+        let stored = tx.fetch_one(FIND, &[]).await?.bytes("master_key_check")?.to_vec();
+        tx.commit().await?;
+        Ok::<_, StoreError>(stored)
+    }
+}
+
+const FIND: &str = "SELECT master_key_check FROM installation WHERE id = 1";
+const INSERT: &str = "INSERT INTO installation (id, master_key_check, created_at) VALUES (1, $1, $2)
+    ON CONFLICT (id) DO NOTHING";

@@ -1,0 +1,150 @@
+//! Lists of keys.
+
+use super::Store;
+use super::db::{Value, values};
+use super::error::Result;
+use super::key_rows::{self, key_columns};
+use super::pages::{self, Cut};
+use crate::domain::clock::Timestamp;
+use crate::domain::environment::Environment;
+use crate::domain::id::ProjectId;
+use crate::domain::key::{Key, KeyKind, KeyState};
+use crate::domain::page::{Page, PageRequest};
+
+/// Which keys a list is to hold.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct KeyFilter {
+    /// Only keys of this kind.
+    pub kind: Option<KeyKind>,
+    /// Only keys in this state at this time.
+    pub state: Option<(KeyState, Timestamp)>,
+    /// Only keys of this owner.
+    pub owner: Option<String>,
+    /// Only keys with this alias.
+    pub alias: Option<String>,
+}
+
+impl Store {
+    /// The keys that pass the filter, newest first. A page comes after the id of the last key of the one before.
+    pub async fn list_keys(
+        &self,
+        project: &ProjectId,
+        environment: Environment,
+        filter: &KeyFilter,
+        request: &PageRequest,
+    ) -> Result<Page<Key>> {
+        let statements = Statements::of(filter);
+        let (state, now) = filter.state.map_or((None, Timestamp::default()), |(state, now)| (Some(word(state)), now));
+        let cut = Cut::of(request);
+        let after = pages::after(request).unwrap_or(AFTER_ALL);
+        let filtered: [Value<'_>; 7] = *values![
+            project.as_str(),
+            environment.as_str(),
+            filter.kind.map(KeyKind::as_str),
+            filter.owner.as_deref(),
+            filter.alias.as_deref(),
+            state,
+            now,
+        ];
+        let total = match request {
+            PageRequest::After { .. } => None,
+            PageRequest::Numbered { .. } => {
+                let total = self.db.fetch_one(statements.count, &filtered).await?.int("total")?;
+                u64::try_from(total).ok()
+            }
+        };
+        if cut.is_past(total) {
+            return Ok(Page { items: Vec::new(), has_more: false, total });
+        }
+        let mut bound = filtered.to_vec();
+        bound.extend(values![after, cut.limit, cut.offset]);
+        let rows = self.db.fetch_all(statements.page, &bound).await?;
+        pages::page(request, rows, total, key_rows::read)
+    }
+}
+
+/// A list's two statements. All say the whole filter; they differ in the condition that leads to an index of its own.
+struct Statements {
+    page: &'static str,
+    count: &'static str,
+}
+
+impl Statements {
+    /// The filter that is likely to leave the fewest keys leads.
+    fn of(filter: &KeyFilter) -> &'static Self {
+        match (&filter.alias, &filter.owner, filter.state, filter.kind) {
+            (Some(_), ..) => &BY_ALIAS,
+            (None, Some(_), ..) => &BY_OWNER,
+            (None, None, Some((KeyState::Revoked, _)), _) => &REVOKED,
+            (None, None, Some((KeyState::Suspended, _)), _) => &SUSPENDED,
+            (None, None, Some((KeyState::Expired, _)), _) => &EXPIRED,
+            (None, None, _, Some(_)) => &BY_KIND,
+            (None, None, Some((KeyState::Active, _)), None) => &ACTIVE,
+            (None, None, None, None) => &ALL,
+        }
+    }
+}
+
+/// The word for a state in [`statements`], which sort states as [`Key::state`] does.
+fn word(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Active => "active",
+        KeyState::Expired => "expired",
+        KeyState::Revoked => "revoked",
+        KeyState::Suspended => "suspended",
+    }
+}
+
+macro_rules! statements {
+    ($leading:literal) => {
+        Statements {
+            page: concat!(
+                "SELECT ",
+                key_columns!(),
+                " FROM keys k WHERE ",
+                statements!(@filter),
+                $leading,
+                " AND k.id < $8 ORDER BY k.id DESC LIMIT $9 OFFSET $10"
+            ),
+            count: concat!("SELECT COUNT(*) AS total FROM keys k WHERE ", statements!(@filter), $leading),
+        }
+    };
+    (@filter) => {
+        "k.project = $1 AND k.environment = $2
+            AND ($3 IS NULL OR k.kind = $3) AND ($4 IS NULL OR k.owner = $4) AND ($5 IS NULL OR k.alias = $5)
+            AND ($6 IS NULL OR $6 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= $7 THEN 'expired'
+                WHEN k.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END)"
+    };
+}
+
+const ALL: Statements = statements!("");
+const BY_ALIAS: Statements = statements!(" AND k.alias = $5");
+const BY_OWNER: Statements = statements!(" AND k.owner = $4");
+const BY_KIND: Statements = statements!(" AND k.kind = $3");
+const ACTIVE: Statements = statements!(" AND k.suspended_at IS NULL AND k.revoked_at IS NULL");
+const EXPIRED: Statements = statements!(" AND k.expires_at IS NOT NULL AND k.revoked_at IS NULL");
+const REVOKED: Statements = statements!(" AND k.revoked_at IS NOT NULL");
+const SUSPENDED: Statements = statements!(" AND k.suspended_at IS NOT NULL AND k.revoked_at IS NULL");
+
+/// Sorts after every id: `~` comes after all letters and digits.
+const AFTER_ALL: &str = "~";
+
+#[cfg(test)]
+pub(super) const TEXTS: [&str; 16] = [
+    ALL.page,
+    ALL.count,
+    BY_ALIAS.page,
+    BY_ALIAS.count,
+    BY_OWNER.page,
+    BY_OWNER.count,
+    BY_KIND.page,
+    BY_KIND.count,
+    ACTIVE.page,
+    ACTIVE.count,
+    EXPIRED.page,
+    EXPIRED.count,
+    REVOKED.page,
+    REVOKED.count,
+    SUSPENDED.page,
+    SUSPENDED.count,
+];

@@ -1,0 +1,87 @@
+//! The store: the only SQL of the crate.
+//!
+//! [`Store`] is one concrete type on both engines, cheap to clone. Each file holds the verbs of one noun: the SQL text, what
+//! is bound to it, and one row read back. A verb that changes something is one transaction; when it returns, the change is
+//! durable, and when its future is dropped, either all of it happened or nothing.
+//!
+//! # Rules
+//! - A statement is one `&'static str` for both engines, with `$1` placeholders. What cannot be said alike is in
+//!   `db/text_search.rs`, and nothing outside `db/` names an engine.
+//! - Ids are text, times are microseconds of the caller's [`Timestamp`](crate::domain::clock::Timestamp) (never `now()`),
+//!   sets are rows of a child table, free pairs are JSON text.
+//! - Anything single-use is claimed with `UPDATE ... WHERE unused ... RETURNING`. A duplicate is made a conflict at the
+//!   statement that expects it ([`db::Failure::or_conflict`]), because SQLite does not say which index it broke.
+//! - Lists are in the order of an index and cost the same at any depth, unless the client asks for page numbers.
+//! - Whatever turns a decision about a key writes one row of the change log in the same transaction (`changes.rs`). Its
+//!   revision is taken last, because whoever takes one holds the counter until it commits.
+//! - Values are logged nowhere, and a driver's words only where they are about the machine (`db/failure.rs`).
+//!
+//! # Adding a table
+//! Write `migrations/sqlite/NNNN_name.sql` (STRICT) and `migrations/postgres/NNNN_name.sql` (`COLLATE "C"` on text), list
+//! the pair in `db/migrations.rs`, and add the verbs in a file of the noun's name. A test compares the tables that the two
+//! series end in, and `on_both_engines!` runs a test of the verbs on each.
+
+mod audit;
+mod bulk;
+mod changes;
+mod credentials;
+mod db;
+mod error;
+mod idempotency;
+mod installation;
+mod key_lists;
+mod key_rows;
+mod keys;
+mod options;
+mod pages;
+mod product_search;
+mod products;
+mod projects;
+mod scopes;
+
+#[cfg(test)]
+mod tests;
+
+pub use credentials::{RecentPlace, SecretRole, StoredCredential};
+pub use db::ChangeSignal;
+pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
+pub use idempotency::NewIdempotent;
+pub use key_lists::KeyFilter;
+pub use keys::KeyCreated;
+pub use options::{Location, StoreOptions};
+pub use products::ProductFilter;
+pub use scopes::{HOLDERS_COUNTED, ScopeDeleted, StoredScope};
+
+use std::fmt;
+
+use self::db::Db;
+
+/// The data of an installation.
+#[derive(Clone)]
+pub struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Opens the database, making it if it is a file that is not there, and brings its tables up to date.
+    pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
+        Ok(Self { db: Db::open(options).await? })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.db.fetch_one("SELECT 1 AS one", &[]).await?;
+        Ok(())
+    }
+
+    /// Lets what is under way end and closes the database. Whatever is asked of any clone afterwards is unavailable.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store(..)")
+    }
+}

@@ -1,0 +1,138 @@
+//! The scopes that projects registered. Built-in ones are not stored: the service adds them.
+
+use super::db::{Row, Tx, values};
+use super::error::{Conflict, Result, StoreError};
+use super::pages::{self, Cut};
+use super::{Store, changes};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::ProjectId;
+use crate::domain::key::Key;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::scope::Scope;
+
+/// A registered scope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredScope {
+    /// The project it belongs to.
+    pub project: ProjectId,
+    /// The scope, in the spelling it was registered in.
+    pub scope: Scope,
+    /// What it allows, in words.
+    pub description: String,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// What came of removing a scope.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ScopeDeleted {
+    /// It was removed.
+    Deleted,
+    /// It was not, because so many unrevoked keys hold it; at most [`HOLDERS_COUNTED`], which means "so many or more".
+    Held(u64),
+    /// There was none.
+    Missing,
+}
+
+impl Store {
+    /// Registers a scope.
+    ///
+    /// # Errors
+    /// [`Conflict::Exists`] where one of the same plain form is registered.
+    pub async fn create_scope(&self, scope: &StoredScope) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        let (plain, spelling) = (scope.scope.plain(), scope.scope.spelling());
+        let values = values![scope.project.as_str(), plain, spelling, &scope.description, scope.created_at];
+        tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The scope of this plain form.
+    pub async fn find_scope(&self, project: &ProjectId, plain: &str) -> Result<Option<StoredScope>> {
+        let row = self.db.fetch_optional(FIND, values![project.as_str(), plain]).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The scopes of a project by plain form. A page comes after the plain form of the last scope of the one before.
+    pub async fn list_scopes(&self, project: &ProjectId, request: &PageRequest) -> Result<Page<StoredScope>> {
+        let total = match request {
+            PageRequest::After { .. } => None,
+            PageRequest::Numbered { .. } => {
+                u64::try_from(self.db.fetch_one(COUNT, values![project.as_str()]).await?.int("total")?).ok()
+            }
+        };
+        let cut = Cut::of(request);
+        if cut.is_past(total) {
+            return Ok(Page { items: Vec::new(), has_more: false, total });
+        }
+        let after = pages::after(request).unwrap_or_default();
+        let rows = self.db.fetch_all(LIST, values![project.as_str(), after, cut.limit, cut.offset]).await?;
+        pages::page(request, rows, total, read)
+    }
+
+    /// Changes what a scope's description says; whether there is such a scope.
+    pub async fn update_scope(&self, project: &ProjectId, plain: &str, description: &str) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let changed = tx.execute(UPDATE, values![project.as_str(), plain, description]).await? > 0;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Removes a scope, unless an unrevoked key holds it.
+    pub async fn delete_scope(&self, project: &ProjectId, plain: &str) -> Result<ScopeDeleted> {
+        let mut tx = self.db.begin().await?;
+        // Whoever grants a scope takes the counter before it looks the scope up, and so must whoever takes one away:
+        // then one of the two sees what the other did.
+        changes::take(&mut tx, 0).await?;
+        let held =
+            tx.fetch_one(COUNT_HOLDERS, values![project.as_str(), plain, HOLDERS_COUNTED]).await?.int("total")?;
+        if let Ok(held @ 1..) = u64::try_from(held) {
+            return Ok(ScopeDeleted::Held(held));
+        }
+        let deleted = tx.execute(DELETE, values![project.as_str(), plain]).await?;
+        tx.commit().await?;
+        Ok(if deleted > 0 { ScopeDeleted::Deleted } else { ScopeDeleted::Missing })
+    }
+}
+
+/// Fails if a key that was just stored holds a scope that is neither registered nor built in. Comes after the revision was
+/// taken; see [`Store::delete_scope`].
+pub(super) async fn require_registered(tx: &mut Tx, key: &Key) -> Result<()> {
+    if key.details.scopes.iter().all(Scope::is_built_in) {
+        return Ok(());
+    }
+    for row in tx.fetch_all(UNREGISTERED, values![key.id.as_str()]).await? {
+        if !Scope::stored(row.str("plain")?, row.str("plain")?).is_built_in() {
+            return Err(StoreError::Conflict(Conflict::UnknownScope));
+        }
+    }
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<StoredScope> {
+    Ok(StoredScope {
+        project: ProjectId::stored(row.text("project")?),
+        scope: Scope::stored(row.str("plain")?, row.str("spelling")?),
+        description: row.text("description")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+/// Holders of a scope are counted up to here.
+pub const HOLDERS_COUNTED: i64 = 1_000;
+
+pub(super) const COUNT_HOLDERS: &str = "SELECT COUNT(*) AS total FROM
+    (SELECT 1 AS held FROM key_scopes c JOIN keys k ON k.id = c.key_id
+        WHERE c.project = $1 AND c.plain = $2 AND k.revoked_at IS NULL LIMIT $3) holders";
+const INSERT: &str =
+    "INSERT INTO scopes (project, plain, spelling, description, created_at) VALUES ($1, $2, $3, $4, $5)";
+const FIND: &str = "SELECT project, plain, spelling, description, created_at FROM scopes
+    WHERE project = $1 AND plain = $2";
+const COUNT: &str = "SELECT COUNT(*) AS total FROM scopes WHERE project = $1";
+const LIST: &str = "SELECT project, plain, spelling, description, created_at FROM scopes
+    WHERE project = $1 AND plain > $2 ORDER BY plain LIMIT $3 OFFSET $4";
+const UPDATE: &str = "UPDATE scopes SET description = $3 WHERE project = $1 AND plain = $2";
+const DELETE: &str = "DELETE FROM scopes WHERE project = $1 AND plain = $2";
+const UNREGISTERED: &str = "SELECT c.plain FROM key_scopes c
+    WHERE c.key_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";

@@ -1,0 +1,28 @@
+//! The suite that says what a store is: each test runs on each engine.
+//!
+//! SQLite always takes part. PostgreSQL does when `GATEPOST_TEST_POSTGRES` is the URL of a server where databases may be
+//! made; without it the tests say what they left out, and with `GATEPOST_TEST_REQUIRED=1` they fail instead.
+
+mod keys;
+mod support;
+
+/// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
+macro_rules! on_both_engines {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            $(#[$attribute])*
+            async fn $name() {
+                super::super::support::on_sqlite(super::$name).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            $(#[$attribute])*
+            async fn $name() {
+                super::super::support::on_postgres(super::$name).await;
+            })*
+        }
+    };
+}
+pub(self) use on_both_engines;

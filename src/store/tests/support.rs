@@ -1,0 +1,198 @@
+//! A store to test, and things to put into it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::clock::Timestamp;
+use crate::domain::entropy::SystemEntropy;
+use crate::domain::environment::Environment;
+use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId};
+use crate::domain::key::{Key, KeyDetails, KeyKind};
+use crate::domain::page::PageRequest;
+use crate::domain::product::{Price, Product, ProductDetails};
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::secret::SecretHash;
+use crate::store::{KeyCreated, Store, StoreOptions};
+
+/// A store of its own for one test.
+pub(super) struct TestDb {
+    pub(super) store: Store,
+    pub(super) options: StoreOptions,
+    pub(super) home: Home,
+}
+
+/// Where the store lies until the test is over.
+pub(super) enum Home {
+    /// A file, in a directory that goes with it.
+    File(tempfile::TempDir),
+    /// A database of a server.
+    Server { url: String, name: String },
+}
+
+pub(super) async fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions::file(directory.path().join("gatepost.db"));
+    test(TestDb::open(options, Home::File(directory)).await).await;
+}
+
+pub(super) async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
+    let Ok(url) = std::env::var("GATEPOST_TEST_POSTGRES") else {
+        assert_ne!(
+            std::env::var("GATEPOST_TEST_REQUIRED").as_deref(),
+            Ok("1"),
+            "GATEPOST_TEST_POSTGRES must name a server"
+        );
+        eprintln!("LEFT OUT: this test did not run on PostgreSQL, for GATEPOST_TEST_POSTGRES is not set");
+        return;
+    };
+    let name = format!("gatepost_test_{}_{}", std::process::id(), next());
+    let server = PgConnectOptions::from_str(&url).unwrap();
+    let mut admin = server.connect().await.unwrap();
+    run(&mut admin, format!("CREATE DATABASE {name}")).await;
+    let own = server.database(&name).to_url_lossy().to_string();
+    test(TestDb::open(StoreOptions::url(&own).unwrap(), Home::Server { url: own, name: name.clone() }).await).await;
+    run(&mut admin, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    admin.close().await.unwrap();
+}
+
+/// Runs a statement beside the store.
+pub(super) async fn run(connection: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+}
+
+impl TestDb {
+    async fn open(options: StoreOptions, home: Home) -> Self {
+        let store = Store::open(&options).await.unwrap();
+        assert!(store.ensure_project(&project(), at(0)).await.unwrap());
+        assert!(store.ensure_project(&other_project(), at(0)).await.unwrap());
+        Self { store, options, home }
+    }
+
+    /// Another process on the same database, as far as the store can tell.
+    pub(super) async fn second(&self) -> Store {
+        Store::open(&self.options).await.unwrap()
+    }
+
+    /// Stores a key; its secret's hash.
+    pub(super) async fn create(&self, key: &Key) -> SecretHash {
+        let hash = new_hash();
+        let created = self.store.create_key(key, &hash, None, None, &event(&key.project)).await.unwrap();
+        assert!(matches!(created, KeyCreated::Created(_)));
+        hash
+    }
+}
+
+pub(super) fn project() -> ProjectId {
+    ProjectId::default_project()
+}
+
+pub(super) fn other_project() -> ProjectId {
+    ProjectId::parse("other-shop").unwrap()
+}
+
+/// So many seconds after the start of the tests' time.
+pub(super) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
+}
+
+/// A key of the first project's live environment, made at a time.
+pub(super) fn key(now: Timestamp) -> Key {
+    Key {
+        id: KeyId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        kind: KeyKind::Secret,
+        details: KeyDetails { name: "A key".to_owned(), ..KeyDetails::default() },
+        recoverable: false,
+        hint: "sk_live_Ab1c...9xYz".to_owned(),
+        rotation: None,
+        created_by: None,
+        created_at: now,
+        updated_at: now,
+        suspended_at: None,
+        revoked_at: None,
+        version: 1,
+    }
+}
+
+/// A key with something in every field.
+pub(super) fn full_key(now: Timestamp) -> Key {
+    let mut key = key(now);
+    key.kind = KeyKind::Restricted;
+    key.environment = Environment::Test;
+    key.recoverable = true;
+    key.created_by = Some(KeyId::new(now, &SystemEntropy));
+    key.details = KeyDetails {
+        name: "Caf\u{e9} \u{1f511} 'quoted' \"twice\"".to_owned(),
+        alias: Some(format!("alias-{}", next())),
+        description: "line one\nline two; DROP TABLE keys; --".to_owned(),
+        owner: Some("team-a".to_owned()),
+        scopes: ScopeSet::new(["read:products", "WRITE_PRODUCTS", "read:keys"].map(|text| Scope::parse(text).unwrap())),
+        allowed_ips: crate::domain::network::AllowList::new(
+            ["10.0.0.0/8", "2001:db8::/32"].map(|range| crate::domain::network::parse_range(range).unwrap()),
+        ),
+        metadata: BTreeMap::from([("a".to_owned(), "1".to_owned()), ("\u{fc}".to_owned(), "\u{0}\"\\".to_owned())]),
+        expires_at: Some(now.plus(Duration::from_secs(3600))),
+    };
+    key
+}
+
+/// A product of the first project's live environment.
+pub(super) fn product(name: &str, now: Timestamp) -> Product {
+    Product {
+        id: ProductId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        details: ProductDetails {
+            name: name.to_owned(),
+            description: String::new(),
+            price: Price::parse("19.90", "EUR").ok(),
+            tags: Vec::new(),
+            active: true,
+            metadata: BTreeMap::new(),
+        },
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+        version: 1,
+    }
+}
+
+pub(super) fn event(project: &ProjectId) -> AuditEvent {
+    AuditEvent {
+        id: AuditEventId::new(at(next()), &SystemEntropy),
+        project: project.clone(),
+        actor: None,
+        action: "key.created".to_owned(),
+        target: "key_x".to_owned(),
+        request_id: Some("req_x".to_owned()),
+        client_ip: Some("192.0.2.7".parse().unwrap()),
+        occurred_at: at(0),
+    }
+}
+
+/// A hash that nothing else has.
+pub(super) fn new_hash() -> SecretHash {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&next().to_be_bytes());
+    SecretHash::from_bytes(bytes)
+}
+
+pub(super) fn first(limit: u32) -> PageRequest {
+    PageRequest::After { limit, after: None }
+}
+
+pub(super) fn numbered(limit: u32, page: u32) -> PageRequest {
+    PageRequest::Numbered { limit, page, first: 0 }
+}
+
+fn next() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
