@@ -1,7 +1,9 @@
 //! Keys: making, changing and rotating them.
 
-use super::db::{Tx, values};
-use super::error::{Conflict, Result, StoreError};
+#[cfg(doc)]
+use super::Conflict;
+use super::db::{Tx, damaged, values};
+use super::error::Result;
 use super::idempotency::{self, NewIdempotent};
 use super::key_rows::{self, key_columns};
 use super::{Store, audit, changes, scopes};
@@ -159,7 +161,7 @@ async fn hashes(tx: &mut Tx, key: &KeyId) -> Result<Vec<SecretHash>> {
     let rows = tx.fetch_all(HASHES, values![key.as_str()]).await?;
     let hash = |row: &super::db::Row| changes::hash(row.bytes("hash")?, "key_secrets.hash");
     let hashes: Vec<SecretHash> = rows.iter().map(hash).collect::<Result<_>>()?;
-    if hashes.is_empty() { Err(StoreError::Conflict(Conflict::Version)) } else { Ok(hashes) }
+    if hashes.is_empty() { Err(damaged("key_secrets.hash")) } else { Ok(hashes) }
 }
 
 /// Which pepper hashes are made under. There is one so far.

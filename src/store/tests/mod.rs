@@ -3,7 +3,12 @@
 //! SQLite always takes part. PostgreSQL does when `GATEPOST_TEST_POSTGRES` is the URL of a server where databases may be
 //! made; without it the tests say what they left out, and with `GATEPOST_TEST_REQUIRED=1` they fail instead.
 
+mod changes;
+mod credentials;
 mod keys;
+mod products;
+mod races;
+mod scopes;
 mod support;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
