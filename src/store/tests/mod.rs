@@ -6,6 +6,7 @@
 mod changes;
 mod credentials;
 mod keys;
+mod migrations;
 mod products;
 mod races;
 mod scopes;
