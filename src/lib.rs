@@ -5,8 +5,4 @@ pub mod domain;
 pub mod edge;
 pub mod net;
 pub mod proto;
-pub mod rpc;
-pub mod server;
-pub mod service;
 pub mod store;
-pub mod telemetry;

@@ -71,24 +71,16 @@ pub(super) async fn write(
     tx: &mut Tx,
     key: &Key,
     kind: ChangeKind,
-    hashes: Vec<SecretHash>,
+    hashes: &[SecretHash],
     now: Timestamp,
-) -> Result<Change> {
+) -> Result<Revision> {
     let taken = take(tx, 1).await?;
-    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    let hashes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
     let (project, environment) = (key.project.as_str(), key.environment.as_str());
-    let values = values![taken, project, environment, key.id.as_str(), kind.as_str(), &bytes, now];
+    let values = values![taken, project, environment, key.id.as_str(), kind.as_str(), &hashes, now];
     tx.execute(INSERT, values).await?;
     tx.announce().await?;
-    Ok(Change {
-        revision: revision(taken)?,
-        project: key.project.clone(),
-        environment: key.environment,
-        key: key.id.clone(),
-        kind,
-        hashes,
-        occurred_at: now,
-    })
+    revision(taken)
 }
 
 /// Takes the next so many revisions; the last of them.

@@ -1,12 +1,14 @@
 //! Keys: making, changing and rotating them.
 
-use super::db::{Tx, values};
-use super::error::{Conflict, Result, StoreError};
+#[cfg(doc)]
+use super::Conflict;
+use super::db::{Tx, damaged, values};
+use super::error::Result;
 use super::idempotency::{self, NewIdempotent};
 use super::key_rows::{self, key_columns};
 use super::{Store, audit, changes, scopes};
 use crate::domain::audit::AuditEvent;
-use crate::domain::change::{Change, ChangeKind};
+use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::{KeyId, ProjectId};
@@ -14,10 +16,10 @@ use crate::domain::key::Key;
 use crate::domain::secret::SecretHash;
 
 /// What came of asking for a new key.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeyCreated {
     /// The key was made.
-    Created(Change),
+    Created(Revision),
     /// A request with the idempotency key was answered before; nothing was made.
     Replay {
         /// Knows that request.
@@ -51,10 +53,10 @@ impl Store {
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         key_rows::insert_sets(&mut tx, key).await?;
         audit::record(&mut tx, event).await?;
-        let change = changes::write(&mut tx, key, ChangeKind::Created, vec![*hash], key.created_at).await?;
+        let revision = changes::write(&mut tx, key, ChangeKind::Created, &[*hash], key.created_at).await?;
         scopes::require_registered(&mut tx, key).await?;
         tx.commit().await?;
-        Ok(KeyCreated::Created(change))
+        Ok(KeyCreated::Created(revision))
     }
 
     /// The key of this id.
@@ -85,7 +87,7 @@ impl Store {
         expected_version: i64,
         kind: ChangeKind,
         event: &AuditEvent,
-    ) -> Result<Change> {
+    ) -> Result<Revision> {
         let mut tx = self.db.begin().await?;
         key_rows::update(&mut tx, key, expected_version).await?;
         // The sets are details, and only an update changes those.
@@ -95,12 +97,12 @@ impl Store {
         }
         audit::record(&mut tx, event).await?;
         let hashes = hashes(&mut tx, &key.id).await?;
-        let change = changes::write(&mut tx, key, kind, hashes, key.updated_at).await?;
+        let revision = changes::write(&mut tx, key, kind, &hashes, key.updated_at).await?;
         if updates {
             scopes::require_registered(&mut tx, key).await?;
         }
         tx.commit().await?;
-        Ok(change)
+        Ok(revision)
     }
 
     /// Stores a rotated key, if it still has the version expected, with the hash of its new secret and, for a recoverable
@@ -115,7 +117,7 @@ impl Store {
         hash: &SecretHash,
         sealed: Option<&[u8]>,
         event: &AuditEvent,
-    ) -> Result<Change> {
+    ) -> Result<Revision> {
         let mut tx = self.db.begin().await?;
         key_rows::update(&mut tx, key, expected_version).await?;
         let mut hashes = hashes(&mut tx, &key.id).await?;
@@ -124,14 +126,14 @@ impl Store {
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         hashes.push(*hash);
         audit::record(&mut tx, event).await?;
-        let change = changes::write(&mut tx, key, ChangeKind::Rotated, hashes, key.updated_at).await?;
+        let revision = changes::write(&mut tx, key, ChangeKind::Rotated, &hashes, key.updated_at).await?;
         tx.commit().await?;
-        Ok(change)
+        Ok(revision)
     }
 
     /// Begins the grace period of a rotation that waited for the first use of the new secret, which is now. None if that
     /// happened already, or if this secret is not the current one any more.
-    pub async fn begin_grace(&self, key: &KeyId, current: &SecretHash, now: Timestamp) -> Result<Option<Change>> {
+    pub async fn begin_grace(&self, key: &KeyId, current: &SecretHash, now: Timestamp) -> Result<Option<Revision>> {
         let mut tx = self.db.begin().await?;
         let claimed = tx.execute(BEGIN_GRACE, values![key.as_str(), now, current.as_bytes()]).await?;
         if claimed == 0 {
@@ -140,9 +142,9 @@ impl Store {
         let row = tx.fetch_one(FIND_ANYWHERE, values![key.as_str()]).await?;
         let key = key_rows::read(&row)?;
         let hashes = hashes(&mut tx, &key.id).await?;
-        let change = changes::write(&mut tx, &key, ChangeKind::Rotated, hashes, now).await?;
+        let revision = changes::write(&mut tx, &key, ChangeKind::Rotated, &hashes, now).await?;
         tx.commit().await?;
-        Ok(Some(change))
+        Ok(Some(revision))
     }
 
     /// How many unrevoked keys hold the scope of this plain form; at most [`scopes::HOLDERS_COUNTED`], which means "so many or
@@ -159,7 +161,7 @@ async fn hashes(tx: &mut Tx, key: &KeyId) -> Result<Vec<SecretHash>> {
     let rows = tx.fetch_all(HASHES, values![key.as_str()]).await?;
     let hash = |row: &super::db::Row| changes::hash(row.bytes("hash")?, "key_secrets.hash");
     let hashes: Vec<SecretHash> = rows.iter().map(hash).collect::<Result<_>>()?;
-    if hashes.is_empty() { Err(StoreError::Conflict(Conflict::Version)) } else { Ok(hashes) }
+    if hashes.is_empty() { Err(damaged("key_secrets.hash")) } else { Ok(hashes) }
 }
 
 /// Which pepper hashes are made under. There is one so far.

@@ -34,15 +34,17 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[step!(1, "0001_foundation.sql
 pub(super) async fn apply_sqlite(connection: &mut sqlx::SqliteConnection) -> Result<(), OpenError> {
     let steps = migrator(|step| step.sqlite);
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
-    steps.run(&mut *tx).await.map_err(refused)?;
+    steps.run_direct(None, &mut *tx, false).await.map_err(refused)?;
     tx.commit().await.map_err(database)
 }
 
 /// Applies what is missing. Other nodes that start at the same time wait at an advisory lock.
 pub(super) async fn apply_postgres(connection: &mut sqlx::PgConnection) -> Result<(), OpenError> {
-    migrator(|step| step.postgres).run(connection).await.map_err(refused)
+    migrator(|step| step.postgres).run_direct(None, connection, false).await.map_err(refused)
 }
 
+/// The driver's `run` would do the same, but its future is not `Send` ("implementation of `Acquire` is not general enough"),
+/// so `run_direct` is called where this is used.
 fn migrator(text: fn(&Step) -> &'static str) -> Migrator {
     let migration = |step: &Step| {
         let sql = text(step).into_sql_str();

@@ -4,6 +4,7 @@
 //! changes are told with LISTEN and NOTIFY.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -41,7 +42,7 @@ impl Dialect for sqlx::Postgres {
 #[derive(Clone)]
 pub(in crate::store) struct Postgres {
     pool: Pool<sqlx::Postgres>,
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     timeout: Duration,
 }
 
@@ -67,7 +68,7 @@ impl Postgres {
         let pool = Pool::new(working.clone(), options.connections.max(1), limit);
         let first = pool.connect(Instant::now() + limit).await.map_err(|_| OpenError::TimedOut(limit))?;
         pool.keep(first);
-        Ok(Self { pool, options: working, timeout: limit })
+        Ok(Self { pool, options: Arc::new(working), timeout: limit })
     }
 
     pub(super) async fn fetch_all(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
@@ -96,7 +97,7 @@ impl Postgres {
                 .max_lifetime(None)
                 .idle_timeout(None)
                 .acquire_timeout(self.timeout)
-                .connect_lazy_with(self.options.clone());
+                .connect_lazy_with(self.options.as_ref().clone());
             let mut listener = PgListener::connect_with(&one).await?;
             listener.ignore_pool_close_event(true);
             listener.eager_reconnect(false);

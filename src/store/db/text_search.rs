@@ -53,17 +53,18 @@ fn placed(project: &ProjectId, environment: Environment, word: &str) -> String {
 pub(super) const SQLITE: TextSearch = TextSearch {
     remove: "DELETE FROM product_words WHERE rowid = $1",
     put: "INSERT INTO product_words (rowid, words) VALUES ($1, $2)",
+    // The table as a whole is asked (`product_words MATCH`): without details, FTS5 cannot tell one column from another.
     // CROSS JOIN keeps SQLite from taking the tables in another order: the index of words gives the newest first and stops
     // after a page.
     count: "SELECT COUNT(*) AS total FROM product_words w CROSS JOIN products p ON p.seq = w.rowid
-        WHERE w.words MATCH $3 AND p.project = $1 AND p.environment = $2 AND p.deleted_at IS NULL",
+        WHERE w.product_words MATCH $3 AND p.project = $1 AND p.environment = $2 AND p.deleted_at IS NULL",
     page: concat!(
         "SELECT ",
         product_columns!(),
         ", ",
         product_tags!(),
         " FROM product_words w CROSS JOIN products p ON p.seq = w.rowid
-        WHERE w.words MATCH $3 AND w.rowid < $4
+        WHERE w.product_words MATCH $3 AND w.rowid < $4
             AND p.project = $1 AND p.environment = $2 AND p.deleted_at IS NULL
         ORDER BY w.rowid DESC LIMIT $5 OFFSET $6"
     ),

@@ -5,10 +5,8 @@
 
 mod changes;
 mod credentials;
-mod faults;
 mod keys;
 mod migrations;
-mod plans;
 mod products;
 mod races;
 mod scopes;
