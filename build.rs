@@ -1,6 +1,7 @@
 //! Compiles `proto/` without protoc and refuses what must not be served: an RPC without a policy or an HTTP rule.
 
 use std::error::Error;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -26,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = compiler.descriptor_pool();
     check_methods(&pool)?;
     write_methods(&pool, &out)?;
+    write_dispatch(&pool, &out)?;
 
     // prost's own FileDescriptorSet drops custom options, so the bytes that carry the policies and the HTTP rules come
     // straight from the compiler; only tonic's code generator is given prost's form.
@@ -76,6 +78,51 @@ fn write_methods(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error>
     );
     fs::write(out.join("methods.rs"), list)?;
     Ok(())
+}
+
+/// Writes `Services`, which holds an implementation of each service, and how it calls each method by its `MethodId`.
+fn write_dispatch(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error>> {
+    let [mut parameters, mut bounds, mut fields, mut clones, mut arms] = [const { String::new() }; 5];
+    let mut id = 0;
+    for service in pool.services() {
+        let package = service.package_name();
+        let module = package.strip_prefix("gatepost.").ok_or_else(|| format!("{package}: not a package of ours"))?;
+        let (name, field) = (service.name(), snake_case(service.name()));
+        writeln!(parameters, "{name},")?;
+        writeln!(bounds, "{name}: proto::{module}::{field}_server::{name},")?;
+        writeln!(fields, "/// Implements `{}`.\npub {field}: Arc<{name}>,", service.full_name())?;
+        writeln!(clones, "{field}: self.{field}.clone(),")?;
+        for method in service.methods() {
+            let how = if method.is_server_streaming() { "streaming" } else { "unary" };
+            let function = snake_case(method.name());
+            writeln!(arms, "{id} => {how}(self.{field}.{function}(decode(request)?).await),")?;
+            id += 1;
+        }
+    }
+    let code = format!(
+        "/// An implementation of each service.\n#[derive(Debug)]\npub struct Services<{parameters}> {{ {fields} }}\n\
+         impl<{parameters}> Clone for Services<{parameters}> {{ fn clone(&self) -> Self {{ Self {{ {clones} }} }} }}\n\
+         impl<{bounds}> Dispatch for Services<{parameters}> {{\n\
+         async fn dispatch(&self, method: MethodId, request: Request<Vec<u8>>) -> Result<Reply, Status> {{\n\
+         match method.index() {{\n{arms}_ => Err(refusal::unknown_path()),\n}}\n}}\n}}\n"
+    );
+    fs::write(out.join("dispatch.rs"), code)?;
+    Ok(())
+}
+
+/// `WhoAmI` as `who_am_i`, as the code generator names functions and modules.
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    let letters: Vec<char> = name.chars().collect();
+    for (index, letter) in letters.iter().enumerate() {
+        let after_lower = index > 0 && !letters[index - 1].is_uppercase();
+        let before_lower = letters.get(index + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && index > 0 && (after_lower || before_lower) {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
 }
 
 fn write_services(files: &impl Message, out: &Path) -> Result<(), Box<dyn Error>> {

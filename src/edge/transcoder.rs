@@ -1,0 +1,184 @@
+//! One JSON call: from the request's path, query and body to a message, to the service, and back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Extensions, Request, Response, request};
+use http_body_util::Full;
+use tonic::Status;
+use tonic::body::Body as TonicBody;
+use tonic::metadata::MetadataMap;
+
+use super::dispatch::{Dispatch, Reply};
+use super::json::{Content, Fault, Mask, Reader, write_field, write_message};
+use super::query::put_query;
+use super::route::{Body, Bound, DerivedMask, Route};
+use super::stream::{Format, StreamBody};
+use super::tables::{MessageId, Tables};
+use super::wire::{close, open};
+use super::{Matched, headers, percent, problem, refusal};
+
+/// Calls the route's RPC and writes its answer. Whatever goes wrong is a problem document.
+pub(super) async fn call<B, D>(
+    tables: &Arc<Tables>,
+    matched: Matched<'_>,
+    request: Request<B>,
+    services: &D,
+    max_body: usize,
+) -> Response<TonicBody>
+where
+    B: http_body::Body<Data = Bytes>,
+    D: Dispatch,
+{
+    let (mut parts, body) = request.into_parts();
+    let extensions = std::mem::take(&mut parts.extensions);
+    match run(tables, matched, &parts, extensions, body, services, max_body).await {
+        Ok(response) => response,
+        Err(status) => problem::response(&status, request_id(&parts), parts.uri.path()),
+    }
+}
+
+async fn run<B, D>(
+    tables: &Arc<Tables>,
+    matched: Matched<'_>,
+    parts: &request::Parts,
+    mut extensions: Extensions,
+    body: B,
+    services: &D,
+    max_body: usize,
+) -> Result<Response<TonicBody>, Status>
+where
+    B: http_body::Body<Data = Bytes>,
+    D: Dispatch,
+{
+    let route = matched.route;
+    let body = super::body::read(&parts.headers, body, max_body).await?;
+    let message = assemble(tables, matched, parts, &body)?;
+    extensions.insert(route.dialect);
+    let request = tonic::Request::from_parts(headers::to_metadata(&parts.headers), extensions, message);
+    let answer = Answer { tables: tables.clone(), response: route.response, field: route.answer };
+    match services.dispatch(route.method, request).await? {
+        Reply::Unary { metadata, message } => {
+            let mut json = Vec::with_capacity(2 * message.len() + 256);
+            answer.write(&message, &mut json)?;
+            Ok(respond(TonicBody::new(Full::from(json)), HeaderValue::from_static("application/json"), &metadata))
+        }
+        Reply::Stream { metadata, messages } => {
+            let format = Format::accepted(&parts.headers);
+            let (request_id, path) = (request_id(parts), parts.uri.path());
+            let stream = StreamBody::begin(messages, answer, format, request_id, path).await?;
+            Ok(respond(TonicBody::new(stream), format.content_type(), &metadata))
+        }
+    }
+}
+
+/// The request message's bytes: those of the body, then those of the query, then those of the path. A parser takes the last
+/// of a field given twice and merges messages, so that the path wins.
+fn assemble(tables: &Tables, matched: Matched<'_>, parts: &request::Parts, body: &[u8]) -> Result<Vec<u8>, Status> {
+    let route = matched.route;
+    let mut out = Vec::with_capacity(body.len() + 128);
+    let mask = put_body(tables, route, body, &mut out)?;
+    let gives_mask = match parts.uri.query() {
+        Some(query) => put_query(tables, route, query, &mut out)?,
+        None => false,
+    };
+    if let (Some(mask), Some(derived), false) = (mask, &route.mask, gives_mask) {
+        put_mask(tables, route, derived, &mask, &mut out);
+    }
+    for (bound, (start, end)) in route.variables.iter().zip(matched.captures) {
+        let text = parts.uri.path().get(start as usize..end as usize).unwrap_or_default();
+        put_variable(tables, route, bound, text, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Writes the body's fields, and returns the mask that they make if the route wants one.
+fn put_body<'t>(
+    tables: &'t Tables,
+    route: &'t Route,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Option<Mask<'t>>, Status> {
+    let mask = route.mask.as_ref().map(|derived| Mask::new(&derived.bound));
+    if body.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
+        return Ok(mask);
+    }
+    let content = match route.body {
+        Body::Whole => Content::Message(route.request),
+        Body::Field(index) => Content::Field(&tables.message(route.request).fields[index]),
+        Body::None => return Err(refusal::invalid_request("This path takes no body")),
+    };
+    let reader = Reader::new(tables, out, route.ignore_unknown, mask);
+    reader.read(content, body).map_err(|fault| refuse(&fault))
+}
+
+fn refuse(fault: &Fault) -> Status {
+    if fault.field.is_empty() {
+        return refusal::invalid_request(fault.to_string());
+    }
+    let Fault { field, rule, line, column } = fault;
+    refusal::invalid_field(field, &format!("{rule} (line {line}, column {column})"))
+}
+
+fn put_mask(tables: &Tables, route: &Route, derived: &DerivedMask, mask: &Mask<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&tables.message(route.request).fields[derived.field].tag);
+    let start = open(out);
+    mask.put(out);
+    close(out, start);
+}
+
+fn put_variable(tables: &Tables, route: &Route, bound: &Bound, text: &str, out: &mut Vec<u8>) -> Result<(), Status> {
+    let decoded = if bound.spans { percent::decode_segments(text) } else { percent::decode(text) };
+    let text =
+        decoded.ok_or_else(|| refusal::invalid_field(&bound.name, "is not valid percent-encoded UTF-8 in the path"))?;
+    let put = bound.fields.put_text(tables, route.request, &text, out);
+    put.map_err(|rule| refusal::invalid_field(&bound.name, &rule))
+}
+
+fn respond(body: TonicBody, content_type: HeaderValue, metadata: &MetadataMap) -> Response<TonicBody> {
+    let mut response = Response::new(body);
+    let to = response.headers_mut();
+    to.insert(CONTENT_TYPE, content_type);
+    to.insert(CACHE_CONTROL, headers::NO_STORE);
+    to.insert(X_CONTENT_TYPE_OPTIONS, headers::NOSNIFF);
+    headers::copy_answer(metadata, to);
+    response
+}
+
+fn request_id(parts: &request::Parts) -> &str {
+    parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+/// How an RPC's messages are written: whole, or one field of them.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    tables: Arc<Tables>,
+    response: MessageId,
+    field: Option<usize>,
+}
+
+impl Answer {
+    /// Writes one message as JSON.
+    pub(super) fn write(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+        let written = match self.field {
+            None => write_message(&self.tables, self.response, wire, out),
+            Some(index) => {
+                let field = &self.tables.message(self.response).fields[index];
+                write_field(&self.tables, field, wire, out)
+            }
+        };
+        written.map_err(|_| refusal::internal("an answer that its own message does not read"))
+    }
+}
+
+/// The same answer without its body, as HEAD wants it: with the length the body would have had.
+pub fn without_body(mut response: Response<TonicBody>) -> Response<TonicBody> {
+    use http_body::Body as _;
+    let length = response.body().size_hint().exact();
+    if let Some(length) = length.filter(|_| !response.headers().contains_key(http::header::CONTENT_LENGTH)) {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = TonicBody::empty();
+    response
+}
