@@ -3,6 +3,5 @@ pub mod auth;
 pub mod config;
 pub mod domain;
 pub mod edge;
-pub mod net;
 pub mod proto;
 pub mod store;

@@ -36,6 +36,8 @@
 mod body;
 pub mod cors;
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod json;
 mod percent;
@@ -48,6 +50,8 @@ pub mod rule;
 mod stream;
 mod tables;
 mod template;
+#[cfg(test)]
+mod tests;
 mod transcoder;
 mod wire;
 

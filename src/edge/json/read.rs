@@ -21,6 +21,7 @@ pub(in crate::edge) struct Reader<'t, 'o> {
     ignore_unknown: bool,
     mask: Option<Mask<'t>>,
     depth: u8,
+    records: u8,
     fault: Option<Fault>,
 }
 
@@ -54,7 +55,7 @@ impl<'t, 'o> Reader<'t, 'o> {
         ignore_unknown: bool,
         mask: Option<Mask<'t>>,
     ) -> Self {
-        Self { tables, out, ignore_unknown, mask, depth: 0, fault: None }
+        Self { tables, out, ignore_unknown, mask, depth: 0, records: 0, fault: None }
     }
 
     /// Reads all of `json`, and returns the mask.
@@ -127,6 +128,7 @@ impl<'t, 'o> Reader<'t, 'o> {
         let [key_field, value_field] = &*self.tables.message(entry).fields else {
             return Err(self.fail(OBJECT));
         };
+        self.enter_record()?;
         // Where each key's record lies in the output.
         let mut keys = Vec::new();
         loop {
@@ -150,6 +152,7 @@ impl<'t, 'o> Reader<'t, 'o> {
         if keys.array_windows().any(|[a, b]| bytes[a.clone()] == bytes[b.clone()]) {
             return Err(self.fail("has a key twice"));
         }
+        self.records -= 1;
         self.shallower();
         Ok(())
     }
@@ -179,11 +182,26 @@ impl<'t, 'o> Reader<'t, 'o> {
     }
 
     /// A value that is a record of records.
-    pub(super) fn nested<E>(&mut self, field: &Field, write: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn nested<E: Error>(
+        &mut self,
+        field: &Field,
+        write: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.enter_record()?;
         self.out.extend_from_slice(&field.tag);
         let start = open(self.out);
         write(self)?;
         close(self.out, start);
+        self.records -= 1;
+        Ok(())
+    }
+
+    /// Goes into a record of records. A `google.protobuf.Value` takes up to three of them for one object or list.
+    fn enter_record<E: Error>(&mut self) -> Result<(), E> {
+        if self.records == MAX_RECORDS {
+            return Err(self.fail(TOO_DEEP));
+        }
+        self.records += 1;
         Ok(())
     }
 
@@ -201,7 +219,7 @@ impl<'t, 'o> Reader<'t, 'o> {
 
     pub(super) fn deeper<E: Error>(&mut self) -> Result<(), E> {
         if self.depth == MAX_DEPTH {
-            return Err(self.fail(format!("is nested deeper than {MAX_DEPTH} levels")));
+            return Err(self.fail(TOO_DEEP));
         }
         self.depth += 1;
         Ok(())
@@ -260,6 +278,11 @@ impl Display for Fault {
         write!(f, "{name} {} (line {}, column {})", self.rule, self.line, self.column)
     }
 }
+
+const TOO_DEEP: &str = "is nested too deep";
+
+/// How deep records may nest: `prost` reads 100 levels.
+const MAX_RECORDS: u8 = 96;
 
 /// Bytes of a name that an error repeats.
 const MAX_NAME: usize = 64;

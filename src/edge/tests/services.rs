@@ -1,0 +1,169 @@
+//! Services that answer what a test says and keep what they were asked; and the generated arms, called one by one.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use http_body_util::BodyExt;
+use prost::Message;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::super::{Dispatch, Messages, Reply, Services};
+use crate::domain::dialect::Dialect;
+use crate::proto::v1::auth_server::Auth;
+use crate::proto::v1::keys_server::Keys;
+use crate::proto::v1::products_server::Products;
+use crate::proto::v1::*;
+use crate::proto::{METHODS, MethodId};
+
+/// Answers every call with one answer, and keeps the last call.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) answer: Mutex<Option<Result<Reply, Status>>>,
+    pub(super) asked: Mutex<Option<Asked>>,
+}
+
+/// A call as a service saw it.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) method: MethodId,
+    pub(super) message: Vec<u8>,
+    pub(super) metadata: MetadataMap,
+    pub(super) dialect: Option<Dialect>,
+    pub(super) marker: Option<Marker>,
+}
+
+/// Stands for the caller that the server puts into a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Marker(pub(super) u8);
+
+impl Recorder {
+    pub(super) fn answering(message: &impl Message) -> Self {
+        Self::replying(Ok(Reply::Unary { metadata: MetadataMap::new(), message: message.encode_to_vec() }))
+    }
+
+    pub(super) fn replying(reply: Result<Reply, Status>) -> Self {
+        Self { answer: Mutex::new(Some(reply)), asked: Mutex::default() }
+    }
+
+    pub(super) fn streaming(messages: Messages) -> Self {
+        Self::replying(Ok(Reply::Stream { metadata: MetadataMap::new(), messages }))
+    }
+
+    /// What the service was asked, decoded.
+    pub(super) fn asked<M: Message + Default>(&self) -> M {
+        let asked = self.asked.lock().unwrap();
+        M::decode(&*asked.as_ref().expect("the service was called").message).unwrap()
+    }
+
+    pub(super) fn was_called(&self) -> bool {
+        self.asked.lock().unwrap().is_some()
+    }
+}
+
+impl Dispatch for Recorder {
+    async fn dispatch(&self, method: MethodId, request: Request<Vec<u8>>) -> Result<Reply, Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let (dialect, marker) = (extensions.get().copied(), extensions.get().copied());
+        *self.asked.lock().unwrap() = Some(Asked { method, message, metadata, dialect, marker });
+        self.answer.lock().unwrap().take().expect("one call per recorder")
+    }
+}
+
+/// Says in its metadata which function was called.
+struct Named;
+
+macro_rules! named {
+    ($service:ident { $($method:ident: $request:ty => $response:ty),* $(,)? } $($extra:tt)*) => {
+        #[tonic::async_trait]
+        impl $service for Named {
+            $(async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
+                let mut response = Response::new(<$response>::default());
+                response.metadata_mut().insert("called", stringify!($method).parse().unwrap());
+                assert_eq!(request.extensions().get(), Some(&Marker(7)));
+                Ok(response)
+            })*
+            $($extra)*
+        }
+    };
+}
+
+named!(Keys {
+    create_key: CreateKeyRequest => CreateKeyResponse,
+    get_key: GetKeyRequest => GetKeyResponse,
+    list_keys: ListKeysRequest => ListKeysResponse,
+    update_key: UpdateKeyRequest => UpdateKeyResponse,
+    delete_key: DeleteKeyRequest => DeleteKeyResponse,
+    rotate_key: RotateKeyRequest => RotateKeyResponse,
+    suspend_key: SuspendKeyRequest => SuspendKeyResponse,
+    resume_key: ResumeKeyRequest => ResumeKeyResponse,
+    reveal_key: RevealKeyRequest => RevealKeyResponse,
+});
+
+named!(Products {
+    create_product: CreateProductRequest => CreateProductResponse,
+    get_product: GetProductRequest => GetProductResponse,
+    list_products: ListProductsRequest => ListProductsResponse,
+    search_products: SearchProductsRequest => SearchProductsResponse,
+    update_product: UpdateProductRequest => UpdateProductResponse,
+    delete_product: DeleteProductRequest => DeleteProductResponse,
+});
+
+named!(Auth {
+    verify: VerifyRequest => VerifyResponse,
+    batch_verify: BatchVerifyRequest => BatchVerifyResponse,
+    explain_verify: ExplainVerifyRequest => ExplainVerifyResponse,
+    who_am_i: WhoAmIRequest => WhoAmIResponse,
+    create_scope: CreateScopeRequest => CreateScopeResponse,
+    get_scope: GetScopeRequest => GetScopeResponse,
+    list_scopes: ListScopesRequest => ListScopesResponse,
+    update_scope: UpdateScopeRequest => UpdateScopeResponse,
+    delete_scope: DeleteScopeRequest => DeleteScopeResponse,
+}
+    type WatchRevocationsStream = futures_util::stream::Iter<std::vec::IntoIter<Result<WatchRevocationsResponse, Status>>>;
+
+    async fn watch_revocations(
+        &self,
+        request: Request<WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        let revision = request.into_inner().from_revision.unwrap_or_default();
+        let answers = (1..3).map(|n| Ok(WatchRevocationsResponse { revision: revision + n, ..Default::default() }));
+        let mut response = Response::new(futures_util::stream::iter(answers.collect::<Vec<_>>()));
+        response.metadata_mut().insert("called", "watch_revocations".parse().unwrap());
+        Ok(response)
+    }
+);
+
+fn named() -> Services<Named, Named, Named> {
+    Services { auth: Arc::new(Named), keys: Arc::new(Named), products: Arc::new(Named) }
+}
+
+#[tokio::test]
+async fn every_method_calls_its_own_function() {
+    for method in MethodId::all() {
+        let mut request = Request::new(Vec::new());
+        request.extensions_mut().insert(Marker(7));
+        let (Reply::Unary { metadata, .. } | Reply::Stream { metadata, .. }) =
+            named().dispatch(method, request).await.unwrap();
+        let called = metadata.get("called").unwrap().to_str().unwrap().replace('_', "");
+        let name = method.path().rsplit_once('/').unwrap().1.to_lowercase();
+        assert_eq!(called, name, "{}", METHODS[method.index()]);
+    }
+}
+
+#[tokio::test]
+async fn streams_are_encoded_message_by_message() {
+    let request = Request::new(WatchRevocationsRequest { from_revision: Some(7) }.encode_to_vec());
+    let method = MethodId::find("/gatepost.v1.Auth/WatchRevocations").unwrap();
+    let Reply::Stream { messages, .. } = named().dispatch(method, request).await.unwrap() else {
+        panic!("not a stream")
+    };
+    let messages: Vec<_> =
+        messages.map(|wire| WatchRevocationsResponse::decode(&*wire.unwrap()).unwrap()).collect().await;
+    assert_eq!(messages.iter().map(|message| message.revision).collect::<Vec<_>>(), [8, 9]);
+}
+
+/// The bytes of an answer.
+pub(super) async fn bytes(response: http::Response<tonic::body::Body>) -> Vec<u8> {
+    response.into_body().collect().await.unwrap().to_bytes().to_vec()
+}
