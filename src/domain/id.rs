@@ -58,12 +58,6 @@ prefixed_id!(
     AuditEventId,
     "evt"
 );
-prefixed_id!(
-    /// Names one request, in answers and in the log: `req_` and 32 hexadecimal digits.
-    RequestId,
-    "req"
-);
-
 /// Names a project: the word people chose for it, 1 to 40 lower-case letters, digits and inner hyphens.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ProjectId(String);

@@ -71,16 +71,24 @@ pub(super) async fn write(
     tx: &mut Tx,
     key: &Key,
     kind: ChangeKind,
-    hashes: &[SecretHash],
+    hashes: Vec<SecretHash>,
     now: Timestamp,
-) -> Result<Revision> {
+) -> Result<Change> {
     let taken = take(tx, 1).await?;
-    let hashes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
     let (project, environment) = (key.project.as_str(), key.environment.as_str());
-    let values = values![taken, project, environment, key.id.as_str(), kind.as_str(), &hashes, now];
+    let values = values![taken, project, environment, key.id.as_str(), kind.as_str(), &bytes, now];
     tx.execute(INSERT, values).await?;
     tx.announce().await?;
-    revision(taken)
+    Ok(Change {
+        revision: revision(taken)?,
+        project: key.project.clone(),
+        environment: key.environment,
+        key: key.id.clone(),
+        kind,
+        hashes,
+        occurred_at: now,
+    })
 }
 
 /// Takes the next so many revisions; the last of them.

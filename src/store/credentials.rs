@@ -23,6 +23,14 @@ pub struct StoredCredential {
     pub waits_for_first_use: bool,
 }
 
+impl StoredCredential {
+    /// When this secret stops working by itself: with its key, or before it.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let ends = [self.key.details.expires_at, self.secret_expires_at];
+        ends.into_iter().flatten().min()
+    }
+}
+
 /// Which of a key's secrets a secret is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SecretRole {

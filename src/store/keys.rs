@@ -8,7 +8,7 @@ use super::idempotency::{self, NewIdempotent};
 use super::key_rows::{self, key_columns};
 use super::{Store, audit, changes, scopes};
 use crate::domain::audit::AuditEvent;
-use crate::domain::change::{ChangeKind, Revision};
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::{KeyId, ProjectId};
@@ -16,10 +16,10 @@ use crate::domain::key::Key;
 use crate::domain::secret::SecretHash;
 
 /// What came of asking for a new key.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum KeyCreated {
     /// The key was made.
-    Created(Revision),
+    Created(Change),
     /// A request with the idempotency key was answered before; nothing was made.
     Replay {
         /// Knows that request.
@@ -53,10 +53,10 @@ impl Store {
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         key_rows::insert_sets(&mut tx, key).await?;
         audit::record(&mut tx, event).await?;
-        let revision = changes::write(&mut tx, key, ChangeKind::Created, &[*hash], key.created_at).await?;
+        let change = changes::write(&mut tx, key, ChangeKind::Created, vec![*hash], key.created_at).await?;
         scopes::require_registered(&mut tx, key).await?;
         tx.commit().await?;
-        Ok(KeyCreated::Created(revision))
+        Ok(KeyCreated::Created(change))
     }
 
     /// The key of this id.
@@ -87,7 +87,7 @@ impl Store {
         expected_version: i64,
         kind: ChangeKind,
         event: &AuditEvent,
-    ) -> Result<Revision> {
+    ) -> Result<Change> {
         let mut tx = self.db.begin().await?;
         key_rows::update(&mut tx, key, expected_version).await?;
         // The sets are details, and only an update changes those.
@@ -97,12 +97,12 @@ impl Store {
         }
         audit::record(&mut tx, event).await?;
         let hashes = hashes(&mut tx, &key.id).await?;
-        let revision = changes::write(&mut tx, key, kind, &hashes, key.updated_at).await?;
+        let change = changes::write(&mut tx, key, kind, hashes, key.updated_at).await?;
         if updates {
             scopes::require_registered(&mut tx, key).await?;
         }
         tx.commit().await?;
-        Ok(revision)
+        Ok(change)
     }
 
     /// Stores a rotated key, if it still has the version expected, with the hash of its new secret and, for a recoverable
@@ -117,7 +117,7 @@ impl Store {
         hash: &SecretHash,
         sealed: Option<&[u8]>,
         event: &AuditEvent,
-    ) -> Result<Revision> {
+    ) -> Result<Change> {
         let mut tx = self.db.begin().await?;
         key_rows::update(&mut tx, key, expected_version).await?;
         let mut hashes = hashes(&mut tx, &key.id).await?;
@@ -126,14 +126,14 @@ impl Store {
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         hashes.push(*hash);
         audit::record(&mut tx, event).await?;
-        let revision = changes::write(&mut tx, key, ChangeKind::Rotated, &hashes, key.updated_at).await?;
+        let change = changes::write(&mut tx, key, ChangeKind::Rotated, hashes, key.updated_at).await?;
         tx.commit().await?;
-        Ok(revision)
+        Ok(change)
     }
 
     /// Begins the grace period of a rotation that waited for the first use of the new secret, which is now. None if that
     /// happened already, or if this secret is not the current one any more.
-    pub async fn begin_grace(&self, key: &KeyId, current: &SecretHash, now: Timestamp) -> Result<Option<Revision>> {
+    pub async fn begin_grace(&self, key: &KeyId, current: &SecretHash, now: Timestamp) -> Result<Option<Change>> {
         let mut tx = self.db.begin().await?;
         let claimed = tx.execute(BEGIN_GRACE, values![key.as_str(), now, current.as_bytes()]).await?;
         if claimed == 0 {
@@ -142,9 +142,9 @@ impl Store {
         let row = tx.fetch_one(FIND_ANYWHERE, values![key.as_str()]).await?;
         let key = key_rows::read(&row)?;
         let hashes = hashes(&mut tx, &key.id).await?;
-        let revision = changes::write(&mut tx, &key, ChangeKind::Rotated, &hashes, now).await?;
+        let change = changes::write(&mut tx, &key, ChangeKind::Rotated, hashes, now).await?;
         tx.commit().await?;
-        Ok(Some(revision))
+        Ok(Some(change))
     }
 
     /// How many unrevoked keys hold the scope of this plain form; at most [`scopes::HOLDERS_COUNTED`], which means "so many or

@@ -263,7 +263,8 @@ async fn answers_show_fields_without_presence() {
 async fn the_answer_may_be_one_field() {
     let created_at = Some(Timestamp { seconds: 1_700_000_000, nanos: 120_000_000 });
     let product = Product { id: "prod_1".to_owned(), created_at, ..Default::default() };
-    let list = ListProductsResponse { data: vec![product.clone()], pagination: None, next_page_token: "t".to_owned() };
+    let list =
+        ListProductsResponse { data: vec![product.clone()], pagination: None, next_page_token: Some("t".to_owned()) };
     let body = |line: &'static str, list: ListProductsResponse| async move {
         let mut metadata = MetadataMap::new();
         metadata.insert("x-pagination-total", "1".parse().unwrap());

@@ -30,7 +30,7 @@ async fn the_log_holds_every_change_in_order(db: TestDb) {
     other.project = other_project();
     db.create(&other).await;
     live.revoke(at(4));
-    let last = db.store.update_key(&live, 1, ChangeKind::Revoked, &event(&project())).await.unwrap();
+    let last = db.store.update_key(&live, 1, ChangeKind::Revoked, &event(&project())).await.unwrap().revision;
 
     assert_eq!(db.store.revision().await.unwrap(), last);
     let all = db.store.list_changes_after(Revision(0), 10).await.unwrap();

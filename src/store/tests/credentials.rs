@@ -70,10 +70,10 @@ async fn a_grace_period_begins_once_and_only_with_the_current_secret(db: TestDb)
 
     assert_eq!(db.store.begin_grace(&key.id, &first, at(4)).await.unwrap(), None, "the old secret was used");
     let before = db.store.revision().await.unwrap();
-    let revision = db.store.begin_grace(&key.id, &second, at(5)).await.unwrap().unwrap();
-    assert!(revision > before);
+    let change = db.store.begin_grace(&key.id, &second, at(5)).await.unwrap().unwrap();
+    assert!(change.revision > before);
     assert_eq!(db.store.begin_grace(&key.id, &second, at(6)).await.unwrap(), None, "it began already");
-    assert_eq!(db.store.revision().await.unwrap(), revision);
+    assert_eq!(db.store.revision().await.unwrap(), change.revision);
 
     let old = db.store.find_credential(&first).await.unwrap().unwrap();
     assert_eq!(old.secret_expires_at, Some(at(65)));

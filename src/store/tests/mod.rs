@@ -31,4 +31,4 @@ macro_rules! on_both_engines {
         }
     };
 }
-pub(self) use on_both_engines;
+use on_both_engines;
