@@ -4,11 +4,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -45,7 +48,18 @@ pub(super) async fn run<S: Service>(
     };
     let service = PerConnection { service, connection, liveness: liveness.clone() };
     let protocol = Protocol::new(version, wire.clone(), service, executor, &settings);
-    let served = Serving { protocol: Box::new(protocol), streams, wire: wire.clone(), liveness, draining: false }.await;
+    let rounds = Arc::new(Rounds::default());
+    let served = Serving {
+        protocol: Box::new(protocol),
+        streams,
+        wire: wire.clone(),
+        liveness,
+        waker: rounds.clone().into(),
+        rounds,
+        draining: false,
+        protocol_first: false,
+    }
+    .await;
     if !matches!(served, Err(Failure::Overstayed)) {
         take_leave(&mut wire).await;
     }
@@ -98,24 +112,56 @@ struct Serving<S: Service> {
     streams: Streams,
     wire: Wire<Socket>,
     liveness: Arc<Liveness>,
+    rounds: Arc<Rounds>,
+    /// Wakes `rounds`.
+    waker: Waker,
     draining: bool,
+    /// Whether the protocol is polled before the streams. It changes whenever a poll used up its budget, so that
+    /// neither can keep the other from its share.
+    protocol_first: bool,
 }
 
 impl<S: Service> Serving<S> {
-    /// Polls until neither the protocol nor a stream moves on.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match self.liveness.poll_order(cx) {
+            Order::Serve => {}
+            Order::Drain if self.draining => {}
+            Order::Drain => {
+                self.draining = true;
+                self.protocol.graceful_shutdown();
+            }
+            Order::Cut => return Poll::Ready(Err(Failure::Overstayed)),
+        }
+        let ended = self.poll_http(cx);
+        if let Poll::Ready(Err(error)) = self.wire.poll_send(cx) {
+            return Poll::Ready(Err(Failure::Socket(error)));
+        }
+        ended.map_err(Failure::Protocol)
+    }
+
+    /// Polls the protocol and the streams until neither has woken the other.
     fn poll_http(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        // Streams first, so that what they answer is written by the poll of the protocol that follows.
-        self.streams.poll_unfinished(cx);
-        for _ in 0..ROUNDS {
+        for _ in 0..MOST_ROUNDS {
+            self.rounds.begin();
+            // Streams first, so that what they answer is written by the poll of the protocol that follows.
+            if !self.protocol_first {
+                self.streams.poll_unfinished(cx);
+            }
             if let Poll::Ready(ended) = self.protocol.poll(cx) {
                 return Poll::Ready(ended);
             }
-            if !self.streams.poll_started(cx) {
-                return Poll::Pending;
+            self.streams.poll_started(cx);
+            if self.protocol_first {
+                self.streams.poll_unfinished(cx);
+            }
+            if !coop::has_budget_remaining() {
+                self.protocol_first = !self.protocol_first;
+                break;
+            }
+            if !self.rounds.are_wanted() {
+                break;
             }
         }
-        // A client that keeps us busy lets other connections run in between.
-        cx.waker().wake_by_ref();
         Poll::Pending
     }
 }
@@ -125,24 +171,63 @@ impl<S: Service> Future for Serving<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.liveness.poll_order(cx) {
-            Order::Serve => {}
-            Order::Drain if this.draining => {}
-            Order::Drain => {
-                this.draining = true;
-                this.protocol.graceful_shutdown();
-            }
-            Order::Cut => return Poll::Ready(Err(Failure::Overstayed)),
-        }
-        let ended = this.poll_http(cx);
-        if let Poll::Ready(Err(error)) = this.wire.poll_send(cx) {
-            return Poll::Ready(Err(Failure::Socket(error)));
-        }
-        ended.map_err(Failure::Protocol)
+        this.rounds.enter(cx);
+        let waker = this.waker.clone();
+        let served = this.poll_serve(&mut Context::from_waker(&waker));
+        this.rounds.leave();
+        served
     }
 }
 
 impl<S: Service> Unpin for Serving<S> {}
+
+/// Tells wake-ups from within a poll from those from outside. A stream that answers wakes the protocol and the other
+/// way round, all in this one task: that is a reason for another round, but not for the scheduler to run the task again
+/// (which would wake a second thread to do it).
+#[derive(Debug, Default)]
+struct Rounds {
+    task: AtomicWaker,
+    polling: AtomicBool,
+    woken: AtomicBool,
+}
+
+impl Rounds {
+    fn enter(&self, cx: &Context<'_>) {
+        self.task.register(cx.waker());
+        self.polling.store(true, SeqCst);
+    }
+
+    fn begin(&self) {
+        self.woken.store(false, SeqCst);
+    }
+
+    fn are_wanted(&self) -> bool {
+        self.woken.load(SeqCst)
+    }
+
+    /// Ends a poll. What woke it and was not seen by a round wakes the task.
+    fn leave(&self) {
+        // `wake` writes `woken` and then reads `polling`, this writes `polling` and then reads `woken`: one sees the
+        // other.
+        self.polling.store(false, SeqCst);
+        if self.are_wanted() {
+            self.task.wake();
+        }
+    }
+}
+
+impl Wake for Rounds {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, SeqCst);
+        if !self.polling.load(SeqCst) {
+            self.task.wake();
+        }
+    }
+}
 
 /// Closes our side and reads on for a moment. Closing a socket with unread bytes in it resets it, and the reset may
 /// overtake the answer that says why (431, 413, GOAWAY).
@@ -164,7 +249,7 @@ async fn take_leave(wire: &mut Wire<Socket>) {
 }
 
 /// Rounds of reading and answering before other connections get a turn.
-const ROUNDS: usize = 8;
+const MOST_ROUNDS: usize = 8;
 
 /// How long to read on after closing our side.
 const LEAVE_TIME: Duration = Duration::from_secs(1);

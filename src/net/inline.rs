@@ -70,32 +70,29 @@ impl Streams {
         Executor::Inline(self.queue.clone())
     }
 
-    /// Polls each stream that was taken up since the last call, once. Says whether there was any.
-    pub(super) fn poll_started(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Polls each stream that was taken up since the last call, once.
+    pub(super) fn poll_started(&mut self, cx: &mut Context<'_>) {
         self.queue.swap(&mut self.started);
-        let any = !self.started.is_empty();
         for mut stream in self.started.drain(..) {
             if Pin::new(&mut stream).poll(cx).is_pending() {
                 self.unfinished.push(stream);
             }
         }
-        any
     }
 
-    /// Polls the unfinished streams that were woken, but no more than a fair share of them. Says whether any finished.
-    pub(super) fn poll_unfinished(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Polls the unfinished streams that were woken, but no more than a fair share of them.
+    pub(super) fn poll_unfinished(&mut self, cx: &mut Context<'_>) {
         let mut finished = 0;
         while finished < FAIR_SHARE && coop::has_budget_remaining() {
             match Pin::new(&mut self.unfinished).poll_next(cx) {
                 Poll::Ready(Some(())) => finished += 1,
-                Poll::Ready(None) | Poll::Pending => return finished > 0,
+                Poll::Ready(None) | Poll::Pending => return,
             }
         }
         // Not all that were woken were polled, and they will not wake us again.
         if !self.unfinished.is_empty() {
             cx.waker().wake_by_ref();
         }
-        finished > 0
     }
 }
 
@@ -127,6 +124,14 @@ mod tests {
 
     use super::*;
 
+    async fn poll_started(streams: &mut Streams) {
+        poll_fn(|cx| {
+            streams.poll_started(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn a_stream_that_is_ready_at_once_is_polled_once_and_never_kept() {
         let mut streams = Streams::default();
@@ -136,10 +141,9 @@ mod tests {
             counter.fetch_add(1, SeqCst);
         });
         assert_eq!(polls.load(SeqCst), 0, "the executor only queues");
-        assert!(poll_fn(|cx| Poll::Ready(streams.poll_started(cx))).await);
+        poll_started(&mut streams).await;
         assert_eq!(polls.load(SeqCst), 1);
         assert!(streams.unfinished.is_empty());
-        assert!(!poll_fn(|cx| Poll::Ready(streams.poll_started(cx))).await);
     }
 
     #[tokio::test]
@@ -147,12 +151,14 @@ mod tests {
         let mut streams = Streams::default();
         let (wake, woken) = oneshot::channel::<()>();
         streams.executor().execute(async move { woken.await.expect("the sender is kept") });
-        poll_fn(|cx| Poll::Ready(streams.poll_started(cx))).await;
-        assert!(!poll_fn(|cx| Poll::Ready(streams.poll_unfinished(cx))).await);
+        poll_started(&mut streams).await;
         let task = tokio::spawn(async move {
-            poll_fn(|cx| match streams.poll_unfinished(cx) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            poll_fn(|cx| {
+                streams.poll_unfinished(cx);
+                match streams.unfinished.is_empty() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
             })
             .await;
         });

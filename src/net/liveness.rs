@@ -115,9 +115,9 @@ impl Liveness {
 
     /// What becomes of the connection by the rules of `settings`; gives the order where there is one to give.
     pub(super) fn judge(&self, settings: &Settings) -> Option<Overstay> {
-        let passed = |since: u64, limit: Duration| {
-            since != NEVER && self.clock.now().saturating_sub(since) > limit.as_millis() as u64
-        };
+        let now = self.clock.now();
+        let passed =
+            |since: u64, limit: Duration| since != NEVER && u128::from(now.saturating_sub(since)) > limit.as_millis();
         let order = self.order();
         let idle = self.is_idle();
         let verdict = if order == Order::Cut {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Failure};
@@ -164,7 +164,7 @@ impl<S: Service> Server<S> {
         for liveness in self.connections.values() {
             liveness.give(Order::Drain);
         }
-        let deadline = sleep_until(Instant::now() + self.settings.drain);
+        let deadline = sleep(self.settings.drain);
         tokio::pin!(deadline);
         loop {
             tokio::select! {

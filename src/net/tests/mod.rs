@@ -140,6 +140,13 @@ async fn handle(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respons
             }
             text("busy no more")
         }
+        "/greedy" => {
+            // Uses up all that tokio grants a task in one turn, and does not even yield of its own will.
+            while stage.gate.available_permits() == 0 {
+                tokio::task::coop::consume_budget().await;
+            }
+            text("satisfied")
+        }
         "/panic" => panic!("on purpose"),
         "/panic-late" => {
             let frames =
