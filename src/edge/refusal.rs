@@ -27,7 +27,7 @@ pub(super) fn invalid_request(message: impl Into<String>) -> Status {
 /// One field or parameter breaks its rule, which ends a sentence that begins with its name.
 pub(super) fn invalid_field(field: &str, rule: &str) -> Status {
     let details = ErrorDetails::with_bad_request_violation(field, rule);
-    refuse(Reason::InvalidField, format!("{field} {rule}"), details, [])
+    refuse(Reason::InvalidField, format!("{field}: {rule}"), details, [])
 }
 
 /// The body is larger than `limit` bytes.

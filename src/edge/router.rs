@@ -5,6 +5,7 @@
 //! matched as they were sent: percent-escapes are looked at when a variable's value is taken, once. No variable is empty,
 //! `**` neither.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use http::Method;
@@ -17,6 +18,8 @@ use super::template::{MAX_SEGMENTS, MAX_VARIABLES, Segment, Template};
 pub(super) struct Router {
     /// The root is the first.
     nodes: Vec<Node>,
+    /// Templates without variables, which the tree would find first too: the paths that are asked for most.
+    fixed: HashMap<Box<str>, Vec<(Verb, usize)>>,
 }
 
 /// Where the variables of a match lie in the path, in the order of the template.
@@ -79,7 +82,7 @@ struct Walk<'r, 'p> {
 impl Router {
     /// A router without routes.
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![Node::default()], fixed: HashMap::new() }
     }
 
     /// Adds a route. `unary` says whether HEAD can be answered from a GET.
@@ -105,13 +108,20 @@ impl Router {
         end.variables.push(template.variables.iter().map(|variable| (variable.first, variable.count)).collect());
         end.allow.verbs |= 1 << verb as u8;
         end.allow.head |= unary && verb == Verb::Get;
+        if template.segments.iter().all(|segment| matches!(segment, Segment::Literal(_))) {
+            self.fixed.entry(template.text.clone()).or_default().push((verb, route));
+        }
         Ok(())
     }
 
     /// What is at this path for this method.
     pub(super) fn find(&self, method: &Method, path: &str) -> Lookup {
-        let Some(path) = Path::cut(path) else { return Lookup::Nothing };
         let (verb, head) = (Verb::serving(method), method == Method::HEAD);
+        let mut fixed = self.fixed.get(path).filter(|_| !head).into_iter().flatten();
+        if let Some((_, route)) = fixed.find(|(other, _)| Some(*other) == verb) {
+            return Lookup::Found(*route, Captures::default());
+        }
+        let Some(path) = Path::cut(path) else { return Lookup::Nothing };
         let mut walk = Walk { nodes: &self.nodes, path: &path, verb, head, allow: Allow::default() };
         match walk.descend(0, 0) {
             Some((route, captures)) => Lookup::Found(route, captures),
@@ -165,7 +175,7 @@ impl<'p> Path<'p> {
     }
 }
 
-impl Walk<'_, '_> {
+impl<'r> Walk<'r, '_> {
     /// The route under this node for what the path has from this segment on.
     fn descend(&mut self, node: usize, depth: usize) -> Option<(usize, Captures)> {
         let node = &self.nodes[node];
@@ -207,17 +217,17 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Ends at a variable: its text may have a verb after it.
+    /// Ends at a variable: its text may have a verb of this place after it.
     fn finish(&mut self, node: usize, text: &str, depth: usize) -> Option<(usize, Captures)> {
-        let verb = match text.rsplit_once(':') {
-            Some((before, verb)) if !before.is_empty() && !before.ends_with('/') => verb,
-            _ => "",
-        };
         if text.is_empty() {
             return None;
         }
-        let registered = !verb.is_empty() && self.nodes[node].ends.iter().any(|end| *end.verb == *verb);
-        self.end(node, if registered { verb } else { "" }, depth)
+        let nodes = self.nodes;
+        let verb = nodes[node].ends.iter().map(|end| &*end.verb).find(|verb| {
+            let before = text.strip_suffix(verb).and_then(|text| text.strip_suffix(':'));
+            !verb.is_empty() && before.is_some_and(|before| !before.is_empty() && !before.ends_with('/'))
+        });
+        self.end(node, verb.unwrap_or_default(), depth)
     }
 
     fn end(&mut self, node: usize, verb: &str, depth: usize) -> Option<(usize, Captures)> {

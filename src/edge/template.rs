@@ -3,6 +3,8 @@
 /// A parsed template.
 #[derive(Debug)]
 pub(super) struct Template {
+    /// The template as it was written.
+    pub(super) text: Box<str>,
     pub(super) segments: Vec<Segment>,
     pub(super) variables: Vec<Variable>,
     /// The custom verb after the last colon, or nothing.
@@ -45,7 +47,7 @@ impl Template {
         if !verb.is_empty() && !is_literal(verb) || rest.len() + 2 == text.len() && verb.is_empty() {
             return Err(wrong("a verb is letters, digits and the signs - . _ ~"));
         }
-        let mut template = Self { segments: Vec::new(), variables: Vec::new(), verb: verb.into() };
+        let mut template = Self { text: text.into(), segments: Vec::new(), variables: Vec::new(), verb: verb.into() };
         let mut rest = rest;
         loop {
             let after = match rest.strip_prefix('{') {

@@ -17,7 +17,7 @@ use super::route::{Body, Bound, DerivedMask, Route};
 use super::stream::{Format, StreamBody};
 use super::tables::{MessageId, Tables};
 use super::wire::{close, open};
-use super::{Matched, headers, percent, problem, refusal};
+use super::{Matched, headers, percent, problem, refusal, spelling};
 
 /// Calls the route's RPC and writes its answer. Whatever goes wrong is a problem document.
 pub(super) async fn call<B, D>(
@@ -58,7 +58,8 @@ where
     extensions.insert(route.dialect);
     let request = tonic::Request::from_parts(headers::to_metadata(&parts.headers), extensions, message);
     let answer = Answer { tables: tables.clone(), response: route.response, field: route.answer };
-    match services.dispatch(route.method, request).await? {
+    let reply = services.dispatch(route.method, request).await;
+    match reply.map_err(|status| spelling::for_client(tables, route, status))? {
         Reply::Unary { metadata, message } => {
             let mut json = Vec::with_capacity(2 * message.len() + 256);
             answer.write(&message, &mut json)?;

@@ -284,13 +284,31 @@ fn string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text;
-    while let Some(index) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+    while let Some(index) = find_escape(rest) {
         out.extend_from_slice(&rest[..index]);
         escape(rest[index], out);
         rest = &rest[index + 1..];
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// The first byte that needs an escape: below 0x20, a quote or a backslash.
+fn find_escape(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Eight bytes at once. Where one is less than n (up to 0x80), taking n from each borrows into its high bit, and a byte
+    // is x where it is less than 1 after x is taken out of it. A byte above may be flagged by the borrow too: the scan
+    // below looks closer.
+    let less = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGHS;
+    let (words, _) = text.as_chunks::<8>();
+    let clean = words.iter().take_while(|word| {
+        let word = u64::from_le_bytes(**word);
+        less(word, 0x20) | less(word ^ (ONES * 0x22), 1) | less(word ^ (ONES * 0x5c), 1) == 0
+    });
+    let clean = 8 * clean.count();
+    let place = text[clean..].iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+    place.map(|place| clean + place)
 }
 
 #[cold]

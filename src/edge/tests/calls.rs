@@ -140,6 +140,7 @@ async fn wrong_parameters_are_named() {
         ("GET /v1/keys?owner=%zz", "owner", "is not valid percent-encoded UTF-8"),
         ("GET /v1/keys?owner=%ff", "owner", "is not valid percent-encoded UTF-8"),
         ("GET /v1/keys/key_1?id=key_2", "id", "is given by the path"),
+        ("GET /v1/keys?pagination=1", "pagination", "is not a parameter of this path"),
         ("GET /v1/keys?a.b.c.d.e.f.g.h.i.j=1", "a.b.c.d.e.f.g.h.i.j", "is not a parameter of this path"),
         (
             "POST /v1/auth/verify?credential=sk",
@@ -154,7 +155,7 @@ async fn wrong_parameters_are_named() {
         let (status, problem) = refused(request(line, "")).await;
         assert_eq!((status, &problem["code"]), (400, &json!("INVALID_FIELD")), "{line}");
         assert_eq!(problem["violations"], json!([{"field": field, "description": rule}]), "{line}");
-        assert_eq!(problem["message"], format!("{field} {rule}"));
+        assert_eq!(problem["message"], format!("{field}: {rule}"));
     }
     let (status, problem) = refused(request("GET /v1/keys?%=1", "")).await;
     assert_eq!((status, &problem["code"]), (400, &json!("INVALID_REQUEST")));
@@ -168,10 +169,10 @@ async fn wrong_bodies_are_named() {
         "type": "urn:gatepost:problem:invalid-field",
         "title": "Invalid field",
         "status": 400,
-        "detail": "scops is not a field of VerifyRequest (line 2, column 7)",
+        "detail": "scops: is not a field of VerifyRequest (line 2, column 7)",
         "instance": "/v1/auth/verify",
         "error": "invalid_field",
-        "message": "scops is not a field of VerifyRequest (line 2, column 7)",
+        "message": "scops: is not a field of VerifyRequest (line 2, column 7)",
         "code": "INVALID_FIELD",
         "requestId": "req_1",
         "violations": [{"field": "scops", "description": "is not a field of VerifyRequest (line 2, column 7)"}],
@@ -484,4 +485,34 @@ async fn methods_that_are_not_allowed_are_told_which_are() {
     );
     let response = problem::response(&super::super::refusal::unknown_path(), "r", "/nowhere");
     assert_eq!(response.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn services_violations_are_told_in_the_clients_names() {
+    for (line, field, expected) in [
+        ("PATCH /v1/keys/key_1", "key.allowed_ips[2]", "allowedIps[2]"),
+        ("PATCH /v1/keys/key_1", "key.metadata.my_key", "metadata.my_key"),
+        ("PATCH /v1/keys/key_1", "key.rotation.grace_period", "rotation.gracePeriod"),
+        ("PATCH /v1/keys/key_1", "key.id", "key.id"),
+        ("PATCH /v1/keys/key_1", "key", "key"),
+        ("PATCH /v1/keys/key_1", "update_mask", "updateMask"),
+        ("POST /v1/keys", "allowed_ips", "allowedIps"),
+        ("POST /v1/auth/verify:batch", "requests[3].client_ip", "requests[3].clientIp"),
+        ("POST /v1/auth/verify:batch", "requests", "requests"),
+        ("GET /v1/keys", "page_size", "pageSize"),
+        ("GET /v1/keys", "no_such.field_name", "no_such.field_name"),
+        ("GET /v1/keys", "idempotency-key", "idempotency-key"),
+        ("GET /v1/keys", "", ""),
+    ] {
+        let mut details = ErrorDetails::with_bad_request_violation(field, "is wrong");
+        details.add_bad_request_violation("etag", "is old");
+        details.set_error_info("INVALID_FIELD", "gatepost", std::collections::HashMap::new());
+        let message = format!("{field}: is wrong; etag: is old");
+        let status = Status::with_error_details(Code::InvalidArgument, message, details);
+        let response = call(&Recorder::replying(Err(status)), request(line, "")).await;
+        let problem: Value = serde_json::from_slice(&bytes(response).await).unwrap();
+        assert_eq!(problem["violations"][0], json!({"field": expected, "description": "is wrong"}), "{line}");
+        assert_eq!(problem["message"], format!("{expected}: is wrong; etag: is old"), "{line}");
+        assert_eq!(problem["code"], "INVALID_FIELD");
+    }
 }
