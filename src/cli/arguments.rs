@@ -72,12 +72,12 @@ impl PageArgs {
     /// Fetches the page or, with `--all`, page after page; the items and the token of the next page.
     pub(super) async fn fetch<T>(
         &self,
-        mut page: impl AsyncFnMut(i32, Option<String>) -> Result<(Vec<T>, String), Status>,
-    ) -> Result<(Vec<T>, String), Failure> {
+        mut page: impl AsyncFnMut(i32, Option<String>) -> Result<(Vec<T>, Option<String>), Status>,
+    ) -> Result<(Vec<T>, Option<String>), Failure> {
         let size = if self.all { MAX_PAGE } else { self.limit };
         let (mut items, mut next) = page(size as i32, self.page_token.clone()).await?;
-        while self.all && !next.is_empty() {
-            let (more, after) = page(size as i32, Some(next)).await?;
+        while self.all && next.is_some() {
+            let (more, after) = page(size as i32, next).await?;
             items.extend(more);
             next = after;
         }
@@ -85,8 +85,8 @@ impl PageArgs {
     }
 
     /// Tells people that there is more.
-    pub(super) fn note(&self, next: &str, output: Output) {
-        if !next.is_empty() {
+    pub(super) fn note(&self, next: Option<&str>, output: Output) {
+        if let Some(next) = next {
             output.note(&format!("There is more: --page-token {next}, or --all"));
         }
     }
@@ -142,9 +142,9 @@ mod tests {
         let pages = |all| PageArgs { limit: 2, page_token: None, all };
         let fetch = async |_: i32, token: Option<String>| {
             let at: usize = token.map_or(0, |token| token.parse().unwrap());
-            Ok((vec![at], if at < 3 { (at + 1).to_string() } else { String::new() }))
+            Ok((vec![at], (at < 3).then(|| (at + 1).to_string())))
         };
-        assert_eq!(pages(true).fetch(fetch).await.unwrap(), (vec![0, 1, 2, 3], String::new()));
-        assert_eq!(pages(false).fetch(fetch).await.unwrap(), (vec![0], "1".to_owned()));
+        assert_eq!(pages(true).fetch(fetch).await.unwrap(), (vec![0, 1, 2, 3], None));
+        assert_eq!(pages(false).fetch(fetch).await.unwrap(), (vec![0], Some("1".to_owned())));
     }
 }

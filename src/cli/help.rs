@@ -9,11 +9,10 @@ use super::exit::EXIT_CODES;
 
 /// The whole command line.
 pub(super) fn command() -> Command {
-    let command = Cli::command();
+    // The server's flags work here too, but `gatepost serve --help` is where they are explained.
+    let command = Cli::command().mut_args(|argument| argument.hide(true));
     let groups = groups(&command);
     command
-        .subcommand_required(true)
-        .arg_required_else_help(true)
         .help_template(format!(
             "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}\nOptions:\n{{options}}{{after-help}}"
         ))
@@ -37,7 +36,7 @@ fn groups(command: &Command) -> String {
 
 /// A test holds this to be every command.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["config"]),
+    ("Server", &["serve", "config", "admin-key", "projects"]),
     ("Client of a running server (GATEPOST_URL, GATEPOST_KEY)", &["keys", "scopes", "products", "whoami"]),
     ("Shell", &["completions"]),
 ];

@@ -4,6 +4,7 @@
 //! Owns the words of the command line, its exit codes and its forms of output. The client knows the protos and nothing of
 //! what stands behind them.
 
+mod admin_key;
 mod arguments;
 mod completions;
 mod configuration;
@@ -11,12 +12,15 @@ mod connection;
 mod credential;
 mod exit;
 mod help;
+mod installation;
 mod json;
 mod keys;
 mod output;
 mod products;
+mod projects;
 mod refusal;
 mod scopes;
+mod serve;
 mod text;
 mod whoami;
 
@@ -29,20 +33,27 @@ use std::process::ExitCode;
 use clap::{FromArgMatches, Parser, Subcommand};
 
 use self::exit::{Exit, Failure};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Flags};
 
 /// Gatepost issues, checks and governs API credentials over gRPC, gRPC-Web and HTTP/JSON.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "gatepost", version, max_term_width = 110)]
+#[command(name = "gatepost", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Without a command the server is started, with its flags.
+    #[command(flatten)]
+    serve: Flags,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
+    /// Start the server; what happens too when no command is given.
+    Serve(Flags),
     #[command(name = "config")]
     Config(configuration::ConfigArgs),
+    AdminKey(Box<admin_key::AdminKeyArgs>),
+    Projects(Box<projects::ProjectsArgs>),
     Keys(Box<keys::KeysArgs>),
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
@@ -58,8 +69,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Help and version go to standard output with 0, all else to standard error with 2.
         Err(error) => error.exit(),
     };
-    let json = cli.command.answers_json();
-    match cli.command.run() {
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let json = command.answers_json();
+    match command.run() {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.is_silent() {
@@ -79,7 +91,10 @@ impl Cli {
 impl Command {
     fn run(&self) -> Result<Exit, Failure> {
         match self {
+            Self::Serve(flags) => serve::run(flags),
             Self::Config(args) => args.run(),
+            Self::AdminKey(args) => args.run(),
+            Self::Projects(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
             Self::Keys(args) => client(args.run()),
             Self::Scopes(args) => client(args.run()),
@@ -95,7 +110,8 @@ impl Command {
             Self::Scopes(args) => args.output().json,
             Self::Products(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
-            Self::Config(_) | Self::Completions(_) => false,
+            Self::Projects(args) => args.answers_json(),
+            Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,
         }
     }
 }

@@ -96,7 +96,7 @@ async fn list(page: &PageArgs, connection: &Connection, output: Output) -> Resul
     let (data, next_page_token) = page.fetch(fetch).await?;
     let answer = v1::ListScopesResponse { data, pagination: None, next_page_token };
     output.result(&answer, || rows(&answer.data), answer.data.iter().map(|scope| scope.name.clone()))?;
-    page.note(&answer.next_page_token, output);
+    page.note(answer.next_page_token.as_deref(), output);
     Ok(())
 }
 

@@ -14,6 +14,13 @@ fn the_definition_is_sound() {
 #[test]
 fn documented_lines_are_read() {
     for line in [
+        "",
+        "--listen 127.0.0.1:1 --data-dir x",
+        "serve --listen 127.0.0.1:1 --behind-proxy --inline-streams=false",
+        "admin-key new",
+        "admin-key new --project shop --environment live --revoke-others --data-dir x -q",
+        "projects show --database-url postgres://db/keys",
+        "projects set --key-prefix bk --project default",
         "config --listen 127.0.0.1:1 --behind-proxy",
         "keys create --name shop --type rk --scope read:products,write:products --allowed-ip 10.0.0.0/8",
         "keys create --name shop --environment test --expires-at 2027-01-01T00:00:00Z --recoverable -q",
@@ -51,6 +58,12 @@ fn documented_lines_are_read() {
 fn wrong_lines_end_with_2() {
     for line in [
         "frobnicate",
+        "--listen 127.0.0.1:1 keys list",
+        "serve --master-key x",
+        "admin-key",
+        "admin-key new --project Shop",
+        "projects set",
+        "projects set --key-prefix pk",
         "keys",
         "keys create",
         "keys create --name x --expires-in 1d --expires-at 2027-01-01T00:00:00Z",

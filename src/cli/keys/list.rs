@@ -50,7 +50,7 @@ impl ListArgs {
         let (data, next_page_token) = self.page.fetch(page).await?;
         let answer = v1::ListKeysResponse { data, pagination: None, next_page_token };
         output.result(&answer, || view::list(&answer.data), answer.data.iter().map(|key| key.id.clone()))?;
-        self.page.note(&answer.next_page_token, output);
+        self.page.note(answer.next_page_token.as_deref(), output);
         Ok(())
     }
 

@@ -51,7 +51,7 @@ impl ListArgs {
         let (data, next_page_token) = self.page.fetch(page).await?;
         let answer = v1::ListProductsResponse { data, pagination: None, next_page_token };
         output.result(&answer, || list(&answer.data), answer.data.iter().map(|product| product.id.clone()))?;
-        self.page.note(&answer.next_page_token, output);
+        self.page.note(answer.next_page_token.as_deref(), output);
         Ok(())
     }
 }
@@ -71,7 +71,7 @@ impl SearchArgs {
         let (data, next_page_token) = self.page.fetch(page).await?;
         let answer = v1::SearchProductsResponse { data, pagination: None, next_page_token };
         output.result(&answer, || list(&answer.data), answer.data.iter().map(|product| product.id.clone()))?;
-        self.page.note(&answer.next_page_token, output);
+        self.page.note(answer.next_page_token.as_deref(), output);
         Ok(())
     }
 }
