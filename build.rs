@@ -128,6 +128,9 @@ fn snake_case(name: &str) -> String {
 fn write_services(files: &impl Message, out: &Path) -> Result<(), Box<dyn Error>> {
     let mut files = tonic_prost_build::FileDescriptorSet::decode(files.encode_to_vec().as_slice())?;
     files.file.retain(|file| !file.package().starts_with("google.rpc"));
-    tonic_prost_build::configure().btree_map(".").out_dir(out).compile_fds(files)?;
+    // The names let a message find its descriptor (`prost::Name`).
+    let mut config = prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure().btree_map(".").out_dir(out).compile_fds_with_config(files, config)?;
     Ok(())
 }
