@@ -28,6 +28,10 @@ pub fn response(status: &Status, request_id: &str, instance: &str) -> Response<B
     to.insert(CACHE_CONTROL, headers::NO_STORE);
     to.insert(http::header::X_CONTENT_TYPE_OPTIONS, headers::NOSNIFF);
     problem.add_headers(&details, to);
+    // For the log, which wants the reason and not the document.
+    if let Some(reason) = Reason::find(problem.code) {
+        response.extensions_mut().insert(reason);
+    }
     response
 }
 

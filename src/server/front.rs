@@ -14,6 +14,8 @@ use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use tonic::body::Body;
+use tonic_types::StatusExt;
+use tracing::Instrument;
 
 use super::endpoints::Endpoints;
 use super::grpc::{self, Services};
@@ -21,6 +23,7 @@ use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
 use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::KeyId;
 use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
@@ -32,6 +35,7 @@ use crate::rpc::products::ProductsService;
 use crate::rpc::request::Deadline;
 use crate::rpc::status;
 use crate::telemetry::metrics::{Door, Metrics, Status};
+use crate::telemetry::{Answered, RequestSpan};
 
 /// The services that the edge calls in process.
 pub(super) type Rpcs = edge::Services<KeysService, AuthService, ProductsService>;
@@ -64,6 +68,10 @@ struct Known {
     wire: Wire,
     client: ClientAddress,
     began: Instant,
+    /// The RPC, once it is resolved.
+    rpc: Option<MethodId>,
+    /// The key, once it is recognised.
+    key: Option<KeyId>,
 }
 
 impl tower::Service<Request<Incoming>> for Front {
@@ -84,11 +92,13 @@ impl tower::Service<Request<Incoming>> for Front {
 impl Parts {
     async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
         let connection = request.extensions().get::<Connection>().copied();
-        let known = Known {
+        let mut known = Known {
             id: self.ids.take(request.headers()),
             wire: Wire::of(request.headers()),
             client: self.client(connection, request.headers()),
             began: Instant::now(),
+            rpc: None,
+            key: None,
         };
         // An id is visible ASCII by its own rule.
         let id = HeaderValue::from_str(&known.id).unwrap_or(HeaderValue::from_static("unknown"));
@@ -97,8 +107,21 @@ impl Parts {
         let tls = connection.is_some_and(|connection| connection.tls);
         let path = request.uri().path().to_owned();
 
-        let answer = AssertUnwindSafe(self.answer(request, &known, tls)).catch_unwind().await;
+        let span = RequestSpan::open(&known.id, known.wire.into(), request.headers());
+        let answer = self.answer(request, &mut known, tls).instrument(span.span().clone());
+        let answer = AssertUnwindSafe(answer).catch_unwind().await;
         let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &path, &*panic));
+        span.close(Answered {
+            request_id: &known.id,
+            wire: known.wire.into(),
+            rpc: known.rpc,
+            key_id: known.key.as_ref().map(KeyId::as_str),
+            reason: reason(&response),
+            took: known.began.elapsed(),
+        });
+        if let Some(rpc) = known.rpc {
+            self.count(&known, rpc, &response);
+        }
 
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, id);
@@ -109,7 +132,7 @@ impl Parts {
         response
     }
 
-    async fn answer(&self, request: Request<Incoming>, known: &Known, tls: bool) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, known: &mut Known, tls: bool) -> Response<Body> {
         if let Some(response) = self.endpoints.answer(request.method(), request.uri().path()) {
             return response;
         }
@@ -117,7 +140,7 @@ impl Parts {
         let open = Services::is_open(request.uri().path());
         if self.https_only && !tls && !open && !self.came_over_https(request.headers()) {
             let message = "this service is reached over HTTPS only; do not send credentials in the clear";
-            return self.refuse(known, None, request.uri().path(), &Error::new(Reason::HttpsRequired, message));
+            return self.refuse(known, request.uri().path(), &Error::new(Reason::HttpsRequired, message));
         }
         match known.wire {
             Wire::Http => self.http(request, known).await,
@@ -125,7 +148,7 @@ impl Parts {
         }
     }
 
-    async fn grpc(&self, mut request: Request<Incoming>, known: &Known) -> Response<Body> {
+    async fn grpc(&self, mut request: Request<Incoming>, known: &mut Known) -> Response<Body> {
         let path = request.uri().path();
         if request.method() == Method::OPTIONS
             && let Some(preflight) = self.cors.preflight(request.method(), request.headers())
@@ -134,33 +157,30 @@ impl Parts {
         }
         if request.method() != Method::POST {
             let error = Error::new(Reason::MethodNotAllowed, "gRPC calls are POST requests");
-            return self.refuse(known, None, path, &error);
+            return self.refuse(known, path, &error);
         }
         let Some(method) = MethodId::find(path) else {
             if Services::is_open(path) {
                 return self.grpc.call(known.wire, request.map(Body::new), &known.id).await;
             }
-            return self.refuse(known, None, path, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
+            return self.refuse(known, path, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
         };
         if let Err(error) = self.admit(&mut request, known, method, Dialect::Standard).await {
-            return self.refuse(known, Some(method), request.uri().path(), &error);
+            return self.refuse(known, request.uri().path(), &error);
         }
         let path = request.uri().path().to_owned();
         let patience = match self.deadline(&mut request) {
             Ok(patience) => patience,
-            Err(error) => return self.refuse(known, Some(method), &path, &error),
+            Err(error) => return self.refuse(known, &path, &error),
         };
         let call = self.grpc.call(known.wire, request.map(Body::new), &known.id);
         match tokio::time::timeout(patience, call).await {
-            Ok(response) => {
-                self.count(known, method, &response);
-                response
-            }
-            Err(_) => self.refuse(known, Some(method), &path, &too_late()),
+            Ok(response) => response,
+            Err(_) => self.refuse(known, &path, &too_late()),
         }
     }
 
-    async fn http(&self, mut request: Request<Incoming>, known: &Known) -> Response<Body> {
+    async fn http(&self, mut request: Request<Incoming>, known: &mut Known) -> Response<Body> {
         if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
             return preflight;
         }
@@ -182,16 +202,13 @@ impl Parts {
         let patience = match admitted {
             Ok(patience) => patience,
             Err(error) => {
-                let response = self.refuse(known, Some(method), &path, &error);
+                let response = self.refuse(known, &path, &error);
                 return if head { edge::without_body(response) } else { response };
             }
         };
         match tokio::time::timeout(patience, self.edge.call(matched, request, &self.rpcs)).await {
-            Ok(response) => {
-                self.count(known, method, &response);
-                response
-            }
-            Err(_) => self.refuse(known, Some(method), &path, &too_late()),
+            Ok(response) => response,
+            Err(_) => self.refuse(known, &path, &too_late()),
         }
     }
 
@@ -199,10 +216,11 @@ impl Parts {
     async fn admit(
         &self,
         request: &mut Request<Incoming>,
-        known: &Known,
+        known: &mut Known,
         method: MethodId,
         dialect: Dialect,
     ) -> Result<()> {
+        known.rpc = Some(method);
         let call = Call {
             method,
             dialect,
@@ -215,12 +233,14 @@ impl Parts {
             Ok(caller) => {
                 self.metrics.decided(Door::Guard, None);
                 if let Some(caller) = caller {
+                    known.key = Some(caller.key().id.clone());
                     request.extensions_mut().insert(caller);
                 }
                 request.extensions_mut().insert(dialect);
                 Ok(())
             }
             Err(refusal) => {
+                known.key = refusal.key.as_ref().map(|credential| credential.key.id.clone());
                 self.tell(known, method, &refusal);
                 Err(refusal.error)
             }
@@ -239,26 +259,21 @@ impl Parts {
         }
     }
 
-    fn refuse(&self, known: &Known, method: Option<MethodId>, path: &str, error: &Error) -> Response<Body> {
-        let response = match known.wire {
+    fn refuse(&self, known: &Known, path: &str, error: &Error) -> Response<Body> {
+        match known.wire {
             Wire::Http => problem::response(&status::of(error, &known.id), &known.id, path),
             wire => grpc::refusal(wire, error, &known.id),
-        };
-        if let Some(method) = method {
-            self.count(known, method, &response);
         }
-        response
     }
 
     /// Writes a refusal down, with the true reason and the key's id.
     fn tell(&self, known: &Known, method: MethodId, refusal: &Refusal) {
         self.metrics.decided(Door::Guard, Some(refusal.reason));
-        let key = refusal.key.as_ref().map(|credential| credential.key.id.as_str());
         tracing::info!(
             request_id = %known.id,
             rpc = method.path(),
             code = refusal.reason.wording().name,
-            key_id = key,
+            key_id = known.key.as_ref().map(KeyId::as_str),
             client = %known.client.or_peer(),
             "refused"
         );
@@ -267,12 +282,7 @@ impl Parts {
     fn fault(&self, known: &Known, path: &str, panic: &(dyn Any + Send)) -> Response<Body> {
         let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
         tracing::error!(request_id = %known.id, path, panic = words, "a request ended in a panic");
-        self.refuse(
-            known,
-            MethodId::find(path),
-            path,
-            &Error::new(Reason::Internal, "Something went wrong on the server"),
-        )
+        self.refuse(known, path, &Error::new(Reason::Internal, "Something went wrong on the server"))
     }
 
     fn count(&self, known: &Known, method: MethodId, response: &Response<Body>) {
@@ -295,6 +305,19 @@ impl Parts {
     fn came_over_https(&self, headers: &HeaderMap) -> bool {
         forwarded_https(values(headers, &FORWARDED_PROTO), self.proxies)
     }
+}
+
+/// Why a request was refused or failed, read off its answer: a problem document has its reason beside it, a gRPC answer in
+/// its status.
+fn reason(response: &Response<Body>) -> Option<Reason> {
+    if let Some(reason) = response.extensions().get::<Reason>() {
+        return Some(*reason);
+    }
+    if !response.headers().contains_key("grpc-status-details-bin") {
+        return None;
+    }
+    let details = tonic::Status::from_header_map(response.headers())?.get_error_details();
+    Reason::find(&details.error_info()?.reason)
 }
 
 /// The gRPC status in an answer's headers, if it is there already.
