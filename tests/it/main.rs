@@ -2,3 +2,4 @@
 
 mod outside;
 mod support;
+mod wires;
