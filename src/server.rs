@@ -5,6 +5,7 @@ mod endpoints;
 mod front;
 mod grpc;
 mod janitor;
+pub mod offline;
 mod request;
 
 use std::fmt;

@@ -1,0 +1,144 @@
+//! What the person at the server's machine does to its data, whether a server runs on it or not. There is no caller: whoever
+//! can read the master key and the database needs nobody's leave. Running servers learn of it through the change log.
+
+use thiserror::Error;
+
+use super::{AdministratorKey, StartError, World, open};
+use crate::config::{Config, Database};
+use crate::domain::audit::AuditEvent;
+use crate::domain::change::ChangeKind;
+use crate::domain::environment::Environment;
+use crate::domain::error::Error as DomainError;
+use crate::domain::id::{AuditEventId, KeyId, ProjectId};
+use crate::domain::key::{Key, KeyKind};
+use crate::domain::page::PageRequest;
+use crate::domain::project::Project;
+use crate::domain::scope::Scope;
+use crate::domain::sealing::Keyring;
+use crate::domain::secret::SecretPrefix;
+use crate::store::{KeyFilter, Store, StoreError};
+
+/// An installation's data, opened.
+#[derive(Debug)]
+pub struct Offline {
+    store: Store,
+    keyring: Keyring,
+    world: World,
+}
+
+/// Why the data cannot be worked on.
+#[derive(Debug, Error)]
+pub enum OfflineError {
+    /// There is no data yet.
+    #[error("there is no gatepost data in {0}; name its place with --data-dir or --database-url")]
+    NoData(String),
+    /// There is no such project.
+    #[error("there is no project {0:?}")]
+    NoProject(String),
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Open(#[from] StartError),
+    /// The data cannot be read or changed.
+    #[error("{0}")]
+    Store(DomainError),
+}
+
+impl From<StoreError> for OfflineError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Offline {
+    /// Opens the data of an installation that was started before. Never makes a new one: in the wrong directory that would
+    /// look like success.
+    pub async fn open(config: &Config, world: World) -> Result<Self, OfflineError> {
+        if let Database::Sqlite(path) = &config.database
+            && !path.exists()
+        {
+            return Err(OfflineError::NoData(path.display().to_string()));
+        }
+        if config.master_key.load().map_err(StartError::from)?.is_none() {
+            return Err(OfflineError::NoData(config.data_dir.display().to_string()));
+        }
+        let (store, keyring) = open(config, &world).await?;
+        Ok(Self { store, keyring, world })
+    }
+
+    /// The project of this name.
+    pub async fn project(&self, id: &ProjectId) -> Result<Project, OfflineError> {
+        self.store.find_project(id).await?.ok_or_else(|| OfflineError::NoProject(id.to_string()))
+    }
+
+    /// Chooses what the project's secret keys begin with from now on. Keys that exist keep theirs.
+    pub async fn set_secret_prefix(&self, id: &ProjectId, prefix: &SecretPrefix) -> Result<Project, OfflineError> {
+        self.project(id).await?;
+        self.store.set_secret_prefix(id, prefix).await?;
+        self.store.record(&self.event(id, "project.updated", id.as_str())).await?;
+        self.project(id).await
+    }
+
+    /// Makes an administrator key.
+    pub async fn make_administrator(
+        &self,
+        project: &Project,
+        environment: Environment,
+    ) -> Result<AdministratorKey, OfflineError> {
+        let World { clock, entropy } = &self.world;
+        let new = AdministratorKey::new(&project.id, &project.secret_prefix, environment, &**clock, &**entropy);
+        let event = self.event(&project.id, "key.created", new.key.id.as_str());
+        self.store.create_key(&new.key, &new.hash(&self.keyring), None, None, &event).await?;
+        Ok(new)
+    }
+
+    /// Revokes every key of the environment that holds `admin`, except this one; the keys that were revoked.
+    pub async fn revoke_other_administrators(&self, kept: &Key) -> Result<Vec<KeyId>, OfflineError> {
+        let mut revoked = Vec::new();
+        let filter = KeyFilter { kind: Some(KeyKind::Secret), ..KeyFilter::default() };
+        let mut after = None;
+        loop {
+            let request = PageRequest::After { limit: PageRequest::MAX_LIMIT, after };
+            let page = self.store.list_keys(&kept.project, kept.environment, &filter, &request).await?;
+            after = page.items.last().map(|key| key.id.to_string());
+            for key in page.items.into_iter().filter(|key| key.id != kept.id && is_administrator(key)) {
+                revoked.extend(self.revoke(key).await?);
+            }
+            if !page.has_more {
+                return Ok(revoked);
+            }
+        }
+    }
+
+    /// Closes the data.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    async fn revoke(&self, mut key: Key) -> Result<Option<KeyId>, OfflineError> {
+        let version = key.version;
+        if !key.revoke(self.world.clock.now()) {
+            return Ok(None);
+        }
+        let event = self.event(&key.project, "key.revoked", key.id.as_str());
+        self.store.update_key(&key, version, ChangeKind::Revoked, &event).await?;
+        Ok(Some(key.id))
+    }
+
+    fn event(&self, project: &ProjectId, action: &str, target: &str) -> AuditEvent {
+        let now = self.world.clock.now();
+        AuditEvent {
+            id: AuditEventId::new(now, &*self.world.entropy),
+            project: project.clone(),
+            actor: None,
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: None,
+            client_ip: None,
+            occurred_at: now,
+        }
+    }
+}
+
+fn is_administrator(key: &Key) -> bool {
+    key.details.scopes.iter().any(Scope::is_admin)
+}
