@@ -1,5 +1,6 @@
 //! Gatepost: issues, checks and governs API credentials.
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod edge;

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -21,6 +22,12 @@ pub(super) fn install(settings: &LogSettings, exporter: Option<&Exporter>) -> Re
         .with(exporter.map(Exporter::layer))
         .try_init()
         .map_err(|_| TelemetryError::Taken)
+}
+
+/// Makes this process log warnings for people. Where something logs already, that goes on.
+pub(super) fn install_for_a_command() {
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time();
+    let _ = Registry::default().with(layer.with_filter(LevelFilter::WARN)).try_init();
 }
 
 /// The layer that writes the log to `writer`.

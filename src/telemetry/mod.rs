@@ -80,6 +80,11 @@ impl Telemetry {
         Self { metrics: Arc::new(Metrics::new()), exporter: None }
     }
 
+    /// Makes a command that works on the server's data tell its warnings, on standard error.
+    pub fn log_for_a_command() {
+        log::install_for_a_command();
+    }
+
     /// The metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics

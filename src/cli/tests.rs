@@ -1,0 +1,108 @@
+//! The command line as it is read.
+
+use super::*;
+
+fn read(line: &str) -> Result<Cli, clap::Error> {
+    Cli::read(["gatepost"].into_iter().chain(line.split_whitespace()).map(OsString::from))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    help::command().debug_assert();
+}
+
+#[test]
+fn documented_lines_are_read() {
+    for line in [
+        "",
+        "--listen 127.0.0.1:1 --data-dir x",
+        "serve --listen 127.0.0.1:1 --behind-proxy --inline-streams=false",
+        "admin-key new",
+        "admin-key new --project shop --environment live --revoke-others --data-dir x -q",
+        "projects show --database-url postgres://db/keys",
+        "projects set --key-prefix bk --project default",
+        "config --listen 127.0.0.1:1 --behind-proxy",
+        "keys create --name shop --type rk --scope read:products,write:products --allowed-ip 10.0.0.0/8",
+        "keys create --name shop --environment test --expires-at 2027-01-01T00:00:00Z --recoverable -q",
+        "keys create --name shop --metadata team=shop --metadata a=b --idempotency-key once --json",
+        "keys list --state active --type pk --limit 10 --page-token x",
+        "keys --url https://gatepost.example list --all",
+        "keys list --url https://gatepost.example --key-file - --ca-cert ca.pem --timeout 5s",
+        "keys show key_1",
+        "keys rotate key_1 --grace 7d --at-first-use",
+        "keys suspend key_1 key_2",
+        "keys resume key_1",
+        "keys revoke key_1 key_2",
+        "keys reveal key_1",
+        "keys update key_1 --no-scopes --name x",
+        "keys verify - --scope read:products --ip 192.0.2.1 --publishable-key pk_live_x --explain",
+        "keys verify",
+        "scopes list --json",
+        "scopes create read:budgets --description x",
+        "scopes update READ_BUDGETS --description x",
+        "scopes delete read:budgets",
+        "products list --inactive --tag new",
+        "products search red shoe --limit 5",
+        "products show prod_1",
+        "products create --name shoe --price 19.90 --currency EUR --tag a,b",
+        "products update prod_1 --active",
+        "products delete prod_1",
+        "whoami --json",
+        "completions bash",
+    ] {
+        assert!(read(line).is_ok(), "{line}: {}", read(line).unwrap_err());
+    }
+}
+
+#[test]
+fn wrong_lines_end_with_2() {
+    for line in [
+        "frobnicate",
+        "--listen 127.0.0.1:1 keys list",
+        "serve --master-key x",
+        "admin-key",
+        "admin-key new --project Shop",
+        "projects set",
+        "projects set --key-prefix pk",
+        "keys",
+        "keys create",
+        "keys create --name x --expires-in 1d --expires-at 2027-01-01T00:00:00Z",
+        "keys create --name x --type uk",
+        "keys create --name x --key sk_live_x",
+        "keys rotate key_1 --grace 31d",
+        "keys list --limit 0",
+        "keys list --limit 1001",
+        "keys list --all --limit 5",
+        "keys list --json --quiet",
+        "keys revoke",
+        "products create --name x --price 1",
+        "completions tcsh",
+    ] {
+        let error = read(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn the_help_shows_commands_examples_and_exit_codes() {
+    let help = read("--help").unwrap_err();
+    assert_eq!(help.exit_code(), 0);
+    let help = help.to_string();
+    for words in ["Client of a running server", "Exit codes:", "Examples:", "GATEPOST_KEY", "Issue and govern API keys"]
+    {
+        assert!(help.contains(words), "{words}\n{help}");
+    }
+    assert_eq!(read("--version").unwrap_err().to_string(), format!("gatepost {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn no_flag_takes_a_secret() {
+    fn flags(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned));
+        own.chain(command.get_subcommands().flat_map(flags)).collect()
+    }
+    let flags = flags(&help::command());
+    for secret in ["key", "secret", "credential", "token", "password", "master-key"] {
+        assert!(!flags.iter().any(|flag| flag == secret), "--{secret}");
+    }
+}
