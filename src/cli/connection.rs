@@ -1,5 +1,6 @@
 //! The connection to a running server: where it is, who asks, and that the key does not cross a network in the clear.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -181,9 +182,12 @@ fn unusable(error: &tonic::transport::Error) -> Failure {
 }
 
 fn unreachable(url: &str, error: &tonic::transport::Error) -> Failure {
-    let causes = causes(error);
+    // The error itself only says that it is one of the transport.
+    let causes = error.source().map_or_else(|| error.to_string(), causes);
     let hint = if causes.contains("certificate") {
         "if the server's certificate is your own, name its issuer with --ca-cert".to_owned()
+    } else if causes.contains("corrupt message") {
+        "what answers there does not speak TLS: is it an http:// address?".to_owned()
     } else {
         format!("is `gatepost serve` running at {url}? Set GATEPOST_URL or --url to where it is")
     };
