@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod http;
 pub(crate) mod leaks;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod rpc;
 pub(crate) mod server;
 pub(crate) mod tools;
@@ -12,6 +13,7 @@ pub(crate) mod wire;
 
 pub(crate) use self::actors::Actor;
 pub(crate) use self::answer::Answer;
+pub(crate) use self::http::Reply;
 pub(crate) use self::rpc::Rpc;
 pub(crate) use self::server::TestServer;
 pub(crate) use self::wire::Wire;

@@ -118,6 +118,11 @@ impl TestServer {
         &self.clients
     }
 
+    /// The URL of its database; none where that is a file.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        self.home.database.as_ref().map(TestDatabase::url)
+    }
+
     /// Its data, as another process sees it.
     pub(crate) async fn store(&self) -> &Store {
         &self.data().await.0
