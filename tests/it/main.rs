@@ -1,9 +1,7 @@
 //! The integration tests: one binary, one file per subject.
 
-mod billing;
-mod nodes;
+mod command_line;
 mod outside;
-mod products;
-mod storefront;
+mod process;
 mod support;
 mod wires;

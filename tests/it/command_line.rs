@@ -1,0 +1,241 @@
+//! The command line as a client of a running server.
+
+use serde_json::Value;
+
+use crate::support::command::Gatepost;
+use crate::support::{TestServer, leaks};
+
+/// A command of the live administrator.
+fn admin(server: &TestServer, line: &str) -> Gatepost {
+    Gatepost::new(line).calls(server, &server.live().secret)
+}
+
+/// Asks whether a credential is valid, in the words of an administrator.
+fn verify(server: &TestServer, secret: &str, flags: &str) -> Gatepost {
+    admin(server, &format!("keys verify - {flags}")).input(&format!("{secret}\n"))
+}
+
+#[tokio::test]
+async fn a_key_goes_through_its_life() {
+    let server = TestServer::start().await;
+    admin(&server, "scopes create READ_BUDGETS --description budgets").run().await.ok();
+
+    let create = "keys create --name shop --alias shop --scope read:budgets --metadata team=a --quiet";
+    let secret = admin(&server, create).run().await.ok();
+    leaks::remember(&secret);
+    assert!(secret.starts_with("sk_live_") && !secret.contains(char::is_whitespace), "{secret}");
+
+    verify(&server, &secret, "--scope READ_BUDGETS").run().await.ok();
+    let refused = verify(&server, &secret, "--scope write:keys --json").run().await;
+    assert_eq!(refused.code, 6, "{refused:?}");
+    let decision: Value = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!((&decision["valid"], &decision["code"]), (&false.into(), &"INSUFFICIENT_SCOPE".into()));
+
+    admin(&server, "keys suspend shop").run().await.ok();
+    verify(&server, &secret, "").run().await.fails_with(6);
+    admin(&server, "keys resume shop").run().await.ok();
+
+    let rotated = admin(&server, "keys rotate shop --grace 1d --json").run().await.json();
+    let new = rotated["secret"].as_str().unwrap();
+    leaks::remember(new);
+    assert_eq!(rotated["key"]["rotation"]["gracePeriod"], "86400s");
+    for works in [secret.as_str(), new] {
+        verify(&server, works, "").run().await.ok();
+    }
+
+    let shown = admin(&server, "keys show shop --json").run().await.json();
+    assert_eq!((&shown["state"], &shown["scopes"][0]), (&"ACTIVE".into(), &"READ_BUDGETS".into()));
+    assert_eq!(shown["metadata"]["team"], "a");
+    let id = shown["id"].as_str().unwrap();
+    assert_eq!(admin(&server, "keys revoke shop --quiet").run().await.ok(), id);
+    for ended in [secret.as_str(), new] {
+        let explained = verify(&server, ended, "--explain").run().await;
+        assert_eq!(explained.code, 6);
+        assert!(explained.stdout.contains("REVOKED") && explained.stdout.contains("FAILED"), "{explained:?}");
+    }
+    // The alias is free again, so it names nothing now.
+    admin(&server, "keys show shop").run().await.fails_with(4);
+    assert_eq!(admin(&server, &format!("keys show {id} --json")).run().await.json()["state"], "REVOKED");
+}
+
+#[tokio::test]
+async fn an_update_changes_what_it_names() {
+    let server = TestServer::start().await;
+    let create = "keys create --name a --description b --owner c --scope read:keys,read:products --recoverable --json";
+    let made = admin(&server, create).run().await.json();
+    let (id, secret) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    leaks::remember(secret);
+    assert_eq!(admin(&server, &format!("keys reveal {id} -q")).run().await.ok(), secret);
+
+    let end = server.later(std::time::Duration::from_secs(3600));
+    let update = format!("keys update {id} --name z --no-owner --scope read:keys --expires-at {end} --etag v1 --json");
+    let updated = admin(&server, &update).run().await.json();
+    assert_eq!((&updated["name"], &updated["description"]), (&"z".into(), &"b".into()));
+    assert_eq!((&updated["scopes"], updated.get("owner")), (&serde_json::json!(["read:keys"]), None));
+    assert_eq!(updated["expiresAt"], *end);
+
+    let stale = admin(&server, &format!("keys update {id} --name y --etag v1")).run().await.fails_with(1);
+    assert!(stale.contains("repeat the change"), "{stale}");
+    let forever = admin(&server, &format!("keys update {id} --no-expiry --json")).run().await.json();
+    assert_eq!(forever.get("expiresAt"), None);
+    let nothing = admin(&server, &format!("keys update {id}")).run().await.fails_with(2);
+    assert!(nothing.contains("nothing to change"), "{nothing}");
+}
+
+#[tokio::test]
+async fn repeating_a_creation_is_safe() {
+    let server = TestServer::start().await;
+    let create = "keys create --name once --scope read:keys --idempotency-key once -q";
+    let first = admin(&server, create).run().await.ok();
+    leaks::remember(&first);
+    assert_eq!(admin(&server, create).run().await.ok(), first);
+    admin(&server, &create.replace("read:keys", "write:keys")).run().await.fails_with(1);
+}
+
+#[tokio::test]
+async fn lists_are_whole_or_paged() {
+    let server = TestServer::start().await;
+    for name in ["one", "two", "three"] {
+        admin(&server, &format!("products create --name {name} --tag list")).run().await.ok();
+    }
+    let page = admin(&server, "products list --tag list --limit 2 --json").run().await.json();
+    assert_eq!(page["data"].as_array().unwrap().len(), 2);
+    let rest = format!("products list --tag list --page-token {} --json", page["nextPageToken"].as_str().unwrap());
+    let rest = admin(&server, &rest).run().await.json();
+    assert_eq!((&rest["data"][0]["name"], rest.get("nextPageToken")), (&"one".into(), None));
+    assert_eq!(admin(&server, "products list --tag list --all -q").run().await.ok().lines().count(), 3);
+
+    let table = admin(&server, "products list --tag list --limit 1").run().await;
+    assert!(table.stdout.starts_with("ID ") && table.stdout.contains("three"), "{table:?}");
+    assert!(table.stderr.contains("There is more: --page-token "), "{table:?}");
+    assert!(!table.stdout.contains('\x1b'), "a pipe gets no colours: {table:?}");
+    assert_eq!(admin(&server, "keys list --state revoked").run().await.ok(), "(none)");
+}
+
+#[tokio::test]
+async fn products_and_scopes_are_kept() {
+    let server = TestServer::start().await;
+    let create = admin(&server, "products create --price 19.90 --currency EUR --tag red,new --json --name");
+    let made = create.and("Red shoe").run().await.json();
+    let id = made["id"].as_str().unwrap();
+    assert_eq!((&made["name"], &made["price"], &made["active"]), (&"Red shoe".into(), &"19.90".into(), &true.into()));
+    assert_eq!(admin(&server, "products search red sho -q").run().await.ok(), id);
+    let updated = admin(&server, &format!("products update {id} --no-price --inactive --json")).run().await.json();
+    assert_eq!((updated.get("price"), &updated["active"]), (None, &false.into()));
+    assert_eq!(admin(&server, "products list --inactive -q").run().await.ok(), id);
+    admin(&server, &format!("products delete {id}")).run().await.ok();
+    admin(&server, &format!("products show {id}")).run().await.fails_with(4);
+
+    admin(&server, "scopes create read:budgets --description x").run().await.ok();
+    let updated = admin(&server, "scopes update READ_BUDGETS --description y --json").run().await.json();
+    assert_eq!((&updated["name"], &updated["description"]), (&"read:budgets".into(), &"y".into()));
+    let listed = admin(&server, "scopes list --all -q").run().await.ok();
+    assert!(
+        listed.lines().any(|line| line == "read:budgets") && listed.lines().any(|line| line == "admin"),
+        "{listed}"
+    );
+    admin(&server, "scopes delete read:budgets").run().await.ok();
+    admin(&server, "scopes delete read:budgets").run().await.fails_with(4);
+}
+
+#[tokio::test]
+async fn scripts_can_tell_failures_apart() {
+    let server = TestServer::start().await;
+    let stranger = crate::support::Actor::stranger("sk", gatepost::domain::environment::Environment::Live);
+    let refused = Gatepost::new("whoami").calls(&server, &stranger.secret).run().await.fails_with(3);
+    assert!(refused.contains("admin-key new") && refused.contains("request: req_"), "{refused}");
+
+    let weak = server.key(&["read:keys"]).await;
+    let scopeless = Gatepost::new("products list --json").calls(&server, &weak.secret).run().await.fails_with(3);
+    let scopeless: Value = serde_json::from_str(&scopeless).unwrap();
+    assert_eq!((&scopeless["error"], &scopeless["exitCode"]), (&"INSUFFICIENT_SCOPE".into(), &3.into()));
+
+    let missing = admin(&server, "keys show key_00000000000000000000000000000000 --json").run().await.fails_with(4);
+    let missing: Value = serde_json::from_str(&missing).unwrap();
+    assert_eq!((&missing["error"], &missing["exitCode"]), (&"RESOURCE_NOT_FOUND".into(), &4.into()));
+
+    let wrong = admin(&server, "keys create --scope Read --json --name x").run().await.fails_with(1);
+    let wrong: Value = serde_json::from_str(&wrong).unwrap();
+    assert_eq!(wrong["violations"][0]["field"], "scopes[0]", "{wrong}");
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lost = Gatepost::new("whoami").variable("GATEPOST_KEY", "sk_live_x").and(&format!("--url=http://{free}"));
+    let lost = lost.run().await.fails_with(5);
+    assert!(lost.contains("is `gatepost serve` running at"), "{lost}");
+
+    let keyless = Gatepost::new("whoami").run().await.fails_with(2);
+    assert!(keyless.contains("set GATEPOST_KEY"), "{keyless}");
+    let clear = admin(&server, "whoami --url http://gatepost.example").run().await.fails_with(2);
+    assert!(clear.contains("in the clear"), "{clear}");
+    Gatepost::new("frobnicate").run().await.fails_with(2);
+}
+
+#[tokio::test]
+async fn something_else_than_gatepost_counts_as_not_reached() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It takes connections and says nothing.
+    let mute = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            kept.push(connection);
+        }
+    });
+    let silent = Gatepost::new("whoami --timeout 1s --url").and(&url).variable("GATEPOST_KEY", "sk_live_x");
+    let silent = silent.run().await.fails_with(5);
+    assert!(silent.contains("did not answer in time"), "{silent}");
+    mute.abort();
+}
+
+#[tokio::test]
+async fn a_credential_is_taken_from_input_or_environment_only() {
+    let server = TestServer::start().await;
+    let key = server.key(&[]).await;
+    let verify = || admin(&server, "keys verify");
+    verify().variable("GATEPOST_CREDENTIAL", &key.secret).run().await.ok();
+    verify().input(&key.secret).run().await.ok();
+    let seen = verify().and(&key.secret).run().await.fails_with(2);
+    assert!(seen.contains("pipe it in"), "{seen}");
+    verify().run().await.fails_with(2);
+
+    // The key to call with can come from a file, or from input where that is free.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{}\n", server.live().secret)).unwrap();
+    let whoami =
+        Gatepost::new("whoami -q --key-file").variable("GATEPOST_URL", &format!("http://{}", server.address()));
+    assert_eq!(whoami.clone().and(file.path().to_str().unwrap()).run().await.ok(), server.live().id);
+    assert_eq!(whoami.and("-").input(&server.live().secret).run().await.ok(), server.live().id);
+    admin(&server, "keys verify - --key-file -").run().await.fails_with(2);
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_trusted_by_its_certificate() {
+    let server = TestServer::builder().tls().start().await;
+    let whoami = || {
+        let url = format!("https://localhost:{}", server.address().port());
+        Gatepost::new("whoami -q --url").and(&url).variable("GATEPOST_KEY", &server.live().secret)
+    };
+    let certificate = server.directory().join("cert.pem");
+    let trusted = whoami().and("--ca-cert").and(certificate.to_str().unwrap()).run().await.ok();
+    assert_eq!(trusted, server.live().id);
+    let untrusted = whoami().run().await.fails_with(5);
+    assert!(untrusted.contains("--ca-cert"), "{untrusted}");
+}
+
+#[tokio::test]
+async fn a_name_cannot_move_the_cursor() {
+    let server = TestServer::start().await;
+    admin(&server, "products create --name").and("a\u{202e}b").run().await.ok();
+    let listed = admin(&server, "products list").run().await.ok();
+    assert!(!listed.contains('\u{202e}') && listed.contains("a\u{fffd}b"), "{listed}");
+}
+
+#[tokio::test]
+async fn shells_get_completions() {
+    for (shell, word) in
+        [("bash", "complete"), ("zsh", "#compdef"), ("fish", "complete -c"), ("powershell", "Register")]
+    {
+        let script = Gatepost::new("completions").and(shell).run().await.ok();
+        assert!(script.contains(word) && script.contains("gatepost"), "{shell}");
+    }
+}
