@@ -1,7 +1,8 @@
 //! The integration tests: one binary, one file per subject.
 
-mod command_line;
+mod architecture;
 mod outside;
-mod process;
+mod policy;
+mod refusals;
 mod support;
 mod wires;

@@ -126,12 +126,17 @@ impl Answer {
         assert_eq!(self.reason, reason, "{self:?}");
     }
 
-    /// Fails unless it is INVALID_FIELD for exactly these fields.
+    /// Fails unless it is INVALID_FIELD for exactly these fields, by their paths in the request (`key.allowed_ips[2]`). Over
+    /// JSON they are called as the client wrote them: in lowerCamelCase, and from the body on.
     #[track_caller]
     pub(crate) fn violates(&self, fields: &[&str]) {
         self.refused("INVALID_FIELD");
         let found: Vec<_> = self.violations.iter().map(|(field, _)| field.as_str()).collect();
-        assert_eq!(found, fields, "{self:?}");
+        let wanted: Vec<_> = match self.wire {
+            Wire::Json => fields.iter().map(|field| client_name(field)).collect(),
+            _ => fields.iter().map(|field| (*field).to_owned()).collect(),
+        };
+        assert_eq!(found, wanted, "{self:?}");
     }
 
     /// A header's value; empty if it is not there.
@@ -147,4 +152,17 @@ impl Answer {
             assert_eq!(leaks::find_secret(seen.as_bytes()), None, "a problem holds a secret: {seen}");
         }
     }
+}
+
+/// `key.allowed_ips[2]` as `allowedIps[2]`. Names of metadata are the client's own.
+fn client_name(path: &str) -> String {
+    let inner = ["key.", "product.", "scope."].iter().find_map(|body| path.strip_prefix(body)).unwrap_or(path);
+    let (field, own) = inner.split_once('.').filter(|(field, _)| *field == "metadata").unwrap_or((inner, ""));
+    let mut words = field.split('_');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        name += &word[..1].to_ascii_uppercase();
+        name += &word[1..];
+    }
+    if own.is_empty() { name } else { format!("{name}.{own}") }
 }

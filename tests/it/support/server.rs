@@ -14,6 +14,7 @@ use gatepost::net::DrainReport;
 use gatepost::server::{Server, World};
 use gatepost::store::Store;
 use gatepost::telemetry::Metrics;
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
@@ -131,6 +132,24 @@ impl TestServer {
     /// Its keys, as another process with the same master key has them.
     pub(crate) async fn keyring(&self) -> &Keyring {
         &self.data().await.1
+    }
+
+    /// Changes its data behind its back.
+    pub(crate) async fn execute_sql(&self, sql: &'static str) {
+        let failed = match &self.home.database {
+            Some(database) => {
+                let mut connection = sqlx::PgConnection::connect(&database.url()).await.expect("the database is there");
+                sqlx::query(sql).execute(&mut connection).await.err()
+            }
+            None => {
+                let file = self.directory().join("gatepost.db");
+                assert!(file.is_file(), "the database is in another file now");
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+                let mut connection = options.connect().await.expect("the database is there");
+                sqlx::query(sql).execute(&mut connection).await.err()
+            }
+        };
+        assert!(failed.is_none(), "{sql}: {failed:?}");
     }
 
     /// Stops it, and waits until it has drained.
