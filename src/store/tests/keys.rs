@@ -77,7 +77,8 @@ async fn only_the_expected_version_is_changed(db: TestDb) {
     assert_eq!(stale, Err(StoreError::Conflict(Conflict::Version)));
     assert_eq!(db.store.revision().await.unwrap(), change.revision, "what was refused left no change");
 
-    let steps: [(ChangeKind, fn(&mut Key)); 3] = [
+    type Step = (ChangeKind, fn(&mut Key));
+    let steps: [Step; 3] = [
         (ChangeKind::Suspended, |key| assert!(key.suspend(at(3)).unwrap())),
         (ChangeKind::Resumed, |key| assert!(key.resume(at(4)).unwrap())),
         (ChangeKind::Revoked, |key| assert!(key.revoke(at(5)))),

@@ -3,6 +3,7 @@
 pub(crate) mod actors;
 pub(crate) mod answer;
 pub(crate) mod golden;
+pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod leaks;
 pub(crate) mod postgres;
