@@ -1,8 +1,8 @@
 //! The task of one connection: TLS, recognizing the protocol, serving, taking leave.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
@@ -133,7 +133,9 @@ impl<S: Service> Serving<S> {
             Order::Cut => return Poll::Ready(Err(Failure::Overstayed)),
         }
         let ended = self.poll_http(cx);
-        if let Poll::Ready(Err(error)) = self.wire.poll_send(cx) {
+        // Unconstrained, because it has to go on when streams used up the budget; what it sends is bounded anyhow.
+        let send = poll_fn(|cx| self.wire.poll_send(cx));
+        if let Poll::Ready(Err(error)) = pin!(coop::unconstrained(send)).poll(cx) {
             return Poll::Ready(Err(Failure::Socket(error)));
         }
         ended.map_err(Failure::Protocol)

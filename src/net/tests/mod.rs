@@ -6,10 +6,11 @@ mod http;
 mod tls;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Poll;
 use std::time::Duration;
 
 use ::http::{Request, Response, StatusCode};
@@ -23,7 +24,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, coop};
 use tokio::time::timeout;
 
 use super::listener::Accept;
@@ -141,9 +142,20 @@ async fn handle(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respons
             text("busy no more")
         }
         "/greedy" => {
-            // Uses up all that tokio grants a task in one turn, and does not even yield of its own will.
+            // Uses up all that tokio grants its task in one turn, in every turn.
             while stage.gate.available_permits() == 0 {
-                tokio::task::coop::consume_budget().await;
+                while coop::has_budget_remaining() {
+                    coop::consume_budget().await;
+                }
+                let mut yielded = false;
+                poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
+                    true => Poll::Ready(()),
+                    false => {
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                })
+                .await;
             }
             text("satisfied")
         }
