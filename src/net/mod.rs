@@ -4,7 +4,7 @@
 //! draining. It must not know what it serves: no proto, no credential, no route. What a request may take (its deadline,
 //! its body) is the service's business.
 //!
-//! One connection: [`serve`] accepts it and spawns a task for it, which shakes hands (`tls`), waits for the first bytes
+//! One connection: [`serve()`] accepts it and spawns a task for it, which shakes hands (`tls`), waits for the first bytes
 //! and sees which protocol they are (`protocol`), and then polls hyper, the streams that hyper hands out (`inline`) and
 //! the socket (`coalesce`) in turn until either side ends it. What the task stores in its `liveness` the accept loop
 //! looks over, and tells connections that overstay to end.

@@ -20,7 +20,7 @@ use super::liveness::{InFlight, Liveness};
 /// The connection that a request came on; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// The other end of the socket: the client, or the nearest proxy (see [`client_address`](super::client_address)).
+    /// The other end of the socket: the client, or the nearest proxy (see [`client_address()`](super::client_address())).
     /// An IPv4 address is given as such, also on an IPv6 socket.
     pub peer: SocketAddr,
     /// Our end of the socket.
