@@ -7,7 +7,10 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Serialize
 use serde_json::Value;
 
 use super::json::{Content, Reader, write_message};
+use super::router::{Lookup, Router};
+use super::rule::Verb;
 use super::tables::{MessageId, Tables};
+use super::template::{Segment, Template};
 use super::{Edge, Resolution};
 
 /// All message types of the services in a pool, ready to be given bytes.
@@ -107,4 +110,30 @@ pub fn check_path(edge: &Edge, path: &str) {
             other => panic!("{method} {path}: {other:?}"),
         }
     }
+}
+
+/// Parses a template, and routes by it if it is one: the path that is the template itself, with the braces and what they
+/// say left out, is found.
+///
+/// # Panics
+///
+/// It is not.
+pub fn check_template(text: &str) {
+    let Ok(template) = Template::parse(text) else { return };
+    let mut router = Router::new();
+    if router.add(Verb::Get, &template, 7, true).is_err() {
+        panic!("one route is in its own way");
+    }
+    let segments = template.segments.iter().map(|segment| match segment {
+        Segment::Literal(text) => text,
+        Segment::One | Segment::Many => "x",
+    });
+    let mut path = String::new();
+    for segment in segments {
+        path.extend(["/", segment]);
+    }
+    if !template.verb.is_empty() {
+        path.extend([":", &template.verb]);
+    }
+    assert!(matches!(router.find(&Method::GET, &path), Lookup::Found(7, _)), "{text} does not find {path}");
 }

@@ -57,17 +57,17 @@ where
     let message = assemble(tables, matched, parts, &body)?;
     extensions.insert(route.dialect);
     let request = tonic::Request::from_parts(headers::to_metadata(&parts.headers), extensions, message);
-    let answer = Answer { tables: tables.clone(), response: route.response, field: route.answer };
     let reply = services.dispatch(route.method, request).await;
     match reply.map_err(|status| spelling::for_client(tables, route, status))? {
         Reply::Unary { metadata, message } => {
             let mut json = Vec::with_capacity(2 * message.len() + 256);
-            answer.write(&message, &mut json)?;
+            write(tables, route.response, route.answer, &message, &mut json)?;
             Ok(respond(TonicBody::new(Full::from(json)), HeaderValue::from_static("application/json"), &metadata))
         }
         Reply::Stream { metadata, messages } => {
             let format = Format::accepted(&parts.headers);
             let (request_id, path) = (request_id(parts), parts.uri.path());
+            let answer = Answer { tables: Arc::clone(tables), response: route.response, field: route.answer };
             let stream = StreamBody::begin(messages, answer, format, request_id, path).await?;
             Ok(respond(TonicBody::new(stream), format.content_type(), &metadata))
         }
@@ -88,7 +88,8 @@ fn assemble(tables: &Tables, matched: Matched<'_>, parts: &request::Parts, body:
         put_mask(tables, route, derived, &mask, &mut out);
     }
     for (bound, (start, end)) in route.variables.iter().zip(matched.captures) {
-        let text = parts.uri.path().get(start as usize..end as usize).unwrap_or_default();
+        let text = parts.uri.path().get(start as usize..end as usize);
+        let text = text.ok_or_else(|| refusal::internal("a route that was found for another path"))?;
         put_variable(tables, route, bound, text, &mut out)?;
     }
     Ok(out)
@@ -151,7 +152,7 @@ fn request_id(parts: &request::Parts) -> &str {
     parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
-/// How an RPC's messages are written: whole, or one field of them.
+/// How a stream's messages are written: whole, or one field of them.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     tables: Arc<Tables>,
@@ -162,15 +163,22 @@ pub(super) struct Answer {
 impl Answer {
     /// Writes one message as JSON.
     pub(super) fn write(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
-        let written = match self.field {
-            None => write_message(&self.tables, self.response, wire, out),
-            Some(index) => {
-                let field = &self.tables.message(self.response).fields[index];
-                write_field(&self.tables, field, wire, out)
-            }
-        };
-        written.map_err(|_| refusal::internal("an answer that its own message does not read"))
+        write(&self.tables, self.response, self.field, wire, out)
     }
+}
+
+fn write(
+    tables: &Tables,
+    response: MessageId,
+    field: Option<usize>,
+    wire: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Status> {
+    let written = match field {
+        None => write_message(tables, response, wire, out),
+        Some(index) => write_field(tables, &tables.message(response).fields[index], wire, out),
+    };
+    written.map_err(|_| refusal::internal("an answer that its own message does not read"))
 }
 
 /// The same answer without its body, as HEAD wants it: with the length the body would have had.

@@ -164,4 +164,11 @@ proptest! {
     fn any_text_resolves_to_something_sound(path in "\\PC{0,40}") {
         fuzzing::check_path(&edge(), &path);
     }
+
+    #[test]
+    fn any_template_that_parses_finds_its_own_path(
+        text in "(/(v1|\\*|\\*\\*|[a-z]{1,2}|\\{[a-z]{1,2}(\\.[a-z])?(=[a-z*/]{0,6})?\\})){0,5}(:[a-z:]{0,3})?",
+    ) {
+        fuzzing::check_template(&text);
+    }
 }
