@@ -33,4 +33,4 @@ macro_rules! on_both_engines {
         }
     };
 }
-pub(self) use on_both_engines;
+use on_both_engines;
