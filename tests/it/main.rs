@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per subject.
 
 mod architecture;
+mod keys;
 mod outside;
 mod policy;
 mod refusals;
