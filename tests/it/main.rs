@@ -1,9 +1,14 @@
 //! The integration tests: one binary, one file per subject.
 
 mod architecture;
+mod json_edge;
 mod keys;
 mod outside;
 mod policy;
 mod refusals;
+mod revocations;
+mod scopes;
+mod secrets;
 mod support;
+mod verify;
 mod wires;
