@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::reason::Reason;
+use super::secret::SecretShape;
 
 /// Why a call failed, in words that may be shown to the caller.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,7 +63,13 @@ impl Error {
 
     /// Nothing with this id exists in the caller's project and environment.
     pub fn not_found(what: &str, id: &str) -> Self {
-        Self::new(Reason::ResourceNotFound, format!("there is no {what} {:?}", shortened(id)))
+        let message = match SecretShape::parse(id) {
+            Some(_) => {
+                format!("there is no {what} of this id; what was given is a secret, which belongs into a header")
+            }
+            None => format!("there is no {what} {:?}", shortened(id)),
+        };
+        Self::new(Reason::ResourceNotFound, message)
     }
 
     /// A needed scope is missing; `spelling` is the needed scope as the rule that refused spells it.

@@ -28,6 +28,12 @@ impl AllowList {
         self.is_open() || self.0.iter().any(|range| range.contains(&address))
     }
 
+    /// Whether every address that `other` allows is allowed here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        let held = |inner: &IpNet| self.0.iter().any(|outer| outer.contains(inner));
+        self.is_open() || !other.is_open() && other.0.iter().all(held)
+    }
+
     /// The ranges.
     pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
         self.0.iter()
@@ -95,6 +101,19 @@ mod tests {
             assert_eq!(list.allows(address.parse().unwrap()), allowed, "{address} in {range}");
         }
         assert!(AllowList::default().allows("192.0.2.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_list_covers_what_it_allows_and_no_more() {
+        let list = |ranges: &[&str]| AllowList::new(ranges.iter().map(|range| parse_range(range).unwrap()));
+        let home = list(&["10.0.0.0/8", "2001:db8::/32"]);
+        for inner in [&["10.0.0.0/8"][..], &["10.1.0.0/16", "10.2.0.7"], &["2001:db8:1::/48"], &["::ffff:10.1.1.1"]] {
+            assert!(home.covers(&list(inner)), "{inner:?}");
+        }
+        for outer in [&[][..], &["0.0.0.0/0"], &["10.0.0.0/7"], &["10.1.0.0/16", "11.0.0.1"], &["::/0"]] {
+            assert!(!home.covers(&list(outer)), "{outer:?}");
+        }
+        assert!(AllowList::default().covers(&home) && AllowList::default().covers(&AllowList::default()));
     }
 
     #[test]

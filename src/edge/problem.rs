@@ -1,6 +1,7 @@
 //! Errors as problem documents (RFC 9457), with the members that the HTTP APIs promise beside the standard ones. The
 //! `tonic::Status` is the one source: its `ErrorInfo` names the reason, and the table of reasons says the rest.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{headers, refusal};
 use crate::domain::reason::{Reason, Wording};
+use crate::domain::secret::SecretShape;
 
 /// The answer to a request that was refused or failed. `request_id` is the one the answer's header has, `instance` the
 /// path of the request (never its query).
@@ -50,7 +52,7 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    instance: &'a str,
+    instance: Cow<'a, str>,
     error: &'a str,
     message: &'a str,
     code: &'a str,
@@ -84,7 +86,7 @@ impl<'a> Problem<'a> {
             title: wording.title,
             status: wording.http,
             detail: message,
-            instance,
+            instance: without_secrets(instance),
             error: wording.error,
             message,
             code: wording.name,
@@ -129,6 +131,13 @@ impl<'a> Problem<'a> {
             None
         }
     }
+}
+
+/// The path without the secrets that were put in place of ids: answers are logged and pasted into tickets.
+fn without_secrets(path: &str) -> Cow<'_, str> {
+    let is_secret = |part: &&str| SecretShape::parse(part).is_some();
+    let secrets = path.split(['/', ':']).filter(is_secret);
+    secrets.fold(Cow::Borrowed(path), |shown, secret| Cow::Owned(shown.replace(secret, "...")))
 }
 
 /// How a gRPC code is told when no reason comes with it.

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::domain::entropy::Entropy;
+use crate::domain::secret::SecretShape;
 use crate::telemetry;
 
 /// The wire a request came on.
@@ -79,7 +80,8 @@ impl RequestIds {
         Self { start: u64::from_le_bytes(start), count: AtomicU64::new(0) }
     }
 
-    /// The id of a request. A client's `x-request-id` is taken if it is 1 to 64 letters, digits, `.`, `_` and `-`.
+    /// The id of a request. A client's `x-request-id` is taken if it is 1 to 64 letters, digits, `.`, `_` and `-`, and not a
+    /// secret in the wrong place: ids are logged and sent back.
     pub(super) fn take(&self, headers: &HeaderMap) -> Arc<str> {
         let own = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
         match own {
@@ -141,7 +143,9 @@ fn request_timeout(text: &str) -> Option<Duration> {
 }
 
 fn is_request_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && SecretShape::parse(text).is_none()
 }
 
 /// The header that carries a request's id, in both directions.

@@ -13,6 +13,7 @@ use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, KeyDetails, KeyKind, RotationMode};
+use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{self, Scope, ScopeSet};
@@ -65,6 +66,7 @@ impl Keys {
         let mut details = new.details;
         details.scopes = self.grantable(caller, new.kind, &details.scopes).await?;
         details.expires_at = self.lifetime(caller, details.expires_at, now)?;
+        details.allowed_ips = reach(caller, details.allowed_ips)?;
 
         let id = KeyId::new(now, &*self.0.entropy);
         let secret =
@@ -120,6 +122,9 @@ impl Keys {
         if details.expires_at != key.details.expires_at {
             details.expires_at = self.lifetime(caller, details.expires_at, now)?;
         }
+        if details.allowed_ips != key.details.allowed_ips {
+            details.allowed_ips = reach(caller, details.allowed_ips)?;
+        }
         key.update(details, now)?;
         self.write(caller, key, version, ChangeKind::Updated).await
     }
@@ -161,7 +166,7 @@ impl Keys {
         mode: RotationMode,
     ) -> Result<(Key, PlainSecret)> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
-        refuse_longer_lived(caller, &key)?;
+        refuse_more_than_own(caller, &key)?;
         let prefix = self.prefix(caller, key.kind).await?;
         let secret = PlainSecret::generate(&prefix, key.environment, &*self.0.entropy);
         key.rotate(secret.hint(), grace, mode, self.0.now())?;
@@ -176,7 +181,7 @@ impl Keys {
     /// Shows the secret of a recoverable key again, and records who asked.
     pub async fn reveal(&self, caller: &Caller, id: &str) -> Result<(Key, PlainSecret)> {
         let (key, _) = self.governed(caller, id, None).await?;
-        refuse_longer_lived(caller, &key)?;
+        refuse_more_than_own(caller, &key)?;
         if !key.recoverable {
             let message = "the key was not made recoverable, so its secret is not kept; rotate it to get a new one";
             return Err(Error::new(Reason::InvalidState, message));
@@ -298,7 +303,7 @@ impl Keys {
         if wanted.is_some_and(|end| end <= now) {
             return Err(Error::field("expires_at", "must be in the future"));
         }
-        match (wanted, caller.key().details.expires_at) {
+        match (wanted, caller.expires_at()) {
             (Some(end), Some(own)) if end > own => {
                 Err(Error::new(Reason::ExceedsCaller, "expires_at is after the end of the key that makes this call"))
             }
@@ -333,15 +338,32 @@ fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
     }
 }
 
-/// Whoever gets a key's secret must not outlive its own end by it.
-fn refuse_longer_lived(caller: &Caller, key: &Key) -> Result<()> {
-    let longer = match (key.details.expires_at, caller.key().details.expires_at) {
+/// The addresses of a key that this caller makes: its own, or some of them.
+fn reach(caller: &Caller, wanted: AllowList) -> Result<AllowList> {
+    let own = &caller.key().details.allowed_ips;
+    if own.covers(&wanted) {
+        Ok(wanted)
+    } else if wanted.is_open() {
+        Ok(own.clone())
+    } else {
+        let message = "allowed_ips holds addresses that the key that makes this call may not be used from";
+        Err(Error::new(Reason::ExceedsCaller, message))
+    }
+}
+
+/// Whoever gets a key's secret must not outlive its own end by it, nor use it from more places.
+fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
+    let longer = match (key.details.expires_at, caller.expires_at()) {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(key), Some(own)) => key > own,
     };
     if longer {
         let message = "the key works longer than the caller, so the caller may not have its secret";
+        return Err(Error::new(Reason::ExceedsCaller, message));
+    }
+    if !caller.key().details.allowed_ips.covers(&key.details.allowed_ips) {
+        let message = "the key works from more addresses than the caller, so the caller may not have its secret";
         return Err(Error::new(Reason::ExceedsCaller, message));
     }
     Ok(())

@@ -59,6 +59,9 @@ impl Revocations {
             last,
             ready: VecDeque::new(),
             heartbeat: Instant::now(),
+            caller: caller.clone(),
+            checked: current,
+            own_key_changed: self.has_changed(caller).await?,
         })
     }
 }
@@ -73,17 +76,27 @@ pub struct Watch {
     last: Revision,
     ready: VecDeque<Change>,
     heartbeat: Instant,
+    caller: Caller,
+    /// Where the log ended when the caller was checked.
+    checked: Revision,
+    own_key_changed: bool,
 }
 
 impl Watch {
     /// The next event; waits for it. The first is at once: a change, or a heartbeat that says where the watch stands.
     ///
     /// # Errors
-    /// STORE_UNAVAILABLE when the change log cannot be read; the watcher goes on from its last revision later.
+    /// STORE_UNAVAILABLE when the change log cannot be read, or when what the caller was checked by has changed: the
+    /// watcher comes again with its last revision, and is checked again.
     pub async fn next(&mut self) -> Result<Event> {
         loop {
+            if self.has_lost_its_caller() {
+                let message = "the key of this watch has changed or ended; go on from the last revision";
+                return Err(Error::new(Reason::StoreUnavailable, message));
+            }
             if let Some(change) = self.ready.pop_front() {
                 self.last = change.revision;
+                self.own_key_changed |= self.is_of_the_caller(&change);
                 self.heartbeat = Instant::now() + HEARTBEAT;
                 return Ok(Event::Changed(change));
             }
@@ -110,6 +123,27 @@ impl Watch {
                 }
             }
         }
+    }
+}
+
+impl Revocations {
+    /// Whether the caller's key is not the one that was checked at the door any more.
+    async fn has_changed(&self, caller: &Caller) -> Result<bool> {
+        let key = caller.key();
+        let now = self.context.store.find_key(&key.project, key.environment, &key.id).await?;
+        Ok(now.is_none_or(|now| now.version != key.version))
+    }
+}
+
+impl Watch {
+    /// Whether the check of the caller may not stand any more: a watch can last for months.
+    fn has_lost_its_caller(&self) -> bool {
+        self.own_key_changed || self.caller.expires_at().is_some_and(|end| end <= self.context.now())
+    }
+
+    fn is_of_the_caller(&self, change: &Change) -> bool {
+        let keys = [Some(&self.caller.key().id), self.caller.publishable_key()];
+        change.revision > self.checked && keys.contains(&Some(&change.key))
     }
 }
 

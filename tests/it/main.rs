@@ -1,14 +1,16 @@
 //! The integration tests: one binary, one file per subject.
 
 mod architecture;
-mod billing;
-mod command_line;
-mod nodes;
+mod json_edge;
+mod keys;
 mod outside;
 mod policy;
 mod process;
 mod products;
 mod refusals;
-mod storefront;
+mod revocations;
+mod scopes;
+mod secrets;
 mod support;
+mod verify;
 mod wires;
