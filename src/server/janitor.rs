@@ -69,6 +69,9 @@ impl Janitor {
             counts.invalidations.load(Ordering::Relaxed),
             cache.len(),
         );
+        for (pool, usage) in self.store.pool_usage() {
+            self.metrics.store.follow(pool, usage.in_use, usage.size);
+        }
         let progress = *self.progress.borrow();
         self.metrics.feed.revision.set(i64::try_from(progress.revision.0).unwrap_or(i64::MAX));
         self.metrics.feed.lag_seconds.set(progress.confirmed.elapsed().as_secs_f64());

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use self::grid::Grid;
@@ -75,17 +74,11 @@ pub struct CacheMetrics {
     pub entries: IntGauge,
 }
 
-/// The connections to the database.
+/// The connections to the database, by pool.
 #[derive(Debug)]
 pub struct StoreMetrics {
-    /// Connections that wait for work.
-    pub connections_idle: IntGauge,
-    /// Connections that work.
-    pub connections_busy: IntGauge,
-    /// Tasks that wait for a connection.
-    pub waiting: IntGauge,
-    /// Seconds a task waited for a connection.
-    pub acquire_seconds: Histogram,
+    in_use: IntGaugeVec,
+    most: IntGaugeVec,
 }
 
 /// The feed of changes.
@@ -104,7 +97,6 @@ impl Metrics {
         let r = &registry;
         let cells = METHODS.len() + 1;
         let lookups = r.counters(&table::CACHE_LOOKUPS);
-        let connections = r.gauges(&table::STORE_CONNECTIONS);
         let metrics = Self {
             decisions: Grid::new(r.counters(&table::DECISIONS), Door::ALL.len() * (Reason::ALL.len() + 1)),
             requests: Grid::new(r.counters(&table::REQUESTS), cells * Wire::ALL.len() * Status::PLACES),
@@ -117,10 +109,8 @@ impl Metrics {
                 entries: r.gauges(&table::CACHE_ENTRIES).with_label_values::<&str>(&[]),
             },
             store: StoreMetrics {
-                connections_idle: connections.with_label_values(&["idle"]),
-                connections_busy: connections.with_label_values(&["busy"]),
-                waiting: r.gauges(&table::STORE_WAITING).with_label_values::<&str>(&[]),
-                acquire_seconds: r.histograms(&table::STORE_ACQUIRE_SECONDS).with_label_values::<&str>(&[]),
+                in_use: r.gauges(&table::STORE_CONNECTIONS),
+                most: r.gauges(&table::STORE_CONNECTIONS_MAX),
             },
             feed: FeedMetrics {
                 lag_seconds: r.seconds(&table::FEED_LAG_SECONDS),
@@ -227,6 +217,14 @@ impl CacheMetrics {
             counter.inc_by(total.saturating_sub(counter.get()));
         }
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+}
+
+impl StoreMetrics {
+    /// Takes over how much of a pool is in use now, and how much can be.
+    pub fn follow(&self, pool: &str, in_use: u32, most: u32) {
+        self.in_use.with_label_values(&[pool]).set(in_use.into());
+        self.most.with_label_values(&[pool]).set(most.into());
     }
 }
 

@@ -54,12 +54,10 @@ metrics! {
         "Keys that left memory to make room";
     CACHE_INVALIDATIONS = "gatepost_cache_invalidations_total", "counter", [],
         "Keys that left memory because they changed";
-    STORE_CONNECTIONS = "gatepost_store_connections", "gauge", ["state"],
-        "Connections to the database, `idle` or `busy`";
-    STORE_WAITING = "gatepost_store_waiting", "gauge", [],
-        "Tasks that wait for a connection to the database";
-    STORE_ACQUIRE_SECONDS = "gatepost_store_acquire_seconds", "histogram", [],
-        "Seconds a task waited for a connection to the database";
+    STORE_CONNECTIONS = "gatepost_store_connections", "gauge", ["pool"],
+        "Connections to the database in use, by pool: `read` and `write` on SQLite, `all` on PostgreSQL";
+    STORE_CONNECTIONS_MAX = "gatepost_store_connections_max", "gauge", ["pool"],
+        "Connections to the database that can be in use at one time; where all are, tasks wait";
     FEED_LAG_SECONDS = "gatepost_feed_lag_seconds", "gauge", [],
         "Seconds since this node last knew that it had seen every change; above `cache_trust` it trusts its memory no \
          more";

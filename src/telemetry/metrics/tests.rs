@@ -15,11 +15,12 @@ fn touched() -> Metrics {
         Duration::from_micros(80),
     );
     metrics.answered(None, Wire::Json, Status::Http(404), Duration::from_secs(2));
+    metrics.store.follow("read", 3, 8);
     metrics
 }
 
 #[test]
-fn requests_are_counted_by_rpc_wire_and_status() {
+fn what_happened_is_told_with_its_labels() {
     let text = touched().encode();
     for line in [
         r#"gatepost_requests_total{rpc="gatepost.v1.Auth/Verify",status="UNAUTHENTICATED",wire="grpc_web"} 1"#,
@@ -27,6 +28,8 @@ fn requests_are_counted_by_rpc_wire_and_status() {
         r#"gatepost_request_seconds_bucket{rpc="gatepost.v1.Auth/Verify",wire="grpc_web",le="0.00005"} 0"#,
         r#"gatepost_request_seconds_bucket{rpc="gatepost.v1.Auth/Verify",wire="grpc_web",le="0.0001"} 1"#,
         r#"gatepost_request_seconds_count{rpc="other",wire="json"} 1"#,
+        r#"gatepost_store_connections{pool="read"} 3"#,
+        r#"gatepost_store_connections_max{pool="read"} 8"#,
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
