@@ -1,8 +1,11 @@
 //! The integration tests: one binary, one file per subject.
 
 mod architecture;
+mod billing;
+mod command_line;
 mod json_edge;
 mod keys;
+mod nodes;
 mod outside;
 mod policy;
 mod process;
@@ -11,6 +14,7 @@ mod refusals;
 mod revocations;
 mod scopes;
 mod secrets;
+mod storefront;
 mod support;
 mod verify;
 mod wires;

@@ -2,8 +2,8 @@
 
 pub(crate) mod actors;
 pub(crate) mod answer;
-pub(crate) mod golden;
 pub(crate) mod command;
+pub(crate) mod golden;
 pub(crate) mod http;
 pub(crate) mod leaks;
 pub(crate) mod postgres;
