@@ -215,6 +215,7 @@ impl Server {
             readiness: readiness.clone(),
             health,
             progress,
+            connections: listener.open(),
         };
         janitor.look_once().await;
         background.spawn(janitor.run());

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use crate::domain::change::Revision;
 use crate::domain::secret::SecretHash;
@@ -17,12 +18,12 @@ use crate::store::StoredCredential;
 /// A bounded cache of found and of unknown credentials.
 #[derive(Debug)]
 pub struct CredentialCache {
-    entries: Cache<SecretHash, Entry>,
+    entries: Cache<SecretHash, Entry, UnitWeighter, DefaultHashBuilder, Evictions>,
     generations: Box<[AtomicU64]>,
     creations: AtomicU64,
     revision: AtomicU64,
     trust: Trust,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// What the cache knows about a secret.
@@ -66,13 +67,20 @@ impl CredentialCache {
     /// A cache of at most `capacity` secrets, whose entries are believed for `trust` after the last word that the
     /// change log was read to its end.
     pub fn new(capacity: usize, trust: Duration) -> Self {
+        let counts = Arc::new(Counts::default());
         Self {
-            entries: Cache::new(capacity),
+            entries: Cache::with(
+                capacity,
+                capacity as u64,
+                UnitWeighter,
+                DefaultHashBuilder::default(),
+                Evictions(Arc::clone(&counts)),
+            ),
             generations: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             creations: AtomicU64::new(0),
             revision: AtomicU64::new(0),
             trust: Trust::new(trust),
-            counts: Counts::default(),
+            counts,
         }
     }
 
@@ -162,6 +170,18 @@ impl CredentialCache {
         let bytes = hash.as_bytes();
         // The hash is a MAC, so its first bytes spread evenly. Two bytes name one of 65,536 slots.
         &self.generations[usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))]
+    }
+}
+
+/// Counts what makes room for others.
+#[derive(Clone, Debug)]
+struct Evictions(Arc<Counts>);
+
+impl Lifecycle<SecretHash, Entry> for Evictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: SecretHash, _: Entry) {
+        self.0.evictions.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -260,5 +280,6 @@ mod tests {
             cache.keep(cache.begin(hash(n, n)), Known::Unknown);
         }
         assert!(cache.len() <= 100);
+        assert!(cache.counts().evictions.load(Ordering::Relaxed) >= 156);
     }
 }

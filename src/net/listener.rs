@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -11,6 +13,23 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 pub struct Listener {
     socket: TcpListener,
     local: SocketAddr,
+    open: Open,
+}
+
+/// How many connections are open, for whoever wants to look.
+#[derive(Clone, Debug, Default)]
+pub struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    /// The connections open now.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how many there are.
+    pub(super) fn set(&self, count: usize) {
+        self.0.store(count, Ordering::Relaxed);
+    }
 }
 
 impl Listener {
@@ -25,12 +44,17 @@ impl Listener {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, local })
+        Ok(Self { socket, local, open: Open::default() })
     }
 
     /// The address bound, with the port taken where 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// How many connections are open, once it is served.
+    pub fn open(&self) -> Open {
+        self.open.clone()
     }
 }
 
@@ -38,11 +62,18 @@ impl Listener {
 pub(super) trait Accept: Send + 'static {
     /// The next connection and its peer.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>;
+
+    /// Takes note of how many connections are open.
+    fn count(&self, _open: usize) {}
 }
 
 impl Accept for Listener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.socket.poll_accept(cx)
+    }
+
+    fn count(&self, open: usize) {
+        self.open.set(open);
     }
 }
 

@@ -27,7 +27,7 @@ mod tests;
 mod tls;
 
 pub use client_address::{ClientAddress, client_address, forwarded_https};
-pub use listener::Listener;
+pub use listener::{Listener, Open};
 pub use serve::{DrainReport, serve};
 pub use service::{Connection, Service};
 pub use settings::Settings;

@@ -74,6 +74,7 @@ pub(super) async fn serve_from<S: Service>(
     };
     tokio::pin!(shutdown, reload);
     loop {
+        listener.count(server.connections.len());
         tokio::select! {
             () = &mut shutdown => break,
             never = &mut reload => match never {},

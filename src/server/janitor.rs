@@ -14,6 +14,7 @@ use super::endpoints::Readiness;
 use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
 use crate::domain::clock::Clock;
+use crate::net;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,6 +27,7 @@ pub(super) struct Janitor {
     pub(super) readiness: Readiness,
     pub(super) health: HealthReporter,
     pub(super) progress: watch::Receiver<Progress>,
+    pub(super) connections: net::Open,
 }
 
 impl Janitor {
@@ -72,6 +74,7 @@ impl Janitor {
         for (pool, usage) in self.store.pool_usage() {
             self.metrics.store.follow(pool, usage.in_use, usage.size);
         }
+        self.metrics.connections_open.set(i64::try_from(self.connections.count()).unwrap_or(i64::MAX));
         let progress = *self.progress.borrow();
         self.metrics.feed.revision.set(i64::try_from(progress.revision.0).unwrap_or(i64::MAX));
         self.metrics.feed.lag_seconds.set(progress.confirmed.elapsed().as_secs_f64());
