@@ -168,6 +168,41 @@ async fn a_master_key_that_others_can_read_stops_the_start() {
 }
 
 #[tokio::test]
+async fn metrics_tell_what_happened() {
+    let place = Place::new().await;
+    let serving = place.serve().await;
+    let (url, live) = (serving.url().to_owned(), serving.administrator("live").unwrap().to_owned());
+    assert_eq!(whoami(&url, &live).await, 0);
+    assert_eq!(whoami(&url, "sk_live_x").await, 3);
+    // Held open, so that it is counted.
+    let client = reqwest::Client::new();
+    let metrics = async || client.get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+    let mut text = metrics().await;
+    for _ in 0..50 {
+        // What is sampled is a second old at most.
+        if text.contains("\ngatepost_connections_open 1\n") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        text = metrics().await;
+    }
+    for line in [
+        "gatepost_connections_open 1",
+        r#"gatepost_decisions_total{code="VALID",door="guard"} 1"#,
+        r#"gatepost_decisions_total{code="MALFORMED",door="guard"} 1"#,
+        r#"gatepost_requests_total{rpc="gatepost.v1.Auth/WhoAmI",status="OK",wire="grpc"} 1"#,
+        r#"gatepost_requests_total{rpc="gatepost.v1.Auth/WhoAmI",status="UNAUTHENTICATED",wire="grpc"} 1"#,
+        r#"gatepost_request_seconds_count{rpc="gatepost.v1.Auth/WhoAmI",wire="grpc"} 2"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    assert!(text.contains("\ngatepost_store_connections_max{pool="), "{text}");
+    assert_eq!(leaks::find_secret(text.as_bytes()), None);
+    drop(client);
+    assert_eq!(serving.stop().await.0, Some(0));
+}
+
+#[tokio::test]
 async fn traces_go_to_the_collector_that_is_configured() {
     let collector = Collector::start().await;
     let place = Place::new().await;
