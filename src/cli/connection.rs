@@ -28,7 +28,14 @@ use crate::proto::v1::products_client::ProductsClient;
 #[derive(Args, Clone, Debug)]
 pub(super) struct ConnectionArgs {
     /// The server.
-    #[arg(long, global = true, env = "GATEPOST_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        global = true,
+        env = "GATEPOST_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
     #[arg(help_heading = "Connection")]
     pub(super) url: String,
     /// File that holds the key to call with; `-` reads it from standard input. Without it the key is taken from the
@@ -36,7 +43,14 @@ pub(super) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     pub(super) key_file: Option<PathBuf>,
     /// Certificates in PEM to trust instead of the system's.
-    #[arg(long, global = true, env = "GATEPOST_CA_CERT", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "GATEPOST_CA_CERT",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     pub(super) ca_cert: Option<PathBuf>,
     /// Send the key without TLS to another machine. Anyone on the way can read it.
     #[arg(long, global = true, help_heading = "Connection")]

@@ -14,8 +14,9 @@ pub(super) fn command() -> Command {
     let groups = groups(&command);
     command
         .help_template(format!(
-            "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}\nOptions:\n{{options}}{{after-help}}"
+            "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"
         ))
+        .override_usage("gatepost [OPTIONS OF serve]\n       gatepost COMMAND")
         .after_help(format!("{EXAMPLES}\n\n{EXIT_CODES}\n\n`gatepost COMMAND --help` says more about a command."))
 }
 
