@@ -17,6 +17,7 @@ use crate::domain::change::{Change, ChangeKind, Revision};
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
+use crate::domain::secret::SecretShape;
 use crate::proto::v1;
 use crate::proto::v1::auth_server::Auth as AuthRpc;
 use crate::proto::v1::explain_verify_response::{Check, Outcome as WireOutcome};
@@ -217,6 +218,10 @@ impl Question {
     /// Reads a question that stands in the request at `place`.
     fn read(message: &v1::VerifyRequest, place: &str) -> Result<Self> {
         let mut fields = Fields::default();
+        let beside = message.publishable_key.as_deref().and_then(SecretShape::parse);
+        if beside.is_some_and(|shape| !shape.is_publishable()) {
+            fields.refuse("publishable_key", "must be a publishable key (pk_...)");
+        }
         let question = Self {
             scopes: fields.scopes("scopes", &message.scopes),
             client: fields.address("client_ip", message.client_ip.as_deref()),

@@ -9,10 +9,9 @@ use crate::auth::caller::Caller;
 use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide};
 use crate::auth::lookup::Found;
 use crate::domain::change::Revision;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::Result;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
-use crate::domain::secret::SecretShape;
 use crate::store::StoredCredential;
 
 /// The deciding part of the Auth service.
@@ -24,7 +23,7 @@ pub struct Verify(Arc<Context>);
 pub struct Inquiry<'a> {
     /// What the end client presented.
     pub credential: &'a str,
-    /// The publishable key it sent beside it.
+    /// The publishable key it sent beside it; never a key of another kind.
     pub publishable: Option<&'a str>,
     /// The scopes the credential must hold.
     pub scopes: &'a [Scope],
@@ -94,9 +93,6 @@ impl Verify {
             return Ok(refused(Reason::MissingCredential));
         }
         if let Some(publishable) = inquiry.publishable {
-            if SecretShape::parse(publishable).is_some_and(|shape| !shape.is_publishable()) {
-                return Err(Error::field("publishable_key", "must be a publishable key (pk_...)"));
-            }
             let beside = match self.find(caller, publishable, recorder).await {
                 Ok(credential) => credential,
                 Err(reason) => return Ok(refused(reason)),

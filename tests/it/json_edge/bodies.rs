@@ -110,7 +110,7 @@ async fn a_field_that_is_wrong_is_named() {
         (r#"{"name":"x","scopes":[1]}"#, "scopes[0]"),
         (r#"{"name":"x","scopes":[null]}"#, "scopes[0]"),
         (r#"{"name":"x","metadata":{"a":1}}"#, "metadata.a"),
-        (r#"{"name":"x","metadata":{"a":"1","a":"2"}}"#, "metadata.a"),
+        (r#"{"name":"x","metadata":{"a":"1","a":"2"}}"#, "metadata"),
         (r#"{"name":"x","metadata":[]}"#, "metadata"),
         (r#"{"name":"x","recoverable":"yes"}"#, "recoverable"),
         (r#"{"name":"x","type":"XX"}"#, "type"),
