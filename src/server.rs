@@ -43,7 +43,7 @@ use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
 use crate::service::Context;
 use crate::service::revocations::Revocations;
-use crate::store::{OpenError, Store, StoreOptions};
+use crate::store::{MasterKeyError as MasterKeyCheckError, OpenError, Store, StoreOptions};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 
@@ -103,7 +103,13 @@ pub enum StartError {
     MasterKey(#[from] MasterKeyError),
     /// The master key is not the one the database was made under.
     #[error("{0}; give the key it was made under in GATEPOST_MASTER_KEY or in master.key of the data directory")]
-    OtherMasterKey(#[from] crate::store::MasterKeyError),
+    OtherMasterKey(#[from] MasterKeyCheckError),
+    /// There is no master key, but the database was made under one.
+    #[error(
+        "the database was made under a master key that is not here; put master.key back into the data directory from your \
+         backup, or give the key in GATEPOST_MASTER_KEY"
+    )]
+    LostMasterKey,
     /// An RPC has no policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -148,7 +154,7 @@ pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), St
         let path = config.data_dir.display().to_string();
         StartError::DataDir { path, cause }
     })?;
-    let keyring = config.master_key.load_or_create(&*world.entropy)?;
+    let found = config.master_key.load()?;
     let database = match &config.database {
         Database::Sqlite(path) => path.display().to_string(),
         Database::Postgres(url) => url.to_string(),
@@ -159,6 +165,14 @@ pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), St
     };
     let opened = async { Store::open(&options?).await };
     let store = opened.await.map_err(|cause| StartError::Open { database, cause })?;
+    let keyring = match found {
+        Some(keyring) => keyring,
+        // Made anew it would be of no use to this database, and might take the right one's place in the next backup.
+        None if store.has_master_key().await.map_err(MasterKeyCheckError::from)? => {
+            return Err(StartError::LostMasterKey);
+        }
+        None => config.master_key.load_or_create(&*world.entropy)?,
+    };
     store.check_master_key(keyring.check(), world.clock.now()).await?;
     Ok((store, keyring))
 }

@@ -30,6 +30,7 @@ impl From<StartError> for Failure {
         let exit = match &error {
             StartError::MasterKey(_)
             | StartError::OtherMasterKey(_)
+            | StartError::LostMasterKey
             | StartError::Tls(_)
             | StartError::Open { cause: OpenError::BadUrl(_), .. } => Exit::Usage,
             _ => Exit::Failed,

@@ -15,6 +15,11 @@ impl Store {
         verify_slices_are_equal(&stored, check).map_err(|_| MasterKeyError::Other)
     }
 
+    /// Whether the database was made under a master key.
+    pub async fn has_master_key(&self) -> Result<bool> {
+        Ok(self.db.fetch_optional(FIND, &[]).await?.is_some())
+    }
+
     async fn master_key_check(&self, check: &[u8; 32], now: Timestamp) -> Result<Vec<u8>> {
         if let Some(row) = self.db.fetch_optional(FIND, &[]).await? {
             return Ok(row.bytes("master_key_check")?.to_vec());

@@ -17,7 +17,8 @@ const method = registry.getService(serviceName).methods.find((candidate) => cand
 
 const client = createClient(method.parent, createGrpcWebTransport({ baseUrl }));
 const request = fromJson(method.input, JSON.parse(requestJson), { registry });
-const options = { headers: JSON.parse(headersJson) };
+const enough = new AbortController();
+const options = { headers: JSON.parse(headersJson), signal: enough.signal };
 
 async function call() {
   if (method.methodKind === "unary") {
@@ -46,3 +47,5 @@ try {
   };
 }
 console.log(JSON.stringify(outcome));
+// A stream of which we read no more would hold the process.
+enough.abort();

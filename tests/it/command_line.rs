@@ -1,6 +1,9 @@
 //! The command line as a client of a running server.
 
+use std::path::Path;
+
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::support::command::Gatepost;
 use crate::support::{TestServer, leaks};
@@ -238,4 +241,79 @@ async fn shells_get_completions() {
         let script = Gatepost::new("completions").and(shell).run().await.ok();
         assert!(script.contains(word) && script.contains("gatepost"), "{shell}");
     }
+}
+
+#[tokio::test]
+async fn the_help_names_every_command_and_each_explains_itself() {
+    let help = Gatepost::new("--help").run().await.ok();
+    let commands = ["serve", "config", "admin-key", "projects", "keys", "scopes", "products", "whoami", "completions"];
+    for command in commands {
+        let named = help.lines().any(|line| line.trim_start().split(' ').next() == Some(command));
+        assert!(named, "{command} is missing in {help}");
+        let more = Gatepost::new(command).and("--help").run().await.ok();
+        assert!(more.contains(&format!("Usage: gatepost {command}")), "{more}");
+    }
+    for words in ["Exit codes:", "Examples:", "GATEPOST_URL", "GATEPOST_KEY"] {
+        assert!(help.contains(words), "{words} is missing in {help}");
+    }
+    let keys = Gatepost::new("keys --help").run().await.ok();
+    for command in ["create", "list", "show", "rotate", "suspend", "resume", "revoke", "reveal", "update", "verify"] {
+        assert!(keys.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {keys}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_makes_and_checks_a_key_as_the_help_shows() {
+    let server = TestServer::start().await;
+    let script = r#"
+        set -e
+        gatepost scopes create read:budgets --description 'See budgets' >/dev/null
+        KEY=$(gatepost keys create --name shop --scope read:budgets --quiet)
+        echo "$KEY" | gatepost keys verify - --scope read:budgets --quiet
+        echo "$KEY" | gatepost keys verify - --scope write:keys --quiet || echo "ended with $?"
+        gatepost keys list --json
+    "#;
+    let output = shell(&server, script).await;
+    let mut lines = output.lines();
+    let decisions: Vec<_> = lines.by_ref().take(3).collect();
+    assert_eq!(decisions, ["VALID", "INSUFFICIENT_SCOPE", "ended with 6"], "{output}");
+    let listed: Value = serde_json::from_str(&lines.collect::<String>()).expect("the rest is one JSON document");
+    let listed = listed["data"].as_array().expect("a list");
+    assert!(listed.iter().any(|key| key["name"] == "shop"), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let server = TestServer::start().await;
+    let script = "set -o pipefail; gatepost scopes list --all --json | head -c 1; echo \" $?\"";
+    assert_eq!(shell(&server, script).await, "{ 0\n");
+}
+
+#[tokio::test]
+async fn bash_takes_the_completions() {
+    let server = TestServer::start().await;
+    let script = r#"
+        source <(gatepost completions bash)
+        complete -p gatepost >/dev/null
+        COMP_WORDS=(gatepost keys re) COMP_CWORD=2
+        _gatepost gatepost re keys
+        echo "${COMPREPLY[@]}"
+    "#;
+    let offered = shell(&server, script).await;
+    let mut offered: Vec<_> = offered.split_whitespace().collect();
+    offered.sort_unstable();
+    assert_eq!(offered, ["resume", "reveal", "revoke"]);
+}
+
+/// What a bash script prints whose `gatepost` is ours, with the live administrator's key.
+async fn shell(server: &TestServer, script: &str) -> String {
+    let here = Path::new(env!("CARGO_BIN_EXE_gatepost")).parent().expect("a binary is in a directory");
+    let path = format!("{}:{}", here.display(), std::env::var("PATH").unwrap_or_default());
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script]).env("PATH", path).kill_on_drop(true);
+    bash.env("GATEPOST_URL", format!("http://{}", server.address())).env("GATEPOST_KEY", server.live().secret);
+    let output = bash.output().await.expect("there is a bash");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stderr.is_empty(), "{stdout}\n{stderr}");
+    stdout.into_owned()
 }

@@ -2,7 +2,9 @@
 
 mod architecture;
 mod billing;
+mod clients;
 mod command_line;
+mod crash;
 mod json_edge;
 mod keys;
 mod nodes;
@@ -16,5 +18,7 @@ mod scopes;
 mod secrets;
 mod storefront;
 mod support;
+mod tls;
+mod traces;
 mod verify;
 mod wires;

@@ -1,17 +1,18 @@
 //! The `gatepost` command as people and scripts run it: a process of its own.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::leaks;
 use super::server::TestServer;
+use super::serving::Serving;
 
 /// One run of the command, before it is run. It sees no variable of the suite's own environment.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Gatepost {
     arguments: Vec<String>,
     variables: HashMap<String, String>,
     input: String,
+    directory: Option<PathBuf>,
 }
 
 /// How a run ended.
@@ -32,21 +34,11 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
-/// A `gatepost serve` that runs.
-#[derive(Debug)]
-pub(crate) struct Serving {
-    child: Child,
-    /// The rest of what it says on standard output.
-    output: BufReader<ChildStdout>,
-    /// The lines it said up to the one that names its data.
-    pub(crate) greeting: Vec<String>,
-}
-
 impl Gatepost {
     /// `gatepost` with these words.
     pub(crate) fn new(line: &str) -> Self {
         let arguments = line.split_whitespace().map(str::to_owned).collect();
-        Self { arguments, variables: HashMap::new(), input: String::new() }
+        Self { arguments, variables: HashMap::new(), input: String::new(), directory: None }
     }
 
     /// With one more word, which may hold spaces.
@@ -64,6 +56,12 @@ impl Gatepost {
     /// With something to read.
     pub(crate) fn input(mut self, text: &str) -> Self {
         text.clone_into(&mut self.input);
+        self
+    }
+
+    /// In this working directory.
+    pub(crate) fn within(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
         self
     }
 
@@ -101,27 +99,16 @@ impl Gatepost {
 
     /// Starts it as a server, and waits until it serves.
     pub(crate) async fn serve(self) -> Serving {
-        let mut child = self.command().spawn().expect("the command can be started");
-        let mut output = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        let mut greeting = Vec::new();
-        let greeted = timeout(PATIENCE, async {
-            while !greeting.last().is_some_and(|line: &String| line.trim_start().starts_with("data ")) {
-                let mut line = String::new();
-                if output.read_line(&mut line).await.expect("standard output can be read") == 0 {
-                    let ended = child.wait().await;
-                    panic!("the server ended ({ended:?}) after {greeting:?}");
-                }
-                greeting.push(line.trim_end().to_owned());
-            }
-        });
-        greeted.await.expect("the server starts");
-        Serving { child, output, greeting }
+        Serving::start(self.command()).await
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.args(&self.arguments).env_clear().envs(&self.variables).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command
     }
 }
@@ -140,41 +127,12 @@ impl Run {
     }
 
     /// What it said on standard error, if it ended with this code.
+    #[track_caller]
     pub(crate) fn fails_with(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
         self.stderr
     }
 }
 
-impl Serving {
-    /// Where it serves.
-    pub(crate) fn url(&self) -> &str {
-        self.value("address").expect("the greeting names the address")
-    }
-
-    /// The administrator key it made for an environment, if it made one.
-    pub(crate) fn administrator(&self, environment: &str) -> Option<&str> {
-        let start = format!("administrator key ({environment}): ");
-        self.greeting.iter().find_map(|line| line.strip_prefix(&start))
-    }
-
-    /// Tells it to stop, and says how it ended and what else it said: standard output, and the log.
-    pub(crate) async fn stop(self) -> (Option<i32>, String, String) {
-        let Self { mut child, output, greeting: _ } = self;
-        let id = child.id().expect("it runs");
-        let killed = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
-        assert!(killed.expect("there is a kill command").success());
-        child.stdout = Some(output.into_inner());
-        let ended = timeout(PATIENCE, child.wait_with_output()).await.expect("it stops").expect("it stops");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        let mut lines = self.greeting.iter().map(|line| line.trim_start());
-        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
-    }
-}
-
 /// Far longer than anything takes, so that a machine under load does not fail the suite.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,6 +10,7 @@ pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rpc;
 pub(crate) mod server;
+pub(crate) mod serving;
 pub(crate) mod tools;
 pub(crate) mod wire;
 

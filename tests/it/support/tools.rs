@@ -50,6 +50,11 @@ impl Tool {
 /// Runs a JavaScript module with the packages of `tests/clients` to its end; `None`, after saying so, where Node.js or
 /// the packages are missing. `arguments` start at `process.argv[2]`.
 pub(crate) async fn run_node(module: &str, arguments: &[&str]) -> Option<Answer> {
+    run_node_with(module, arguments, &[]).await
+}
+
+/// The same with environment variables.
+pub(crate) async fn run_node_with(module: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Option<Answer> {
     let packages = tools_dir().join("npm");
     let (Some(node), true) = (find("node"), packages.join("node_modules").is_dir()) else {
         left_out("what needs Node.js and the packages of tests/clients");
@@ -58,6 +63,7 @@ pub(crate) async fn run_node(module: &str, arguments: &[&str]) -> Option<Answer>
     // A module read from standard input finds its packages from the working directory.
     let mut command = Command::new(node);
     command.args(["--input-type=module", "-"]).args(arguments).current_dir(packages);
+    command.envs(variables.iter().copied());
     Some(run(&mut command, module).await)
 }
 
