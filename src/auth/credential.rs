@@ -55,7 +55,7 @@ impl KeyHeaders {
 impl<'a> Presented<'a> {
     /// Sorts a credential by what it says of itself: only a publishable key's shape makes one.
     pub fn add(&mut self, text: &'a str) -> Result<()> {
-        let publishable = SecretShape::parse(text).is_some_and(SecretShape::is_publishable);
+        let publishable = SecretShape::is_publishable_key(text);
         let (place, kind) =
             if publishable { (&mut self.publishable, "publishable keys") } else { (&mut self.secret, "credentials") };
         match place.replace(text) {

@@ -24,8 +24,8 @@ impl PlainSecret {
         let mut text = format!("{prefix}_{environment}_");
         text.reserve_exact(BODY_LENGTH);
         push_random(&mut text, entropy);
-        let checksum = crc32fast::hash(text.as_bytes());
-        push_checksum(&mut text, checksum);
+        let checksum = checksum(text.as_bytes());
+        text.extend(checksum.map(char::from));
         Self(Zeroizing::new(text))
     }
 
@@ -73,13 +73,16 @@ impl<'a> SecretShape<'a> {
         if !is_prefix(prefix) || !body.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
-        let (covered, checksum) = text.split_at(text.len() - CHECKSUM_LENGTH);
-        let mut expected = String::with_capacity(CHECKSUM_LENGTH);
-        push_checksum(&mut expected, crc32fast::hash(covered.as_bytes()));
-        if expected != checksum {
+        let (covered, found) = text.as_bytes().split_at(text.len() - CHECKSUM_LENGTH);
+        if checksum(covered) != *found {
             return None;
         }
         Some(Self { prefix, environment: Environment::parse(environment)? })
+    }
+
+    /// Whether a presented text is a publishable key by shape and checksum. Looks no further than it must.
+    pub fn is_publishable_key(text: &str) -> bool {
+        text.starts_with(SecretPrefix::PUBLISHABLE) && SecretShape::parse(text).is_some_and(SecretShape::is_publishable)
     }
 
     /// Whether the secret may be public.
@@ -183,13 +186,15 @@ fn push_random(text: &mut String, entropy: &dyn Entropy) {
     }
 }
 
-fn push_checksum(text: &mut String, mut checksum: u32) {
+/// The CRC-32 of these bytes in base62, zero-padded.
+fn checksum(covered: &[u8]) -> [u8; CHECKSUM_LENGTH] {
+    let mut rest = crc32fast::hash(covered);
     let mut digits = [b'0'; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
-        *digit = BASE62[(checksum % 62) as usize];
-        checksum /= 62;
+        *digit = BASE62[(rest % 62) as usize];
+        rest /= 62;
     }
-    text.extend(digits.map(char::from));
+    digits
 }
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

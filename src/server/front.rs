@@ -4,7 +4,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use tonic_types::StatusExt;
 use tracing::Instrument;
 
 use super::endpoints::Endpoints;
-use super::grpc::{self, Services};
+use super::grpc::{self, GRPC_DETAILS, GRPC_STATUS, Services};
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
 use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
@@ -108,8 +108,11 @@ impl Parts {
         let path = request.uri().path().to_owned();
 
         let span = RequestSpan::open(&known.id, known.wire.into(), request.headers());
-        let answer = self.answer(request, &mut known, tls).instrument(span.span().clone());
-        let answer = AssertUnwindSafe(answer).catch_unwind().await;
+        let answer = {
+            // Pinned where it stands: the future is large, and every wrapper would move it once more.
+            let answer = pin!(self.answer(request, &mut known, tls));
+            AssertUnwindSafe(answer.instrument(span.span().clone())).catch_unwind().await
+        };
         let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &path, &*panic));
         span.close(Answered {
             request_id: &known.id,
@@ -173,7 +176,7 @@ impl Parts {
             Ok(patience) => patience,
             Err(error) => return self.refuse(known, &path, &error),
         };
-        let call = self.grpc.call(known.wire, request.map(Body::new), &known.id);
+        let call = pin!(self.grpc.call(known.wire, request.map(Body::new), &known.id));
         match tokio::time::timeout(patience, call).await {
             Ok(response) => response,
             Err(_) => self.refuse(known, &path, &too_late()),
@@ -206,7 +209,8 @@ impl Parts {
                 return if head { edge::without_body(response) } else { response };
             }
         };
-        match tokio::time::timeout(patience, self.edge.call(matched, request, &self.rpcs)).await {
+        let call = pin!(self.edge.call(matched, request, &self.rpcs));
+        match tokio::time::timeout(patience, call).await {
             Ok(response) => response,
             Err(_) => self.refuse(known, &path, &too_late()),
         }
@@ -313,7 +317,7 @@ fn reason(response: &Response<Body>) -> Option<Reason> {
     if let Some(reason) = response.extensions().get::<Reason>() {
         return Some(*reason);
     }
-    if !response.headers().contains_key("grpc-status-details-bin") {
+    if !response.headers().contains_key(GRPC_DETAILS) {
         return None;
     }
     let details = tonic::Status::from_header_map(response.headers())?.get_error_details();
@@ -322,7 +326,7 @@ fn reason(response: &Response<Body>) -> Option<Reason> {
 
 /// The gRPC status in an answer's headers, if it is there already.
 fn grpc_code(headers: &HeaderMap) -> Option<tonic::Code> {
-    headers.get("grpc-status").map(|value| tonic::Code::from_bytes(value.as_bytes()))
+    headers.get(GRPC_STATUS).map(|value| tonic::Code::from_bytes(value.as_bytes()))
 }
 
 fn too_late() -> Error {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -31,7 +31,9 @@ pub(super) const OPEN_SERVICES: [&str; 3] =
 
 /// All gRPC services of the server.
 #[derive(Clone)]
-pub(super) struct Services {
+pub(super) struct Services(Arc<All>);
+
+struct All {
     auth: AuthServer<AuthService>,
     keys: KeysServer<KeysService>,
     products: ProductsServer<ProductsService>,
@@ -58,12 +60,12 @@ impl Services {
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        Ok(Self {
+        Ok(Self(Arc::new(All {
             auth: AuthServer::from_arc(Arc::clone(&rpcs.auth)).max_decoding_message_size(max_message),
             keys: KeysServer::from_arc(Arc::clone(&rpcs.keys)).max_decoding_message_size(max_message),
             products: ProductsServer::from_arc(Arc::clone(&rpcs.products)).max_decoding_message_size(max_message),
             open: [Boxed::new(health), Boxed::new(reflection().build_v1()?), Boxed::new(reflection().build_v1alpha()?)],
-        })
+        })))
     }
 
     /// Whether a path belongs to a service that needs no credential.
@@ -86,13 +88,13 @@ impl Services {
     async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         let answer = if path.starts_with("/gatepost.v1.Auth/") {
-            self.auth.clone().call(request).await
+            self.0.auth.clone().call(request).await
         } else if path.starts_with("/gatepost.v1.Products/") {
-            self.products.clone().call(request).await
+            self.0.products.clone().call(request).await
         } else if path.starts_with("/gatepost.v1.Keys/") {
-            self.keys.clone().call(request).await
+            self.0.keys.clone().call(request).await
         } else if let Some(open) = OPEN_SERVICES.iter().position(|service| path.starts_with(service)) {
-            self.open[open].clone().oneshot(request).await
+            self.0.open[open].clone().oneshot(request).await
         } else {
             return Status::unimplemented("").into_http();
         };
@@ -134,8 +136,8 @@ fn on_wire(wire: Wire, status: Status) -> Response<Body> {
 /// all others, with a reason and the request's id.
 fn in_our_words(wire: Wire, answer: Response<Body>, request_id: &str) -> Response<Body> {
     let headers = answer.headers();
-    let Some(code) = headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes())) else { return answer };
-    if code == Code::Ok || headers.contains_key("grpc-status-details-bin") {
+    let Some(code) = headers.get(GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes())) else { return answer };
+    if code == Code::Ok || headers.contains_key(GRPC_DETAILS) {
         return answer;
     }
     let message = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
@@ -154,3 +156,8 @@ fn in_our_words(wire: Wire, answer: Response<Body>, request_id: &str) -> Respons
     };
     on_wire(wire, status::of(&Error::new(reason, words), request_id))
 }
+
+/// The status of a gRPC answer that is nothing but a status.
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// Its details.
+pub(super) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
