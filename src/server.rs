@@ -6,6 +6,7 @@ mod front;
 mod grpc;
 mod janitor;
 pub mod offline;
+mod refusals;
 mod request;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use self::bootstrap::AdministratorKey;
 use self::endpoints::{Endpoints, Readiness};
 use self::front::{Front, Parts, Rpcs};
 use self::grpc::Services;
+use self::refusals::Refusals;
 use self::request::RequestIds;
 use crate::auth::cache::CredentialCache;
 use crate::auth::credential::KeyHeaders;
@@ -29,7 +31,7 @@ use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
 use crate::auth::policy::{Policies, PolicyError};
-use crate::config::{Config, CorsOrigins, Database, MasterKeyError};
+use crate::config::{Config, CorsOrigins, Database, MasterKeyError, MasterKeySource};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::entropy::{Entropy, SystemEntropy};
 use crate::domain::error::Error as DomainError;
@@ -150,10 +152,15 @@ pub async fn run(config: &Config, telemetry: &Telemetry) -> Result<(), StartErro
 /// # Errors
 /// Says what is wrong with the data directory, the master key or the database.
 pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), StartError> {
-    bootstrap::make_data_dir(&config.data_dir).map_err(|cause| {
-        let path = config.data_dir.display().to_string();
-        StartError::DataDir { path, cause }
-    })?;
+    // A node whose database and master key are elsewhere keeps nothing here.
+    let keeps_data =
+        matches!(config.database, Database::Sqlite(_)) || matches!(config.master_key, MasterKeySource::File(_));
+    if keeps_data {
+        bootstrap::make_data_dir(&config.data_dir).map_err(|cause| {
+            let path = config.data_dir.display().to_string();
+            StartError::DataDir { path, cause }
+        })?;
+    }
     let found = config.master_key.load()?;
     let database = match &config.database {
         Database::Sqlite(path) => path.display().to_string(),
@@ -250,6 +257,7 @@ impl Server {
             proxies: config.trusted_proxies,
             https_only: config.behind_proxy,
             patience: config.limits.request_timeout,
+            refusals: Refusals::new(),
         };
         let settings = settings(config);
         Ok(Self { front: Front(Arc::new(parts)), listener, tls, settings, first_keys, readiness, background, streams })

@@ -26,15 +26,16 @@ pub(super) fn make_data_dir(path: &Path) -> io::Result<()> {
 /// Makes the first project and its administrator keys, if there is no project yet.
 pub(super) async fn first_start(store: &Store, keyring: &Keyring, world: &World) -> Result<Vec<AdministratorKey>> {
     let project = ProjectId::default_project();
-    if !store.ensure_project(&project, world.clock.now()).await? {
+    if store.find_project(&project).await?.is_some() {
         return Ok(Vec::new());
     }
     let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
     let keys = [Environment::Live, Environment::Test]
         .map(|environment| AdministratorKey::new(&project, &prefix, environment, &*world.clock, &*world.entropy));
     let stored: Vec<_> = keys.iter().map(|new| (new.key.clone(), new.hash(keyring))).collect();
-    store.import_keys(&stored).await?;
-    Ok(keys.into())
+    // Of several nodes that start at once, one makes the project, and only its keys exist.
+    let made = store.found_project(&project, world.clock.now(), &stored).await?;
+    Ok(if made { keys.into() } else { Vec::new() })
 }
 
 /// A key that may do everything in its project and environment, made by whoever runs the server.

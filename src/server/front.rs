@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use super::endpoints::Endpoints;
 use super::grpc::{self, GRPC_DETAILS, GRPC_STATUS, Services};
+use super::refusals::Refusals;
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
 use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
@@ -60,6 +61,7 @@ pub(super) struct Parts {
     pub(super) https_only: bool,
     /// How long a call may take that gives no time itself.
     pub(super) patience: Duration,
+    pub(super) refusals: Refusals,
 }
 
 /// What is known of one request while it is answered.
@@ -273,12 +275,14 @@ impl Parts {
     /// Writes a refusal down, with the true reason and the key's id.
     fn tell(&self, known: &Known, method: MethodId, refusal: &Refusal) {
         self.metrics.decided(Door::Guard, Some(refusal.reason));
+        let Some(untold) = self.refusals.pass() else { return };
         tracing::info!(
             request_id = %known.id,
             rpc = method.path(),
             code = refusal.reason.wording().name,
             key_id = known.key.as_ref().map(KeyId::as_str),
             client = %known.client.or_peer(),
+            untold,
             "refused"
         );
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::db::{Tx, Value, values};
 use super::error::{Conflict, Result};
 use super::key_rows::{self, RotationColumns};
-use super::{Store, changes, keys};
+use super::{Store, changes, keys, projects};
 use crate::domain::change::{ChangeKind, Revision};
-use crate::domain::id::KeyId;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{KeyId, ProjectId};
 use crate::domain::key::Key;
 use crate::domain::secret::SecretHash;
 
@@ -20,19 +21,35 @@ impl Store {
     /// # Errors
     /// [`Conflict::Exists`] where an id, an alias or a hash is taken.
     pub async fn import_keys(&self, batch: &[(Key, SecretHash)]) -> Result<Revision> {
-        let many = i64::try_from(batch.len()).unwrap_or(i64::MAX);
         let mut tx = self.db.begin_within(PATIENCE).await?;
-        for part in batch.chunks(ROWS) {
-            insert_keys(&mut tx, part).await?;
-            insert_secrets(&mut tx, part).await?;
-        }
-        insert_sets(&mut tx, batch).await?;
-        let last = changes::take(&mut tx, many).await?;
-        insert_changes(&mut tx, batch, last - many).await?;
-        tx.announce().await?;
+        let last = insert(&mut tx, batch).await?;
         tx.commit().await?;
-        changes::revision(last)
+        Ok(last)
     }
+
+    /// Makes a project together with its first keys, all or nothing; whether there was none of this name.
+    pub async fn found_project(&self, id: &ProjectId, now: Timestamp, keys: &[(Key, SecretHash)]) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        if !projects::insert(&mut tx, id, now).await? {
+            return Ok(false);
+        }
+        insert(&mut tx, keys).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+async fn insert(tx: &mut Tx, batch: &[(Key, SecretHash)]) -> Result<Revision> {
+    let many = i64::try_from(batch.len()).unwrap_or(i64::MAX);
+    for part in batch.chunks(ROWS) {
+        insert_keys(tx, part).await?;
+        insert_secrets(tx, part).await?;
+    }
+    insert_sets(tx, batch).await?;
+    let last = changes::take(tx, many).await?;
+    insert_changes(tx, batch, last - many).await?;
+    tx.announce().await?;
+    changes::revision(last)
 }
 
 async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Projects.
 
 use super::Store;
-use super::db::{Row, damaged, values};
+use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
@@ -18,7 +18,7 @@ impl Store {
     /// Makes the project if there is none of this name; whether it was made.
     pub async fn ensure_project(&self, id: &ProjectId, now: Timestamp) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let made = tx.execute(INSERT, values![id.as_str(), SecretPrefix::SECRET, now]).await? > 0;
+        let made = insert(&mut tx, id, now).await?;
         tx.commit().await?;
         Ok(made)
     }
@@ -32,6 +32,11 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Makes the project if there is none of this name; whether it was made.
+pub(super) async fn insert(tx: &mut Tx, id: &ProjectId, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute(INSERT, values![id.as_str(), SecretPrefix::SECRET, now]).await? > 0)
 }
 
 fn read(row: &Row) -> Result<Project> {
