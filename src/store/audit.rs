@@ -66,3 +66,7 @@ const INSERT: &str = "INSERT INTO audit_events (id, project, actor, action, targ
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const LIST: &str = "SELECT id, project, actor, action, target, request_id, client_ip, occurred_at FROM audit_events
     WHERE project = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[(LIST, "audit_events_listed")];

@@ -136,3 +136,8 @@ const LIST_OF: &str = "SELECT revision, project, environment, key_id, kind, hash
 const OLDEST: &str = "SELECT revision, occurred_at FROM changes ORDER BY revision LIMIT $1";
 const PRUNE: &str = "DELETE FROM changes WHERE revision <= $1";
 const SET_PRUNED: &str = "UPDATE change_counter SET pruned_to = $1 WHERE id = 1 AND pruned_to < $1";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] =
+    &[(COUNTER, "PRIMARY KEY"), (LIST, "PRIMARY KEY"), (LIST_OF, "changes_of_environment"), (PRUNE, "PRIMARY KEY")];

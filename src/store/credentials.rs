@@ -105,3 +105,7 @@ const RECENT: &str = concat!(
     JOIN keys k ON k.id = recent.recent_id JOIN key_secrets s ON s.key_id = k.id
     ORDER BY k.updated_at DESC, k.id DESC, s.role"
 );
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[(FIND, "SEARCH s USING PRIMARY KEY"), (RECENT, "keys_recent")];

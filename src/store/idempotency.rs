@@ -81,3 +81,7 @@ const FIND: &str = "SELECT fingerprint, answer FROM idempotency
 const PRUNE: &str = "DELETE FROM idempotency WHERE (project, environment, actor, idempotency_key) IN
     (SELECT project, environment, actor, idempotency_key FROM idempotency WHERE expires_at <= $1
         ORDER BY expires_at LIMIT $2)";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[(FIND, "PRIMARY KEY"), (PRUNE, "idempotency_ending")];

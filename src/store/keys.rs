@@ -182,3 +182,14 @@ const FIND_SEALED: &str = "SELECT s.sealed FROM keys k JOIN key_secrets s ON s.k
 const BEGIN_GRACE: &str = "UPDATE keys SET old_expires_at = $2 + grace_micros, updated_at = $2, version = version + 1
     WHERE id = $1 AND rotation_mode = 'first_use' AND old_expires_at IS NULL AND revoked_at IS NULL
         AND EXISTS (SELECT 1 FROM key_secrets s WHERE s.hash = $3 AND s.key_id = keys.id AND s.role = 'current')";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[
+    (HASHES, "key_secrets_by_key"),
+    (FIND, "sqlite_autoindex_keys_1"),
+    (FIND_SEALED, "key_secrets_by_key"),
+    (BEGIN_GRACE, "sqlite_autoindex_keys_1"),
+    (DELETE_PREVIOUS, "key_secrets_by_key"),
+    (DEMOTE_CURRENT, "key_secrets_by_key"),
+];

@@ -262,5 +262,17 @@ const INSERT_TAG: &str =
     "INSERT INTO product_tags (product, place, tag, project, environment) VALUES ($1, $2, $3, $4, $5)";
 const DELETE_TAGS: &str = "DELETE FROM product_tags WHERE product = $1";
 
+/// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
-pub(super) const TEXTS: [&str; 6] = [ALL.page, ALL.count, BY_ACTIVE.page, BY_ACTIVE.count, BY_TAG.page, BY_TAG.count];
+pub(super) const PLANNED: &[(&str, &str)] = &[
+    (ALL.page, "products_listed "),
+    (ALL.count, "products_listed"),
+    (BY_ACTIVE.page, "products_listed_by_active"),
+    (BY_ACTIVE.count, "products_listed_by_active"),
+    (BY_TAG.page, "product_tags_by_tag"),
+    (BY_TAG.count, "product_tags_by_tag"),
+    (FIND, "sqlite_autoindex_products_1"),
+    (PLACE, "sqlite_autoindex_products_1"),
+    (UPDATE, "sqlite_autoindex_products_1"),
+    (DELETE_TAGS, "PRIMARY KEY"),
+];

@@ -47,3 +47,8 @@ const FIND: &str = "SELECT id, secret_prefix, created_at FROM projects WHERE id 
 const INSERT: &str =
     "INSERT INTO projects (id, secret_prefix, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
 const SET_PREFIX: &str = "UPDATE projects SET secret_prefix = $2 WHERE id = $1";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] =
+    &[(FIND, "sqlite_autoindex_projects_1"), (SET_PREFIX, "sqlite_autoindex_projects_1")];

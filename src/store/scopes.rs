@@ -136,3 +136,15 @@ const UPDATE: &str = "UPDATE scopes SET description = $3 WHERE project = $1 AND 
 const DELETE: &str = "DELETE FROM scopes WHERE project = $1 AND plain = $2";
 const UNREGISTERED: &str = "SELECT c.plain FROM key_scopes c
     WHERE c.key_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[
+    (COUNT_HOLDERS, "key_scopes_by_scope"),
+    (FIND, "PRIMARY KEY"),
+    (COUNT, "PRIMARY KEY"),
+    (LIST, "PRIMARY KEY"),
+    (UPDATE, "PRIMARY KEY"),
+    (DELETE, "PRIMARY KEY"),
+    (UNREGISTERED, "PRIMARY KEY"),
+];

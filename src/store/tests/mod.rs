@@ -5,8 +5,10 @@
 
 mod changes;
 mod credentials;
+mod faults;
 mod keys;
 mod migrations;
+mod plans;
 mod products;
 mod races;
 mod scopes;

@@ -1,1 +1,58 @@
-//! x
+//! That lists and look-ups walk along an index, whatever is stored.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
+
+use super::support::*;
+use crate::store::{audit, changes, credentials, idempotency, key_lists, keys, products, projects, scopes};
+
+/// Each statement with the index it must use; a statement of two steps names the first.
+fn statements() -> Vec<(&'static str, &'static str)> {
+    let mut all = Vec::new();
+    for module in [
+        audit::PLANNED,
+        changes::PLANNED,
+        credentials::PLANNED,
+        idempotency::PLANNED,
+        key_lists::PLANNED,
+        keys::PLANNED,
+        products::PLANNED,
+        projects::PLANNED,
+        scopes::PLANNED,
+    ] {
+        all.extend_from_slice(module);
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_statement_walks_along_an_index() {
+    on_sqlite(async |db| {
+        let search = db.store.db.text_search();
+        let mut all = statements();
+        let words = "SCAN w VIRTUAL TABLE INDEX";
+        all.extend([(search.page, words), (search.count, words)]);
+
+        let Home::File(directory) = &db.home else { unreachable!() };
+        let options = SqliteConnectOptions::new().filename(directory.path().join("gatepost.db"));
+        let mut connection = options.connect().await.unwrap();
+        for (sql, index) in all {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            let plan = steps.join("\n");
+            assert!(plan.contains(index), "{sql}\ndoes not use {index}:\n{plan}");
+            for step in &steps {
+                // What is walked whole is the few rows a step before has left, or the index of words.
+                let whole =
+                    step.starts_with("SCAN") && !["recent", "holders", "w VIRTUAL"].iter().any(|of| step.contains(of));
+                assert!(!whole, "{sql}\nwalks a table whole:\n{plan}");
+                // The keys of one part of a walk and their secrets are sorted once more; they are few.
+                let sorts = step.contains("USE TEMP B-TREE") && !sql.contains("recent_id");
+                let few = step.contains("string_agg");
+                assert!(!sorts || few, "{sql}\nsorts:\n{plan}");
+            }
+        }
+    })
+    .await;
+}
