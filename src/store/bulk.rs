@@ -18,7 +18,7 @@ impl Store {
     /// for the caller to know.
     ///
     /// # Errors
-    /// [`Conflict::Alias`].
+    /// [`Conflict::Exists`] where an id, an alias or a hash is taken.
     pub async fn import_keys(&self, batch: &[(Key, SecretHash)]) -> Result<Revision> {
         let many = i64::try_from(batch.len()).unwrap_or(i64::MAX);
         let mut tx = self.db.begin_within(PATIENCE).await?;
@@ -148,7 +148,7 @@ impl<'a> Rows<'a> {
             let full = rows.len() == columns * ROWS;
             let (sql, length) = if full { (**many, rows.len()) } else { (**one, *columns) };
             for values in rows.chunks(length) {
-                tx.execute(sql, values).await.map_err(|failure| failure.or_conflict(Conflict::Alias))?;
+                tx.execute(sql, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
             }
         }
         self.values.clear();

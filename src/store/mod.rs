@@ -43,7 +43,7 @@ mod scopes;
 mod tests;
 
 pub use credentials::{RecentPlace, SecretRole, StoredCredential};
-pub use db::ChangeSignal;
+pub use db::{ChangeSignal, PoolUsage};
 pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
 pub use idempotency::NewIdempotent;
 pub use key_lists::KeyFilter;
@@ -72,6 +72,12 @@ impl Store {
     pub async fn ping(&self) -> Result<()> {
         self.db.fetch_one("SELECT 1 AS one", &[]).await?;
         Ok(())
+    }
+
+    /// How much of each pool of connections is in use, by what it is for (`read`, `write`, `all`). Asks nothing of the
+    /// database.
+    pub fn pool_usage(&self) -> Vec<(&'static str, PoolUsage)> {
+        self.db.usage()
     }
 
     /// Lets what is under way end and closes the database. Whatever is asked of any clone afterwards is unavailable.

@@ -16,6 +16,10 @@ pub(super) trait Dialect: Database {
     /// How a transaction that will write begins.
     const BEGIN: &'static str;
 
+    /// Whether a connection that does not answer in time is best given up. If not, it keeps its place until it answers: a
+    /// thread that is still at work must count.
+    const GIVES_UP: bool;
+
     /// A statement with its values.
     fn query<'q>(sql: &'static str, values: &'q [Value<'q>]) -> Query<'q, Self, Self::Arguments>;
 
@@ -78,16 +82,21 @@ pub(super) async fn begin<D: Dialect>(pool: &Pool<D>, deadline: Instant) -> Resu
         match timeout_at(deadline, D::run(lease.connection(), D::BEGIN)).await {
             Ok(Ok(())) => return Ok(EngineTx { lease, deadline }),
             Err(_) => {
-                lease.discard();
+                lease.time_out();
                 return Err(Failure::timed_out());
             }
-            Ok(Err(error)) => {
-                let again = lease.is_reused() && is_connection_lost(&error);
+            Ok(Err(error)) if is_connection_lost(&error) => {
+                let again = lease.is_reused();
                 lease.discard();
+                pool.forget_idle();
                 if !again {
                     return Err(error.into());
                 }
-                pool.forget_idle();
+            }
+            Ok(Err(error)) => {
+                // What could not begin is not there to be rolled back.
+                lease.end();
+                return Err(error.into());
             }
         }
     }
@@ -115,7 +124,7 @@ fn settle<D: Dialect, T>(
             Err(error.into())
         }
         Err(_) => {
-            lease.discard();
+            lease.time_out();
             Err(Failure::timed_out())
         }
     }

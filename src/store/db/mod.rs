@@ -18,6 +18,7 @@ mod value;
 pub(super) use migrations::MIGRATIONS;
 
 pub(super) use failure::Failure;
+pub use pool::PoolUsage;
 pub(super) use row::{Row, damaged};
 pub use signal::ChangeSignal;
 pub(super) use value::{Value, values};
@@ -106,6 +107,14 @@ impl Db {
         match self {
             Self::Postgres(db) => db.close().await,
             Self::Sqlite(db) => db.close().await,
+        }
+    }
+
+    /// How much of each pool is in use, by what it is for.
+    pub(super) fn usage(&self) -> Vec<(&'static str, PoolUsage)> {
+        match self {
+            Self::Postgres(db) => vec![("all", db.usage())],
+            Self::Sqlite(db) => db.usage().to_vec(),
         }
     }
 

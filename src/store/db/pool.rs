@@ -17,6 +17,15 @@ use super::failure::Failure;
 
 type Options<D> = <<D as Database>::Connection as Connection>::Options;
 
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PoolUsage {
+    /// Connections that can be in use at the same time.
+    pub size: u32,
+    /// Connections that are.
+    pub in_use: u32,
+}
+
 /// A bounded number of connections.
 pub(super) struct Pool<D: Dialect>(Arc<Shared<D>>);
 
@@ -89,6 +98,12 @@ impl<D: Dialect> Pool<D> {
         drop(all);
     }
 
+    /// How much of it is in use.
+    pub(super) fn usage(&self) -> PoolUsage {
+        let free = u32::try_from(self.0.places.available_permits()).unwrap_or(u32::MAX);
+        PoolUsage { size: self.0.size, in_use: self.0.size.saturating_sub(free) }
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<D::Connection>> {
         // Nothing that can panic runs under the lock, and a list of connections has no half-changed state.
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,9 +149,16 @@ impl<D: Dialect> Lease<D> {
         }
     }
 
-    /// Gives the connection up: it is dead, or silent.
+    /// Gives the connection up: it is dead.
     pub(super) fn discard(mut self) {
         self.connection = None;
+    }
+
+    /// Ends the wait for a connection that did not answer in time.
+    pub(super) fn time_out(self) {
+        if D::GIVES_UP {
+            self.discard();
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::engine::{self, Dialect, EngineTx};
 use super::failure::Failure;
 use super::migrations;
-use super::pool::Pool;
+use super::pool::{Pool, PoolUsage};
 use super::row::Row;
 use super::signal::{CHANNEL, ChangeSignal, Source};
 use super::value::{self, Value, values};
@@ -24,6 +24,9 @@ use crate::store::options::StoreOptions;
 
 impl Dialect for sqlx::Postgres {
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+    /// The server ends what is still at work (`statement_timeout`) or finds nobody to answer.
+    const GIVES_UP: bool = true;
 
     fn query<'q>(sql: &'static str, values: &'q [Value<'q>]) -> Query<'q, Self, PgArguments> {
         value::postgres(sql, values)
@@ -116,6 +119,10 @@ impl Postgres {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    pub(super) fn usage(&self) -> PoolUsage {
+        self.pool.usage()
     }
 }
 

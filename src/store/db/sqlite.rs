@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::engine::{self, Dialect, EngineTx};
 use super::failure::Failure;
 use super::migrations;
-use super::pool::Pool;
+use super::pool::{Pool, PoolUsage};
 use super::row::Row;
 use super::signal::{ChangeSignal, Source};
 use super::value::{self, Value};
@@ -26,6 +26,9 @@ use crate::store::options::StoreOptions;
 impl Dialect for sqlx::Sqlite {
     /// A transaction that only later finds out that it writes can fail half-way; this one waits for its turn at once.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+
+    /// The thread behind a connection cannot be stopped.
+    const GIVES_UP: bool = false;
 
     fn query<'q>(sql: &'static str, values: &'q [Value<'q>]) -> Query<'q, Self, SqliteArguments> {
         value::sqlite(sql, values)
@@ -73,8 +76,8 @@ impl Sqlite {
         let reading = base.pragma("cache_size", "-4000").pragma("query_only", "ON");
 
         let db = Self {
-            writer: Pool::new(writing.clone(), 1, timeout),
-            readers: Pool::new(reading.clone(), options.connections.max(1), timeout),
+            writer: Pool::new(writing.clone(), 1, RECOVERY),
+            readers: Pool::new(reading.clone(), options.connections.max(1), RECOVERY),
             changed: Arc::new(watch::Sender::new(())),
             timeout,
         };
@@ -112,6 +115,10 @@ impl Sqlite {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    pub(super) fn usage(&self) -> [(&'static str, PoolUsage); 2] {
+        [("read", self.readers.usage()), ("write", self.writer.usage())]
     }
 }
 
@@ -177,3 +184,6 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
 }
+
+/// How long a statement that nobody waits for any more may go on before its connection is given up.
+const RECOVERY: Duration = Duration::from_secs(60);

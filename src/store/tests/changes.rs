@@ -8,7 +8,7 @@ use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::environment::Environment;
-use crate::store::MasterKeyError;
+use crate::store::{Conflict, MasterKeyError, StoreError};
 
 on_both_engines! {
     an_import_is_logged_key_by_key,
@@ -91,7 +91,7 @@ async fn an_import_is_logged_key_by_key(db: TestDb) {
         assert_eq!(db.store.find_credential(hash).await.unwrap().unwrap().key, *key);
     }
     let twice = [batch[0].clone()];
-    assert!(db.store.import_keys(&twice).await.is_err());
+    assert_eq!(db.store.import_keys(&twice).await, Err(StoreError::Conflict(Conflict::Exists)));
     assert_eq!(db.store.import_keys(&[]).await.unwrap(), last);
     assert_eq!(db.store.revision().await.unwrap(), last);
 }

@@ -68,6 +68,7 @@ async fn readers_that_go_away_leave_the_pool_whole(db: TestDb) {
     for found in futures_util::future::join_all(looks).await {
         assert_eq!(found.unwrap().unwrap().key, key);
     }
+    assert!(db.store.pool_usage().iter().all(|(_, usage)| usage.in_use == 0 && usage.size > 0));
 }
 
 /// A lock on the change log's counter, held by somebody else until dropped.
