@@ -85,7 +85,7 @@ impl Statements {
     }
 }
 
-/// The word for a state in [`statements`], which sort states as [`Key::state`] does.
+/// The word for a state in the statements, which sort states as [`Key::state`] does.
 fn word(state: KeyState) -> &'static str {
     match state {
         KeyState::Active => "active",

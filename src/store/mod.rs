@@ -10,7 +10,7 @@
 //! - Ids are text, times are microseconds of the caller's [`Timestamp`](crate::domain::clock::Timestamp) (never `now()`),
 //!   sets are rows of a child table, free pairs are JSON text.
 //! - Anything single-use is claimed with `UPDATE ... WHERE unused ... RETURNING`. A duplicate is made a conflict at the
-//!   statement that expects it ([`db::Failure::or_conflict`]), because SQLite does not say which index it broke.
+//!   statement that expects it (`Failure::or_conflict`), because SQLite does not say which index it broke.
 //! - Lists are in the order of an index and cost the same at any depth, unless the client asks for page numbers.
 //! - Whatever turns a decision about a key writes one row of the change log in the same transaction (`changes.rs`). Its
 //!   revision is taken last, because whoever takes one holds the counter until it commits.

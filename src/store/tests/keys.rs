@@ -1,7 +1,5 @@
 //! Making, reading, changing and listing keys.
 
-use std::time::Duration;
-
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::ChangeKind;
@@ -77,7 +75,8 @@ async fn only_the_expected_version_is_changed(db: TestDb) {
     assert_eq!(stale, Err(StoreError::Conflict(Conflict::Version)));
     assert_eq!(db.store.revision().await.unwrap(), change.revision, "what was refused left no change");
 
-    let steps: [(ChangeKind, fn(&mut Key)); 3] = [
+    type Step = fn(&mut Key);
+    let steps: [(ChangeKind, Step); 3] = [
         (ChangeKind::Suspended, |key| assert!(key.suspend(at(3)).unwrap())),
         (ChangeKind::Resumed, |key| assert!(key.resume(at(4)).unwrap())),
         (ChangeKind::Revoked, |key| assert!(key.revoke(at(5)))),
@@ -270,5 +269,4 @@ async fn numbered_pages_count(db: TestDb) {
         let found = list(PageRequest::Numbered { limit, page, first }).await;
         assert_eq!((&found.items[..], found.has_more, found.total), (wanted, more, Some(5)), "{limit} {page} {first}");
     }
-    tokio::time::sleep(Duration::ZERO).await;
 }

@@ -32,7 +32,7 @@ pub(super) enum Home {
     /// A file, in a directory that goes with it.
     File(tempfile::TempDir),
     /// A database of a server.
-    Server { url: String, name: String },
+    Server { url: String },
 }
 
 pub(super) async fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
@@ -56,7 +56,7 @@ pub(super) async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(TestDb
     let mut admin = server.connect().await.unwrap();
     run(&mut admin, format!("CREATE DATABASE {name}")).await;
     let own = server.database(&name).to_url_lossy().to_string();
-    test(TestDb::open(StoreOptions::url(&own).unwrap(), Home::Server { url: own, name: name.clone() }).await).await;
+    test(TestDb::open(StoreOptions::url(&own).unwrap(), Home::Server { url: own }).await).await;
     run(&mut admin, format!("DROP DATABASE {name} WITH (FORCE)")).await;
     admin.close().await.unwrap();
 }
