@@ -23,7 +23,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<AuditEvent>> {
         let after = after.map_or(AFTER_ALL, AuditEventId::as_str);
-        let rows = self.db.fetch_all(LIST, values![project.as_str(), after, limit]).await?;
+        let rows = self.db.fetch_list(LIST, values![project.as_str(), after, limit]).await?;
         rows.iter().map(read).collect()
     }
 }

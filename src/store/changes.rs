@@ -37,7 +37,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Change>> {
         let values = values![project.as_str(), environment.as_str(), number(after), limit];
-        let rows = self.db.fetch_all(LIST_OF, values).await?;
+        let rows = self.db.fetch_list(LIST_OF, values).await?;
         rows.iter().map(read).collect()
     }
 

@@ -1,10 +1,10 @@
 //! Lists of keys.
 
 use super::Store;
-use super::db::{Value, values};
+use super::db::values;
 use super::error::Result;
 use super::key_rows::{self, key_columns};
-use super::pages::{self, Cut};
+use super::pages::{self, Statements};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
@@ -33,11 +33,10 @@ impl Store {
         filter: &KeyFilter,
         request: &PageRequest,
     ) -> Result<Page<Key>> {
-        let statements = Statements::of(filter);
+        let statements = statements(filter);
         let (state, now) = filter.state.map_or((None, Timestamp::default()), |(state, now)| (Some(word(state)), now));
-        let cut = Cut::of(request);
         let after = pages::after(request).unwrap_or(AFTER_ALL);
-        let filtered: [Value<'_>; 7] = *values![
+        let filter = values![
             project.as_str(),
             environment.as_str(),
             filter.kind.map(KeyKind::as_str),
@@ -46,42 +45,22 @@ impl Store {
             state,
             now,
         ];
-        let total = match request {
-            PageRequest::After { .. } => None,
-            PageRequest::Numbered { .. } => {
-                let total = self.db.fetch_one(statements.count, &filtered).await?.int("total")?;
-                u64::try_from(total).ok()
-            }
-        };
-        if cut.is_past(total) {
-            return Ok(Page { items: Vec::new(), has_more: false, total });
-        }
-        let mut bound = filtered.to_vec();
-        bound.extend(values![after, cut.limit, cut.offset]);
-        let rows = self.db.fetch_all(statements.page, &bound).await?;
-        pages::page(request, rows, total, key_rows::read)
+        self.page(statements, filter, after.into(), request, key_rows::read).await
     }
 }
 
-/// A list's two statements. All say the whole filter; they differ in the condition that leads to an index of its own.
-struct Statements {
-    page: &'static str,
-    count: &'static str,
-}
-
-impl Statements {
-    /// The filter that is likely to leave the fewest keys leads.
-    fn of(filter: &KeyFilter) -> &'static Self {
-        match (&filter.alias, &filter.owner, filter.state, filter.kind) {
-            (Some(_), ..) => &BY_ALIAS,
-            (None, Some(_), ..) => &BY_OWNER,
-            (None, None, Some((KeyState::Revoked, _)), _) => &REVOKED,
-            (None, None, Some((KeyState::Suspended, _)), _) => &SUSPENDED,
-            (None, None, Some((KeyState::Expired, _)), _) => &EXPIRED,
-            (None, None, _, Some(_)) => &BY_KIND,
-            (None, None, Some((KeyState::Active, _)), None) => &ACTIVE,
-            (None, None, None, None) => &ALL,
-        }
+/// All statements say the whole filter; they differ in the condition that leads to an index of its own. The part of the
+/// filter that is likely to leave the fewest keys leads.
+fn statements(filter: &KeyFilter) -> Statements {
+    match (&filter.alias, &filter.owner, filter.state, filter.kind) {
+        (Some(_), ..) => BY_ALIAS,
+        (None, Some(_), ..) => BY_OWNER,
+        (None, None, Some((KeyState::Revoked, _)), _) => REVOKED,
+        (None, None, Some((KeyState::Suspended, _)), _) => SUSPENDED,
+        (None, None, Some((KeyState::Expired, _)), _) => EXPIRED,
+        (None, None, _, Some(_)) => BY_KIND,
+        (None, None, Some((KeyState::Active, _)), None) => ACTIVE,
+        (None, None, None, None) => ALL,
     }
 }
 

@@ -151,8 +151,7 @@ impl Store {
     /// more".
     pub async fn count_keys_with_scope(&self, project: &ProjectId, plain: &str) -> Result<u64> {
         let values = values![project.as_str(), plain, scopes::HOLDERS_COUNTED];
-        let count = self.db.fetch_one(scopes::COUNT_HOLDERS, values).await?.int("total")?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        self.db.count(scopes::COUNT_HOLDERS, values).await
     }
 }
 

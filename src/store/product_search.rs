@@ -2,7 +2,7 @@
 
 use super::db::values;
 use super::error::Result;
-use super::pages::{self, Cut};
+use super::pages::{self, Statements};
 use super::{Store, products};
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
@@ -20,25 +20,15 @@ impl Store {
         words: &[String],
         request: &PageRequest,
     ) -> Result<Page<Product>> {
-        let numbered = matches!(request, PageRequest::Numbered { .. });
         if words.is_empty() {
-            return Ok(Page { items: Vec::new(), has_more: false, total: numbered.then_some(0) });
+            let total = matches!(request, PageRequest::Numbered { .. }).then_some(0);
+            return Ok(Page { items: Vec::new(), has_more: false, total });
         }
         let search = self.db.text_search();
         let expression = search.expression(project, environment, words);
-        let filtered = values![project.as_str(), environment.as_str(), &expression];
-        let total = match numbered {
-            true => u64::try_from(self.db.fetch_one(search.count, filtered).await?.int("total")?).ok(),
-            false => None,
-        };
-        let cut = Cut::of(request);
-        if cut.is_past(total) {
-            return Ok(Page { items: Vec::new(), has_more: false, total });
-        }
+        let filter = values![project.as_str(), environment.as_str(), &expression];
         let below = self.place_of(project, environment, pages::after(request)).await?;
-        let mut bound = filtered.to_vec();
-        bound.extend(values![below, cut.limit, cut.offset]);
-        let rows = self.db.fetch_all(search.page, &bound).await?;
-        pages::page(request, rows, total, products::read)
+        let statements = Statements { page: search.page, count: search.count };
+        self.page(statements, filter, below.into(), request, products::read).await
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Store;
 use super::db::text_search::stored_words;
-use super::db::{Row, Tx, Value, damaged, values};
+use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
-use super::pages::{self, Cut};
+use super::pages::{self, Statements};
 use crate::domain::environment::Environment;
 use crate::domain::id::{ProductId, ProjectId};
 use crate::domain::page::{Page, PageRequest};
@@ -85,27 +85,13 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Product>> {
         let statements = match (&filter.tag, filter.active) {
-            (Some(_), _) => &BY_TAG,
-            (None, Some(_)) => &BY_ACTIVE,
-            (None, None) => &ALL,
+            (Some(_), _) => BY_TAG,
+            (None, Some(_)) => BY_ACTIVE,
+            (None, None) => ALL,
         };
-        let filtered: [Value<'_>; 4] =
-            *values![project.as_str(), environment.as_str(), filter.active, filter.tag.as_deref()];
-        let total = match request {
-            PageRequest::After { .. } => None,
-            PageRequest::Numbered { .. } => {
-                u64::try_from(self.db.fetch_one(statements.count, &filtered).await?.int("total")?).ok()
-            }
-        };
-        let cut = Cut::of(request);
-        if cut.is_past(total) {
-            return Ok(Page { items: Vec::new(), has_more: false, total });
-        }
+        let filter = values![project.as_str(), environment.as_str(), filter.active, filter.tag.as_deref()];
         let below = self.place_of(project, environment, pages::after(request)).await?;
-        let mut bound = filtered.to_vec();
-        bound.extend(values![below, cut.limit, cut.offset]);
-        let rows = self.db.fetch_all(statements.page, &bound).await?;
-        pages::page(request, rows, total, read)
+        self.page(statements, filter, below.into(), request, read).await
     }
 
     /// Stores a changed or deleted product, if it still has the version expected and was not deleted.
@@ -208,12 +194,7 @@ fn metadata(product: &Product) -> Result<String> {
     serde_json::to_string(&product.details.metadata).map_err(|_| damaged("products.metadata"))
 }
 
-/// A list's two statements. All say the whole filter; they differ in the condition that leads to an index of its own.
-struct Statements {
-    page: &'static str,
-    count: &'static str,
-}
-
+/// All statements say the whole filter; they differ in the condition that leads to an index of its own.
 macro_rules! statements {
     ($from:literal, $leading:literal, $order:literal) => {
         Statements {

@@ -2,7 +2,7 @@
 
 use super::db::{Row, Tx, values};
 use super::error::{Conflict, Result, StoreError};
-use super::pages::{self, Cut};
+use super::pages::{self, Statements};
 use super::{Store, changes};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
@@ -56,19 +56,9 @@ impl Store {
 
     /// The scopes of a project by plain form. A page comes after the plain form of the last scope of the one before.
     pub async fn list_scopes(&self, project: &ProjectId, request: &PageRequest) -> Result<Page<StoredScope>> {
-        let total = match request {
-            PageRequest::After { .. } => None,
-            PageRequest::Numbered { .. } => {
-                u64::try_from(self.db.fetch_one(COUNT, values![project.as_str()]).await?.int("total")?).ok()
-            }
-        };
-        let cut = Cut::of(request);
-        if cut.is_past(total) {
-            return Ok(Page { items: Vec::new(), has_more: false, total });
-        }
         let after = pages::after(request).unwrap_or_default();
-        let rows = self.db.fetch_all(LIST, values![project.as_str(), after, cut.limit, cut.offset]).await?;
-        pages::page(request, rows, total, read)
+        let statements = Statements { page: LIST, count: COUNT };
+        self.page(statements, values![project.as_str()], after.into(), request, read).await
     }
 
     /// Changes what a scope's description says; whether there is such a scope.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::database::HasStatementCache;
 use sqlx::query::Query;
 use sqlx::{Database, Error, Executor, IntoArguments};
 use tokio::time::{Instant, timeout_at};
@@ -12,7 +13,7 @@ use super::row::Row;
 use super::value::Value;
 
 /// What an engine adds to its driver.
-pub(super) trait Dialect: Database {
+pub(super) trait Dialect: Database + HasStatementCache {
     /// How a transaction that will write begins.
     const BEGIN: &'static str;
 
@@ -30,12 +31,14 @@ pub(super) trait Dialect: Database {
     fn run(connection: &mut Self::Connection, sql: &'static str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Runs a statement that changes nothing. A connection that died while it waited for work is replaced once.
+/// Runs a statement that changes nothing. A connection that died while it waited for work is replaced once. A statement
+/// that is not kept prepared is planned anew, for its values.
 pub(super) async fn fetch_all<D>(
     pool: &Pool<D>,
     timeout: Duration,
     sql: &'static str,
     values: &[Value<'_>],
+    kept: bool,
 ) -> Result<Vec<Row>, Failure>
 where
     D: Dialect,
@@ -45,7 +48,7 @@ where
     let deadline = Instant::now() + timeout;
     loop {
         let mut lease = pool.lease(deadline).await?;
-        let rows = timeout_at(deadline, D::query(sql, values).fetch_all(lease.connection())).await;
+        let rows = timeout_at(deadline, D::query(sql, values).persistent(kept).fetch_all(lease.connection())).await;
         if let Some(rows) = settle(pool, lease, rows)? {
             return Ok(rows.into_iter().map(D::row).collect());
         }

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use self::postgres::{Postgres, PostgresTx};
 use self::sqlite::{Sqlite, SqliteTx};
 use self::text_search::TextSearch;
-use super::error::OpenError;
+use super::error::{OpenError, StoreError};
 use super::options::{Location, StoreOptions};
 
 /// A database.
@@ -57,6 +57,21 @@ impl Db {
             Self::Postgres(db) => db.fetch_all(sql, values).await,
             Self::Sqlite(db) => db.fetch_all(sql, values).await,
         }
+    }
+
+    /// Runs a statement that lists or counts what belongs to a project and gives its rows.
+    pub(super) async fn fetch_list(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        match self {
+            Self::Postgres(db) => db.fetch_list(sql, values).await,
+            Self::Sqlite(db) => db.fetch_all(sql, values).await,
+        }
+    }
+
+    /// Runs a statement that counts what belongs to a project, as `total`.
+    pub(super) async fn count(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let rows = self.fetch_list(sql, values).await?;
+        let total = rows.first().ok_or_else(|| Failure::fault("a count is missing"))?.int("total")?;
+        u64::try_from(total).map_err(|_| damaged("total"))
     }
 
     /// Runs a statement that changes nothing and gives its first row.

@@ -58,24 +58,31 @@ impl Postgres {
             .disable_statement_logging();
         // The server ends what a node began and then was cut off from, so that no lock outlives its node for long.
         let server_limit = format!("{}ms", (limit * 2).as_millis());
-        let working = connecting.clone().options([
-            ("statement_timeout", server_limit.as_str()),
-            ("idle_in_transaction_session_timeout", server_limit.as_str()),
-        ]);
-        let mut connection = match timeout(limit, connecting.connect()).await {
+        let working = connecting.clone().options(LIMITS.map(|name| (name, server_limit.as_str())));
+        let mut connection = match timeout(OPENING, connecting.connect()).await {
             Ok(connected) => connected.map_err(|cause| OpenError::Database(cause.to_string()))?,
-            Err(_) => return Err(OpenError::TimedOut(limit)),
+            Err(_) => return Err(OpenError::TimedOut(OPENING)),
         };
+        // A migration takes as long as it takes; the limits come after it, and the connection goes on to work.
         migrations::apply_postgres(&mut connection).await?;
-        drop(connection);
+        for name in LIMITS {
+            let values = values![name, &server_limit];
+            let set = value::postgres("SELECT set_config($1, $2, false)", values);
+            set.execute(&mut connection).await.map_err(|cause| OpenError::Database(cause.to_string()))?;
+        }
         let pool = Pool::new(working.clone(), options.connections.max(1), limit);
-        let first = pool.connect(Instant::now() + limit).await.map_err(|_| OpenError::TimedOut(limit))?;
-        pool.keep(first);
+        pool.keep(connection);
         Ok(Self { pool, options: Arc::new(working), timeout: limit })
     }
 
     pub(super) async fn fetch_all(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
-        engine::fetch_all(&self.pool, self.timeout, sql, values).await
+        engine::fetch_all(&self.pool, self.timeout, sql, values, true).await
+    }
+
+    /// A plan for any values would suit the largest project: it may walk through all projects to spare a look into the
+    /// index, and would do so for the smallest as well.
+    pub(super) async fn fetch_list(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        engine::fetch_all(&self.pool, self.timeout, sql, values, false).await
     }
 
     pub(super) async fn fetch_optional(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, Failure> {
@@ -147,3 +154,9 @@ impl PostgresTx {
         self.0.commit().await
     }
 }
+
+/// What the server ends by itself: statements, and transactions in which nothing happens any more.
+const LIMITS: [&str; 2] = ["statement_timeout", "idle_in_transaction_session_timeout"];
+
+/// How long the first connection may take.
+const OPENING: Duration = Duration::from_secs(10);

@@ -91,7 +91,7 @@ impl Sqlite {
     }
 
     pub(super) async fn fetch_all(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
-        engine::fetch_all(&self.readers, self.timeout, sql, values).await
+        engine::fetch_all(&self.readers, self.timeout, sql, values, true).await
     }
 
     pub(super) async fn fetch_optional(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, Failure> {

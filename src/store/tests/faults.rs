@@ -22,7 +22,7 @@ on_both_engines! {
     whoever_waits_too_long_is_told,
 }
 
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The store with little patience.
 async fn impatient(db: &TestDb) -> Store {
@@ -121,7 +121,7 @@ async fn whoever_waits_too_long_is_told(db: TestDb) {
     let outcomes = futures_util::future::join_all(makings).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Err(StoreError::Unavailable)), "{outcomes:?}");
     let waited = started.elapsed();
-    assert!(waited < PATIENCE * 2, "{waited:?}");
+    assert!(waited < PATIENCE * 3, "{waited:?}");
     store.ping().await.unwrap();
     assert_eq!(store.revision().await.unwrap(), before, "reading goes on");
 
@@ -242,7 +242,7 @@ async fn a_silent_server_is_noticed_and_found_again() {
         let store = Store::open(&options).await.unwrap();
         let key = key(at(1));
         let hash = db.create(&key).await;
-        for round in 0..3 {
+        for round in 0..2 {
             let looks = (0..3).map(|_| store.find_credential(&hash));
             assert!(futures_util::future::join_all(looks).await.iter().all(Result::is_ok));
             between.passes.send_replace(false);

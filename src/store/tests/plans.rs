@@ -1,7 +1,7 @@
 //! That lists and look-ups walk along an index, whatever is stored.
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{audit, changes, credentials, idempotency, key_lists, keys, products, projects, scopes};
@@ -53,6 +53,42 @@ async fn every_statement_walks_along_an_index() {
                 assert!(!sorts || few, "{sql}\nsorts:\n{plan}");
             }
         }
+    })
+    .await;
+}
+
+/// On PostgreSQL it is the planner's estimate that decides, so a small project is set beside a large one.
+#[tokio::test]
+async fn a_small_project_does_not_pay_for_a_large_one() {
+    on_postgres(async |db| {
+        let mut batch: Vec<_> = (0..20_000).map(|n| (key(at(n)), new_hash())).collect();
+        for (key, _) in &mut batch[..20] {
+            key.project = other_project();
+        }
+        db.store.import_keys(&batch).await.unwrap();
+        db.raw("ANALYZE").await;
+        let Home::Server { url, .. } = &db.home else { unreachable!() };
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        let (page, _) = key_lists::PLANNED[0];
+        let explain = format!("EXPLAIN {page}");
+        let none = None::<&str>;
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
+            .bind(other_project().as_str().to_owned())
+            .bind("live")
+            .bind(none)
+            .bind(none)
+            .bind(none)
+            .bind(none)
+            .bind(0_i64)
+            .bind("~")
+            .bind(51_i64)
+            .bind(0_i64)
+            .persistent(false)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        assert!(plan.iter().any(|step| step.contains("keys_listed")), "{plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("on keys k") && step.contains("Seq Scan")), "{plan:#?}");
     })
     .await;
 }

@@ -67,7 +67,9 @@ pub(super) async fn run(connection: &mut PgConnection, sql: String) {
 }
 
 impl TestDb {
-    async fn open(options: StoreOptions, home: Home) -> Self {
+    async fn open(mut options: StoreOptions, home: Home) -> Self {
+        // A machine that is busy with many tests is slow, not lost.
+        options.timeout = Duration::from_secs(20);
         let store = Store::open(&options).await.unwrap();
         assert!(store.ensure_project(&project(), at(0)).await.unwrap());
         assert!(store.ensure_project(&other_project(), at(0)).await.unwrap());
