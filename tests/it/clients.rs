@@ -17,7 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::tools::{Answer, Tool, run_node_with};
+use crate::support::tools::{Answer, Tool, is_there, run_node_with, run_script};
 use crate::support::{Actor, TestServer};
 
 #[tokio::test]
@@ -367,6 +367,34 @@ async fn every_client_is_served_over_tls() {
     if let Some(answer) = grpc_web_with(&server, "Auth/Verify", &key, &request, &variables).await {
         assert_eq!(answer["messages"][0]["code"], "VALID", "{answer}");
     }
+}
+
+#[tokio::test]
+async fn the_readme_shows_calls_that_work() {
+    if !["curl", "grpcurl", "strings"].into_iter().all(is_there) {
+        return;
+    }
+    let server = TestServer::start().await;
+    let key = server.rk(&["read:products"]).await;
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("\n## One request on each wire\n").expect("the README has the section");
+    let (_, block) = section.split_once("```sh\n").expect("the section shows commands");
+    let (block, _) = block.split_once("\n```").expect("the block ends");
+    // A newcomer puts the key of the first start, and the one that the first call answers, into the places for them.
+    let (own, rest) = block.split_once('\n').expect("the first line says who calls");
+    assert!(own.starts_with("export GATEPOST_KEY=sk_live_..."), "{own}");
+    let script = rest.replace("localhost:8080", &server.address().to_string()).replace("rk_live_...", &key.secret);
+    let script = format!("set -euo pipefail\n{script}");
+    let (url, admin) = (server.clients().origin.as_str(), server.live());
+    let answer = run_script(&script, &[("GATEPOST_URL", url), ("GATEPOST_KEY", &admin.secret)]).await;
+    let printed = ok(answer);
+    // Verify over JSON and gRPC; WhoAmI over gRPC-Web; and two keys of the name were made, by curl and by the command line.
+    assert_eq!(printed.matches(&key.id).count(), 3, "{printed}");
+    assert_eq!(printed.matches("\"VALID\"").count(), 2, "{printed}");
+    assert!(printed.contains(&admin.id) && printed.contains("grpc-status:0"), "{printed}");
+    let listed = server.get("/v1/keys", &admin).await.expect(200, "").json();
+    let made = listed["data"].as_array().expect("a list").iter().filter(|key| key["name"] == "shop");
+    assert_eq!(made.count(), 2, "{listed}");
 }
 
 type Called = InterceptedService<Channel, Bearer>;

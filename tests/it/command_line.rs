@@ -1,11 +1,9 @@
 //! The command line as a client of a running server.
 
-use std::path::Path;
-
 use serde_json::Value;
-use tokio::process::Command;
 
 use crate::support::command::Gatepost;
+use crate::support::tools::run_script;
 use crate::support::{TestServer, leaks};
 
 /// A command of the live administrator.
@@ -305,15 +303,10 @@ async fn bash_takes_the_completions() {
     assert_eq!(offered, ["resume", "reveal", "revoke"]);
 }
 
-/// What a bash script prints whose `gatepost` is ours, with the live administrator's key.
+/// What a bash script prints that calls this server with the live administrator's key.
 async fn shell(server: &TestServer, script: &str) -> String {
-    let here = Path::new(env!("CARGO_BIN_EXE_gatepost")).parent().expect("a binary is in a directory");
-    let path = format!("{}:{}", here.display(), std::env::var("PATH").unwrap_or_default());
-    let mut bash = Command::new("bash");
-    bash.args(["-c", script]).env("PATH", path).kill_on_drop(true);
-    bash.env("GATEPOST_URL", format!("http://{}", server.address())).env("GATEPOST_KEY", server.live().secret);
-    let output = bash.output().await.expect("there is a bash");
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && stderr.is_empty(), "{stdout}\n{stderr}");
-    stdout.into_owned()
+    let (url, key) = (format!("http://{}", server.address()), server.live().secret);
+    let answer = run_script(script, &[("GATEPOST_URL", &url), ("GATEPOST_KEY", &key)]).await;
+    assert!(answer.success && answer.stderr.is_empty(), "{answer:?}");
+    answer.stdout
 }

@@ -1,6 +1,7 @@
 //! kill -9 in the middle of writes: what was acknowledged is there, and nothing is there by half.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use gatepost::domain::entropy::{Entropy, SystemEntropy};
@@ -47,6 +48,25 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert!(doubts > 0, "no kill ever met a write: the loop shows nothing");
     assert_eq!(server.stop().await.code, 0);
     the_file_is_sound(&place).await;
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_can_be_repeated() {
+    for _ in 0..6 {
+        let place = Place::new().await;
+        for _ in 0..2 {
+            let time = Duration::from_millis(random(1..300));
+            place.command("serve --listen 127.0.0.1:0").killed_after(time).await;
+        }
+        let server = place.serve().await;
+        // Whether the first keys were told or lost: there is a way to one.
+        let key = place.command("admin-key new --environment live --quiet").run().await.ok();
+        let key = Actor::made(&key, "");
+        server.get("/v1/keys", &key).await.expect(200, "");
+        let files = std::fs::read_dir(place.data()).expect("the directory was made");
+        let files: BTreeSet<_> = files.map(|file| file.expect("it can be listed").file_name()).collect();
+        assert!(files.contains(OsStr::new("master.key")), "{files:?}");
+    }
 }
 
 /// Writes until the server is gone.

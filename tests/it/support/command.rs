@@ -97,6 +97,13 @@ impl Gatepost {
         run
     }
 
+    /// Runs it for so long, and kills it wherever it is.
+    pub(crate) async fn killed_after(self, time: Duration) {
+        let mut child = self.command().spawn().expect("the command can be started");
+        tokio::time::sleep(time).await;
+        child.kill().await.expect("it can be killed");
+    }
+
     /// Starts it as a server, and waits until it serves.
     pub(crate) async fn serve(self) -> Serving {
         Serving::start(self.command()).await

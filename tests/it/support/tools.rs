@@ -67,6 +67,25 @@ pub(crate) async fn run_node_with(module: &str, arguments: &[&str], variables: &
     Some(run(&mut command, module).await)
 }
 
+/// Runs a bash script to its end. Its `gatepost` is ours, and it finds what `tests/run` installs.
+pub(crate) async fn run_script(script: &str, variables: &[(&str, &str)]) -> Answer {
+    let ours = Path::new(env!("CARGO_BIN_EXE_gatepost")).parent().expect("a binary is in a directory").to_owned();
+    let usual = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths([ours, tools_dir().join("bin")].into_iter().chain(env::split_paths(&usual)));
+    let mut command = Command::new("bash");
+    command.args(["-c", script]).env("PATH", path.expect("directories without colons"));
+    run(command.envs(variables.iter().copied()), "").await
+}
+
+/// Whether a program is there; says so where it is missing.
+pub(crate) fn is_there(name: &str) -> bool {
+    let there = find(name).is_some();
+    if !there {
+        left_out(&format!("what needs the program `{name}`"));
+    }
+    there
+}
+
 /// Says that something was not tested, or fails where everything must be.
 pub(crate) fn left_out(what: &str) {
     assert!(env::var_os("GATEPOST_TEST_REQUIRED").is_none(), "{what}: missing, and GATEPOST_TEST_REQUIRED is set");
