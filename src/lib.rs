@@ -1,4 +1,74 @@
-//! Gatepost: issues, checks and governs API credentials.
+//! Gatepost issues, checks and governs API credentials: one binary, one port, three wires (gRPC, gRPC-Web, HTTP/JSON), one
+//! decision behind all of them. This page is the map of the crate.
+//!
+//! # Layers
+//!
+//! | part | what it owns | may use |
+//! |---|---|---|
+//! | [`domain`] | values and their rules: secrets, scopes, keys, [reasons](domain::reason) for refusals; no clock, no I/O | - |
+//! | [`proto`] | the messages and services generated from `proto/`, and their descriptors | - |
+//! | [`net`] | sockets and time: accepting, TLS, limits, draining; knows nothing of what it serves | - |
+//! | [`config`] | one validated struct from flags, environment and file | `domain` |
+//! | [`store`] | the only SQL, on SQLite and PostgreSQL | `domain` |
+//! | [`telemetry`] | log, traces, metrics | `config`, `domain`, `proto` |
+//! | [`auth`] | who is calling, and may they: headers, cache, change feed, the decision | `store`, `proto` |
+//! | [`service`] | what the product does, in domain types, [`Caller`](auth::caller::Caller) first | `auth`, `store` |
+//! | [`rpc`] | the gRPC services: decode, validate, call the service, encode | `service` and below |
+//! | [`edge`] | HTTP/JSON for the same RPCs, made of the descriptors; CORS, problems, OpenAPI | `domain`, `proto` |
+//! | [`server`] | the composition root: the only part that knows all of the above | all |
+//! | [`cli`] | the command line: starts a server, or is a gRPC client of one | `server`, `proto` |
+//!
+//! `tests/it/architecture.rs` reads the sources and fails on any other use.
+//!
+//! # One request
+//!
+//! 1. [`net::serve`] accepts the connection (TLS, first bytes, time-outs) and hands each request to the front
+//!    (`server/front.rs`), a tower service.
+//! 2. The front gives the request its id, tells the wire by the content type, opens the trace span, and catches panics. It
+//!    answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json` itself (`server/endpoints.rs`), and refuses what did not
+//!    come over HTTPS where it had to.
+//! 3. It resolves the RPC: by its path for gRPC and gRPC-Web ([`proto::MethodId`]), by method and path template for JSON
+//!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
+//! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the
+//!    headers, finds them ([`auth::lookup`]: checksum, cache, store), decides ([`auth::decide`]) and holds the RPC's
+//!    [policy](auth::policy) against them. The `Caller` it makes goes into the request's extensions; nothing acts without
+//!    one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
+//! 5. Under the deadline (the client's or the configured one), gRPC goes to tonic's generated service, gRPC-Web through
+//!    `GrpcWebLayer` to the same. JSON goes to [`edge::Edge::call`]: path, query and body become protobuf bytes by tables,
+//!    one `prost` decode makes the message, and generated code calls the very function that tonic would call.
+//! 6. The function in [`rpc`] takes the caller out of the extensions, validates the message into domain types, calls a
+//!    [`service`], and encodes what it answers. Whatever is refused is a [`domain::error::Error`] with a
+//!    [`Reason`](domain::reason::Reason): [`rpc::status`] makes the gRPC status of it, and [`edge::problem`] the problem
+//!    document of that status. One table says how each reason is told on all wires.
+//! 7. The front counts, closes the span and adds the headers that every answer has.
+//!
+//! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
+//! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
+//! to the other nodes.
+//!
+//! # Adding an RPC
+//!
+//! 1. In `proto/gatepost/v1`, write the method and its messages, each with a comment, `google.api.http` bindings and a
+//!    `policy`. `build.rs` fails without them. A new file also goes into its list of `PROTOS`.
+//! 2. A scope it needs that is new goes into [`domain::scope::BUILT_IN`]; a new reason into `error_reason.proto` and
+//!    [`domain::reason`].
+//! 3. The crate now lacks a trait's function: write it in the service's file in `rpc/`, what it does in `service/`, and
+//!    what it keeps in `store/`. All are tested where they stand.
+//! 4. A new service is also a field and a line of dispatch in `server/grpc.rs`, a type in `Rpcs` of `server/front.rs`, and
+//!    made in `server.rs`.
+//!
+//! All three wires, reflection, the OpenAPI document and the matrix of refusals in `tests/it` have it from then on. Values
+//! for its examples are in `edge/openapi/example.rs`; the suite sends them to a server.
+//!
+//! # Adding a table
+//!
+//! 1. Write `store/migrations/sqlite/NNNN_name.sql` (STRICT) and `store/migrations/postgres/NNNN_name.sql`
+//!    (`COLLATE "C"` on text). Ids are text, times are microseconds, sets are rows of a table of their own. A migration that
+//!    was released is never changed.
+//! 2. List the pair in `store/db/migrations.rs`. A test compares what the two series end in.
+//! 3. Put the verbs on [`store::Store`] in a file of the noun's name: `find_*` gives an `Option`, `list_*` a page, and each
+//!    statement is one text for both engines. `on_both_engines!` in the store's tests runs a test of them on each.
+
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::bootstrap::AdministratorKey;
-use self::endpoints::{Endpoints, Readiness};
+use self::endpoints::{Endpoints, OpenApi, Readiness};
 use self::front::{Front, Parts, Rpcs};
 use self::grpc::Services;
 use self::refusals::Refusals;
@@ -192,6 +192,7 @@ impl Server {
     pub async fn start(config: &Config, metrics: &Arc<Metrics>, world: World) -> Result<Self, StartError> {
         let policies = Policies::from_descriptors(descriptor_pool())?;
         let edge = Edge::new(descriptor_pool(), config.limits.max_body).map_err(StartError::Descriptors)?;
+        let key_headers = KeyHeaders::new(config.key_headers.clone());
         let tls = config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
         // The address is taken before the data: a second server on one machine fails before it touches anything.
         let listener =
@@ -246,11 +247,15 @@ impl Server {
             CorsOrigins::Only(list) => Origins::Listed(list.clone()),
         };
         let parts = Parts {
-            guard: Guard::new(policies, KeyHeaders::new(config.key_headers.clone()), credentials, clock),
             grpc,
             edge,
             rpcs,
-            endpoints: Endpoints { readiness: readiness.clone(), metrics: Arc::clone(metrics) },
+            endpoints: Endpoints {
+                readiness: readiness.clone(),
+                metrics: Arc::clone(metrics),
+                openapi: OpenApi::new(key_headers.iter()),
+            },
+            guard: Guard::new(policies, key_headers, credentials, clock),
             cors: Cors::new(origins, &config.key_headers),
             ids: RequestIds::new(&*entropy),
             metrics: Arc::clone(metrics),

@@ -33,14 +33,22 @@
 //! `PATCH` and `PUT` without an `updateMask` change the fields that the body names; see `json::mask` for what is left out.
 //!
 //! Form bodies (`application/x-www-form-urlencoded`) have no place yet, because no RPC takes one.
+//!
+//! # Documents
+//!
+//! [`openapi`] describes all of this from the same descriptors. A [`document`] is sent with an entity tag and in the coding
+//! that the client likes best ([`compression`]); no answer of an RPC is ever compressed.
 
 mod body;
+pub mod compression;
 pub mod cors;
 mod dispatch;
+pub mod document;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
 mod json;
+pub mod openapi;
 mod percent;
 pub mod problem;
 mod query;

@@ -39,9 +39,12 @@ pub fn response(status: &Status, request_id: &str, instance: &str) -> Response<B
 
 /// The frame that ends a stream which fails after it has begun: `{"error":{...}}`.
 pub(super) fn frame(status: &Status, request_id: &str, instance: &str) -> Vec<u8> {
-    let details = status.get_error_details();
-    let problem = Problem::new(status, &details, request_id, instance);
-    [b"{\"error\":", problem.to_json().as_slice(), b"}"].concat()
+    [b"{\"error\":", body(status, request_id, instance).as_slice(), b"}"].concat()
+}
+
+/// The document alone.
+pub(super) fn body(status: &Status, request_id: &str, instance: &str) -> Vec<u8> {
+    Problem::new(status, &status.get_error_details(), request_id, instance).to_json()
 }
 
 /// A problem document.

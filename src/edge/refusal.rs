@@ -46,7 +46,8 @@ pub(super) fn internal(what: &str) -> Status {
     refuse(Reason::Internal, INTERNAL, ErrorDetails::new(), [])
 }
 
-fn refuse<const N: usize>(
+/// Any refusal, in the form that all have.
+pub(super) fn refuse<const N: usize>(
     reason: Reason,
     message: impl Into<String>,
     mut details: ErrorDetails,

@@ -1,15 +1,18 @@
 //! The paths that are no RPC: for whoever keeps the server running, and for whoever reads its description.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 
-use crate::edge::without_body;
+use crate::edge::compression::compress;
+use crate::edge::document::Document;
+use crate::edge::{openapi, without_body};
+use crate::proto::descriptor_pool;
 use crate::telemetry::metrics::Metrics;
 
 /// Whether the server can do its work: the store answers, and the server is not about to stop.
@@ -28,30 +31,88 @@ impl Readiness {
     }
 }
 
-/// `/healthz`, `/readyz`, `/metrics`. They need no credential, and tell nothing about anybody.
+/// They need no credential, and tell nothing about anybody.
 pub(super) struct Endpoints {
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) openapi: OpenApi,
+}
+
+/// The description of the HTTP API, made when it is first asked for.
+pub(super) struct OpenApi {
+    key_headers: Box<[HeaderName]>,
+    made: OnceLock<Result<Document, String>>,
+}
+
+impl OpenApi {
+    /// The description of a server that takes keys in these headers, besides `authorization`.
+    pub(super) fn new<'a>(key_headers: impl IntoIterator<Item = &'a HeaderName>) -> Self {
+        Self { key_headers: key_headers.into_iter().cloned().collect(), made: OnceLock::new() }
+    }
+
+    async fn answer(&self, headers: &HeaderMap) -> Response<Body> {
+        let make = || {
+            let bytes = openapi::document(descriptor_pool(), &self.key_headers)?;
+            Ok(Document::new("application/json", bytes))
+        };
+        match self.made.get_or_init(make) {
+            Ok(document) => document.answer(headers).await,
+            // The server does not start with descriptors that cannot be described: the edge and the policies refuse them.
+            Err(what) => {
+                tracing::error!(what, "the description of the HTTP API cannot be made");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "the description cannot be made\n")
+            }
+        }
+    }
+}
+
+/// A path that is no RPC.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Endpoint {
+    /// `/healthz`: the process is there.
+    Health,
+    /// `/readyz`: it can do its work.
+    Readiness,
+    /// `/metrics`: for Prometheus.
+    Metrics,
+    /// `/openapi.json`: what can be called over HTTP.
+    OpenApi,
+}
+
+impl Endpoint {
+    /// The endpoint at a path.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Readiness,
+            "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::OpenApi,
+            _ => return None,
+        })
+    }
 }
 
 impl Endpoints {
-    /// The answer, if the path is one of these.
-    pub(super) fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
-        let endpoint: fn(&Self) -> Response<Body> = match path {
-            "/healthz" => |_| text(StatusCode::OK, "ok\n"),
-            "/readyz" => Self::ready,
-            "/metrics" => Self::metrics,
-            _ => return None,
-        };
-        Some(match *method {
-            Method::GET => endpoint(self),
-            Method::HEAD => without_body(endpoint(self)),
+    /// The answer to a request.
+    pub(super) async fn answer(&self, endpoint: Endpoint, method: &Method, headers: &HeaderMap) -> Response<Body> {
+        match *method {
+            Method::GET => self.get(endpoint, headers).await,
+            Method::HEAD => without_body(self.get(endpoint, headers).await),
             _ => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET and HEAD\n");
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 response
             }
-        })
+        }
+    }
+
+    async fn get(&self, endpoint: Endpoint, headers: &HeaderMap) -> Response<Body> {
+        match endpoint {
+            Endpoint::Health => text(StatusCode::OK, "ok\n"),
+            Endpoint::Readiness => self.ready(),
+            Endpoint::Metrics => compress(headers, self.metrics()).await,
+            Endpoint::OpenApi => self.openapi.answer(headers).await,
+        }
     }
 
     fn ready(&self) -> Response<Body> {

@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic_types::StatusExt;
 use tracing::Instrument;
 
-use super::endpoints::Endpoints;
+use super::endpoints::{Endpoint, Endpoints};
 use super::grpc::{self, GRPC_DETAILS, GRPC_STATUS, Services};
 use super::refusals::Refusals;
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
@@ -138,8 +138,9 @@ impl Parts {
     }
 
     async fn answer(&self, request: Request<Incoming>, known: &mut Known, tls: bool) -> Response<Body> {
-        if let Some(response) = self.endpoints.answer(request.method(), request.uri().path()) {
-            return response;
+        if let Some(endpoint) = Endpoint::at(request.uri().path()) {
+            // Boxed, so that what it takes to compress does not make the future of every call larger.
+            return Box::pin(self.endpoints.answer(endpoint, request.method(), request.headers())).await;
         }
         // The open services are asked by whoever keeps the server running, past the proxy, and carry no credential.
         let open = Services::is_open(request.uri().path());

@@ -8,6 +8,7 @@ mod crash;
 mod json_edge;
 mod keys;
 mod nodes;
+mod openapi;
 mod outside;
 mod policy;
 mod process;

@@ -1,0 +1,156 @@
+//! Examples: what a request or an answer of an operation looks like. Most fields say by their name what they hold.
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+use super::schema::{Behaviour, Use, is_always_there};
+use crate::domain::dialect::Dialect;
+
+/// What an example is an example of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    /// The RPC's name.
+    pub(super) method: &'a str,
+    /// The family of paths.
+    pub(super) dialect: Dialect,
+    /// Who sends it.
+    pub(super) for_: Use,
+}
+
+impl Scene<'_> {
+    /// An example of a message without some of its fields.
+    pub(super) fn message(self, message: &MessageDescriptor, without: &[String]) -> Value {
+        self.object(message, without, 0)
+    }
+
+    /// What a parameter of this name may hold, if it says so by its name.
+    pub(super) fn parameter(self, field: &FieldDescriptor) -> Option<Value> {
+        self.known(field)
+    }
+
+    /// An example of a field's value.
+    pub(super) fn field(self, field: &FieldDescriptor) -> Value {
+        self.value(field, 0)
+    }
+
+    fn object(self, message: &MessageDescriptor, without: &[String], depth: usize) -> Value {
+        if let Some(text) = well_known(message.full_name()) {
+            return text;
+        }
+        if depth == MAX_DEPTH {
+            return json!({});
+        }
+        let shown = |field: &FieldDescriptor| !without.iter().any(|name| name == field.name()) && self.shows(field);
+        let members = message.fields().filter(shown);
+        members.map(|field| (field.json_name().to_owned(), self.value(&field, depth))).collect::<Map<_, _>>().into()
+    }
+
+    /// Whether the example has this field: an answer has what is always there, and both have what is known.
+    fn shows(self, field: &FieldDescriptor) -> bool {
+        match self.for_ {
+            Use::Answer => {
+                let by_number = field.name() == "pagination" && self.dialect == Dialect::Billing;
+                is_always_there(field) || by_number || self.known(field).is_some()
+            }
+            Use::Request => {
+                let behaviour = Behaviour::of(field);
+                let known = !behaviour.output_only && field.name() != "etag" && self.known(field).is_some();
+                behaviour.required || known
+            }
+            Use::Change => field.name() == "description",
+        }
+    }
+
+    fn value(self, field: &FieldDescriptor, depth: usize) -> Value {
+        if let Some(known) = self.known(field) {
+            return known;
+        }
+        if field.is_map() {
+            return json!({});
+        }
+        let one = match field.kind() {
+            Kind::Message(message) => self.object(&message, &[], depth + 1),
+            _ if field.is_list() => return json!([]),
+            Kind::Bool => json!(false),
+            Kind::String | Kind::Bytes => json!(""),
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64 => json!("0"),
+            Kind::Enum(descriptor) => {
+                let chosen = descriptor.values().find(|value| value.number() != 0);
+                chosen.map_or(json!(0), |value| value.name().into())
+            }
+            _ => json!(0),
+        };
+        if field.is_list() { json!([one]) } else { one }
+    }
+
+    /// What a field of this name holds.
+    fn known(self, field: &FieldDescriptor) -> Option<Value> {
+        let message = field.parent_message().name();
+        let answer = self.for_ == Use::Answer;
+        Some(match (message, field.name()) {
+            (_, "key_id" | "created_by") => json!(KEY_ID),
+            (_, "id") if message.contains("Key") => json!(KEY_ID),
+            (_, "id") if message.contains("Product") => json!("prod_0192f6a61b0c7d2e8a9b4c5d6e7f8091"),
+            ("Product", "name") => json!("Trail shoe"),
+            ("Product", "description") => json!("Light, with a grip for wet rock."),
+            ("Product", "price") => json!("119.90"),
+            ("Product", "currency") => json!("EUR"),
+            ("Product", "tags") => json!(["shoes", "outdoor"]),
+            ("Product", "active") => json!(true),
+            ("Product", "metadata") => json!({"sku": "TS-42"}),
+            ("Product", "deleted_at") if self.method == "DeleteProduct" => json!(LATER),
+            (_, "name") if message.contains("Scope") => json!("read:budgets"),
+            ("Scope", "description") => json!("See budgets"),
+            ("Check", "name") => json!("scopes"),
+            ("Check", "detail") => json!("needs read:products"),
+            ("Key", "state") if self.method == "DeleteKey" => json!("REVOKED"),
+            ("Key", "revoked_at") if self.method == "DeleteKey" => json!(LATER),
+            ("Key", "state") if self.method == "SuspendKey" => json!("SUSPENDED"),
+            ("Key", "suspended_at") if self.method == "SuspendKey" => json!(LATER),
+            ("Key", "rotation") if self.method == "RotateKey" => json!({
+                "mode": "IMMEDIATE", "rotatedAt": LATER, "gracePeriod": "86400s", "oldSecretExpiresAt": DAY_LATER,
+            }),
+            ("WatchRevocationsResponse", "kind") => json!("REVOKED"),
+            ("Key" | "CreateKeyRequest", "description") => json!("Reads the catalogue for the shop's pages."),
+            (_, "name") => json!("Shop backend"),
+            (_, "project") => json!("default"),
+            (_, "owner") => json!("team-shop"),
+            (_, "scopes") => json!(["read:products"]),
+            (_, "hint") => json!("sk_live_Ab1c...9xYz"),
+            (_, "etag") if answer => json!("1"),
+            (_, "secret") => json!("sk_live_EXAMPLE"),
+            (_, "credential") => json!("sk_live_EXAMPLE"),
+            (_, "client_ip") => json!("203.0.113.7"),
+            (_, "grace_period") => json!("86400s"),
+            (_, "valid") => json!(true),
+            (_, "query") => json!("shoe"),
+            (_, "revision") => json!("42"),
+            (_, "created_at" | "updated_at") if answer => json!("2026-01-05T09:30:00Z"),
+            (_, "occurred_at") => json!(LATER),
+            (_, "expires_at") => json!("2036-01-05T09:30:00Z"),
+            (_, "total") => json!(1),
+            (_, "limit") => json!(50),
+            ("Pagination", "page") => json!(i32::from(self.dialect == Dialect::Billing)),
+            (_, "next_page_token") if self.dialect == Dialect::Standard => json!("bmV4dA"),
+            _ => return None,
+        })
+    }
+}
+
+/// Examples of the messages that are written as text.
+fn well_known(full_name: &str) -> Option<Value> {
+    Some(match full_name.strip_prefix("google.protobuf.")? {
+        "Timestamp" => json!("2026-01-05T09:30:00Z"),
+        "Duration" => json!("86400s"),
+        "FieldMask" => json!("description"),
+        "Empty" => json!({}),
+        _ => Value::Null,
+    })
+}
+
+/// Messages in messages at most: a message may hold itself.
+const MAX_DEPTH: usize = 6;
+
+const KEY_ID: &str = "key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70";
+const LATER: &str = "2026-02-01T12:00:00Z";
+const DAY_LATER: &str = "2026-02-02T12:00:00Z";
