@@ -80,7 +80,7 @@ impl Error {
 
     /// The store could not do its part; the cause is logged where it happened.
     pub fn store_unavailable() -> Self {
-        let message = "the service cannot reach its data; nothing was changed; try again";
+        let message = "the service cannot reach its data; try again";
         Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Reason::StoreUnavailable, message) }
     }
 }
