@@ -8,6 +8,7 @@ use gatepost::domain::entropy::{Entropy, SystemEntropy};
 use http::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -22,12 +23,15 @@ async fn what_was_acknowledged_survives_a_kill() {
     let admin = server.admin("live");
     let (mut all, mut doubts) = (Ledger::default(), 0);
     for round in 0..ROUNDS {
-        let writers: Vec<_> = (0..WRITERS).map(|id| Writer::new(round, id, &server, &admin)).collect();
+        let (begun, mut first) = mpsc::channel(1);
         let mut writing = JoinSet::new();
-        for writer in writers {
-            writing.spawn(writer.write());
+        for id in 0..WRITERS {
+            writing.spawn(Writer::new(round, id, &server, &admin, begun.clone()).write());
         }
-        let delay = Duration::from_millis(random(200..1_200));
+        drop(begun);
+        // A machine under load may need a while before anything is written at all.
+        first.recv().await.expect("somebody writes");
+        let delay = Duration::from_millis(random(1..1_000));
         sleep(delay).await;
         server.kill().await;
         server = place.serve().await;
@@ -75,6 +79,8 @@ struct Writer {
     origin: String,
     admin: Actor,
     http: reqwest::Client,
+    /// Is told when the first write is acknowledged.
+    begun: mpsc::Sender<()>,
 }
 
 /// What was done, and what nobody knows of: whatever was under way when the server was killed.
@@ -101,10 +107,16 @@ struct Made {
 }
 
 impl Writer {
-    fn new(round: usize, id: usize, server: &Serving, admin: &Actor) -> Self {
+    fn new(round: usize, id: usize, server: &Serving, admin: &Actor, begun: mpsc::Sender<()>) -> Self {
         // A connection of its own for each writer, so that many writes are under way at once.
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
-        Self { name: format!("round{round}writer{id}"), origin: server.url().to_owned(), admin: admin.clone(), http }
+        Self {
+            name: format!("round{round}writer{id}"),
+            origin: server.url().to_owned(),
+            admin: admin.clone(),
+            http,
+            begun,
+        }
     }
 
     async fn write(self) -> Ledger {
@@ -119,6 +131,8 @@ impl Writer {
             let made_key = Made { name: name.clone(), secret: text(&made["secret"]), revoked: false };
             let id = text(&made["key"]["id"]);
             ledger.keys.insert(id.clone(), made_key);
+            // It is full once somebody was told before.
+            let _ = self.begun.try_send(());
             if count % 3 == 1 {
                 if self.post(&format!("/v1/keys/{id}:revoke"), "", &json!({})).await.is_none() {
                     ledger.revocations_in_doubt.insert(id);
