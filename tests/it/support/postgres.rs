@@ -1,7 +1,10 @@
 //! Which engine the suite runs on, and a database of its own for every server that runs on PostgreSQL.
 
 use std::env;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -61,11 +64,17 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         // On a thread of its own: the one that drops may be inside a runtime, or unwinding.
         let (server, statement) = (self.server.clone(), drop_statement(&self.name));
-        let dropped = std::thread::spawn(move || {
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(execute(&server, &[statement]))
+            let dropped = runtime.block_on(execute(&server, &[statement]));
+            // Nobody may be waiting any more.
+            let _ = tell.send(dropped.is_ok());
+            io::Result::Ok(())
         });
-        if !matches!(dropped.join(), Ok(Ok(()))) {
+        // Not for ever: PostgreSQL drops no database while any connection to it is being authenticated, and the other end
+        // of that one may be a task of ours that gets no turn while we wait. It goes on once this thread does.
+        if let Ok(false) | Err(mpsc::RecvTimeoutError::Disconnected) = told.recv_timeout(PATIENCE) {
             eprintln!("the database {} is left behind", self.name);
         }
     }
@@ -82,3 +91,6 @@ async fn execute(server: &str, statements: &[String]) -> sqlx::Result<()> {
     }
     connection.close().await
 }
+
+/// Dropping a database takes some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(3);
