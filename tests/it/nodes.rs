@@ -88,7 +88,7 @@ async fn a_node_that_is_cut_off_stops_trusting_what_it_remembers_and_recovers() 
     let one = TestServer::start().await;
     let url = one.database_url().expect("PostgreSQL has a URL");
     let (proxy, url) = CutProxy::before(&url).await;
-    let builder = TestServer::builder().set("database_url", url).set("cache_trust", "2s").set("poll_interval", "200ms");
+    let builder = TestServer::builder().set("database_url", url).set("cache_trust", "8s").set("poll_interval", "200ms");
     let two = one.another_node_with(builder).await;
     let (known, unseen) = (one.rk(&["read:products"]).await, one.rk(&["read:products"]).await);
     soon("the node knows the key", async || status(&two, &known).await == 200).await;
@@ -101,7 +101,7 @@ async fn a_node_that_is_cut_off_stops_trusting_what_it_remembers_and_recovers() 
     assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
     one.call(Wire::Grpc, "Keys/DeleteKey", &one.live(), json!({"id": known.id})).await.ok();
     soon("the node trusts its memory no more", async || status(&two, &known).await == 503).await;
-    assert!(cut.elapsed() < Duration::from_secs(15), "it took {:?}", cut.elapsed());
+    assert!(cut.elapsed() < Duration::from_secs(25), "it took {:?}", cut.elapsed());
     assert_eq!(status(&two, &known).await, 503, "never a yes, and never a 401 either");
     soon("the node is not ready", async || two.get("/readyz", &Actor::anonymous()).await.status == 503).await;
 
