@@ -91,6 +91,13 @@ async fn a_node_that_is_cut_off_stops_trusting_what_it_remembers_and_recovers() 
     let builder = TestServer::builder().set("database_url", url).set("cache_trust", "8s").set("poll_interval", "200ms");
     let two = one.another_node_with(builder).await;
     let (known, unseen) = (one.rk(&["read:products"]).await, one.rk(&["read:products"]).await);
+    // The news that a key was made makes a node forget what it knew of it: only after that does it keep the key.
+    let newest = one.store().await.revision().await.expect("the database is there").0;
+    soon("the node has heard of the keys", async || {
+        let answer = two.call(Wire::Grpc, "Auth/Verify", &two.live(), json!({"credential": "x"})).await.ok();
+        answer["revision"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0_u64) >= newest
+    })
+    .await;
     soon("the node knows the key", async || status(&two, &known).await == 200).await;
 
     proxy.cut();
