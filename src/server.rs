@@ -240,7 +240,8 @@ impl Server {
             connections: listener.open(),
         };
         janitor.look_once().await;
-        background.spawn(janitor.run());
+        // It ends with the streams: a server that stops must not be called ready again.
+        streams.spawn(janitor.run());
 
         let origins = match &config.cors_origins {
             CorsOrigins::Any => Origins::Any,
