@@ -108,6 +108,7 @@ impl Parts {
         let origin = request.headers().get(http::header::ORIGIN).cloned();
         let tls = connection.is_some_and(|connection| connection.tls);
         let path = request.uri().path().to_owned();
+        let head = request.method() == Method::HEAD;
 
         let span = RequestSpan::open(&known.id, known.wire.into(), request.headers());
         let answer = {
@@ -134,7 +135,8 @@ impl Parts {
         if tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
         }
-        response
+        // Every answer to HEAD, a refusal too: over HTTP/2 nobody else takes the body away (RFC 9110, section 9.3.2).
+        if head { edge::without_body(response) } else { response }
     }
 
     async fn answer(&self, request: Request<Incoming>, known: &mut Known, tls: bool) -> Response<Body> {
@@ -199,7 +201,6 @@ impl Parts {
             }
             Resolution::NotFound => return problem::response(&refusal::unknown_path(), &known.id, &path),
         };
-        let head = request.method() == Method::HEAD;
         let method = matched.route.method;
         let admitted = match self.admit(&mut request, known, method, matched.route.dialect).await {
             Ok(()) => self.deadline(&mut request),
@@ -207,10 +208,7 @@ impl Parts {
         };
         let patience = match admitted {
             Ok(patience) => patience,
-            Err(error) => {
-                let response = self.refuse(known, &path, &error);
-                return if head { edge::without_body(response) } else { response };
-            }
+            Err(error) => return self.refuse(known, &path, &error),
         };
         let call = pin!(self.edge.call(matched, request, &self.rpcs));
         match tokio::time::timeout(patience, call).await {
