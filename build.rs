@@ -67,14 +67,14 @@ fn check_policy(method: &MethodDescriptor, policy: &DynamicMessage) -> Result<()
 
 /// Writes the list of our methods; a method's place in it is its `MethodId`.
 fn write_methods(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error>> {
-    let paths: Vec<String> = pool
-        .services()
-        .flat_map(|s| s.methods().collect::<Vec<_>>())
-        .map(|m| format!("/{}/{}", m.parent_service().full_name(), m.name()))
-        .collect();
+    let methods: Vec<MethodDescriptor> = pool.services().flat_map(|s| s.methods().collect::<Vec<_>>()).collect();
+    let path = |m: &MethodDescriptor| format!("/{}/{}", m.parent_service().full_name(), m.name());
+    let paths: Vec<String> = methods.iter().map(path).collect();
+    let streaming: Vec<bool> = methods.iter().map(MethodDescriptor::is_server_streaming).collect();
+    let count = methods.len();
     let list = format!(
-        "/// The paths of all RPCs; the place of one is its `MethodId`.\npub const METHODS: [&str; {}] = {paths:?};\n",
-        paths.len()
+        "/// The paths of all RPCs; the place of one is its `MethodId`.\npub const METHODS: [&str; {count}] = {paths:?};\n\
+         const STREAMING: [bool; {count}] = {streaming:?};\n"
     );
     fs::write(out.join("methods.rs"), list)?;
     Ok(())
@@ -89,7 +89,7 @@ fn write_dispatch(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error
         let module = package.strip_prefix("gatepost.").ok_or_else(|| format!("{package}: not a package of ours"))?;
         let (name, field) = (service.name(), snake_case(service.name()));
         writeln!(parameters, "{name},")?;
-        writeln!(bounds, "{name}: proto::{module}::{field}_server::{name},")?;
+        writeln!(bounds, "{name}: {module}::{field}_server::{name},")?;
         writeln!(fields, "/// Implements `{}`.\npub {field}: Arc<{name}>,", service.full_name())?;
         writeln!(clones, "{field}: self.{field}.clone(),")?;
         for method in service.methods() {
@@ -103,8 +103,8 @@ fn write_dispatch(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error
         "/// An implementation of each service.\n#[derive(Debug)]\npub struct Services<{parameters}> {{ {fields} }}\n\
          impl<{parameters}> Clone for Services<{parameters}> {{ fn clone(&self) -> Self {{ Self {{ {clones} }} }} }}\n\
          impl<{bounds}> Dispatch for Services<{parameters}> {{\n\
-         async fn dispatch(&self, method: MethodId, request: Request<Vec<u8>>) -> Result<Reply, Status> {{\n\
-         match method.index() {{\n{arms}_ => Err(refusal::unknown_path()),\n}}\n}}\n}}\n"
+         async fn dispatch(&self, method: MethodId, request: Request<Bytes>) -> Result<Reply, Status> {{\n\
+         match method.index() {{\n{arms}_ => Err(Status::unimplemented(\"\")),\n}}\n}}\n}}\n"
     );
     fs::write(out.join("dispatch.rs"), code)?;
     Ok(())

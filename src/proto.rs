@@ -1,5 +1,7 @@
 //! The generated messages and services of `proto/`, and the descriptors they were made from.
 
+pub mod dispatch;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -45,6 +47,11 @@ impl MethodId {
     /// The place in [`METHODS`], for tables of what is known about each RPC.
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// Whether the answer is a stream of messages.
+    pub fn is_streaming(self) -> bool {
+        STREAMING[self.index()]
     }
 
     /// The gRPC path.

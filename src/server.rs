@@ -8,6 +8,7 @@ mod janitor;
 pub mod offline;
 mod refusals;
 mod request;
+mod unary;
 
 use std::fmt;
 use std::io;

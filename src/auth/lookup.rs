@@ -53,21 +53,14 @@ impl Credentials {
         if let Some(known) = self.cache.find(&hash) {
             return Ok(known.into());
         }
-        let _permit = self.permit().await?;
-        Ok(self.load(hash).await?.into())
+        // Boxed, like all that only some calls need: what is awaited in place makes the future of every call larger.
+        Box::pin(self.ask(hash)).await
     }
 
     /// Tells that a credential was accepted. It starts the grace period that waits for the first use of a new secret.
     pub async fn used(&self, presented: &str, credential: &StoredCredential, now: Timestamp) {
-        if !credential.waits_for_first_use || credential.role != SecretRole::Current {
-            return;
-        }
-        let hash = self.keyring.hash(presented);
-        // The new secret is good in any case. If the store cannot be written now, the next use tries again.
-        match self.store.begin_grace(&credential.key.id, &hash, now).await {
-            Ok(Some(change)) => self.apply(&change),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(key_id = %credential.key.id, %error, "the grace period could not be started"),
+        if credential.waits_for_first_use && credential.role == SecretRole::Current {
+            Box::pin(self.begin_grace(presented, credential, now)).await;
         }
     }
 
@@ -100,6 +93,21 @@ impl Credentials {
     /// The cache, for the change feed and for metrics.
     pub fn cache(&self) -> &CredentialCache {
         &self.cache
+    }
+
+    async fn ask(&self, hash: SecretHash) -> Result<Found> {
+        let _permit = self.permit().await?;
+        Ok(self.load(hash).await?.into())
+    }
+
+    async fn begin_grace(&self, presented: &str, credential: &StoredCredential, now: Timestamp) {
+        let hash = self.keyring.hash(presented);
+        // The new secret is good in any case. If the store cannot be written now, the next use tries again.
+        match self.store.begin_grace(&credential.key.id, &hash, now).await {
+            Ok(Some(change)) => self.apply(&change),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(key_id = %credential.key.id, %error, "the grace period could not be started"),
+        }
     }
 
     async fn load(&self, hash: SecretHash) -> Result<Known> {

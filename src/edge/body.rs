@@ -9,35 +9,30 @@ use tonic::Status;
 
 use super::refusal::{invalid_request, too_large, unsupported_media_type};
 
-/// Reads the body: JSON, or nothing. Its type matters only if there is something to read.
-pub(super) async fn read<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<Bytes, Status>
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unread {
+    /// It has more bytes than are taken.
+    TooLarge,
+    /// It ended before its end.
+    Cut,
+}
+
+/// Reads a body of up to `limit` bytes. What is larger is not read to its end.
+pub async fn read_whole<B>(body: B, limit: usize) -> Result<Bytes, Unread>
 where
     B: Body<Data = Bytes>,
 {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
     if body.size_hint().lower() > limit as u64 {
-        return Err(too_large(limit));
-    }
-    let type_fault = type_fault(headers);
-    if let Some(fault) = type_fault.filter(|_| body.size_hint().lower() > 0) {
-        return Err(unsupported_media_type(fault));
+        return Err(Unread::TooLarge);
     }
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| invalid_request("The body did not arrive whole"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if data.is_empty() {
-            continue;
-        }
-        if let Some(fault) = type_fault {
-            return Err(unsupported_media_type(fault));
-        }
+        let Ok(data) = frame.map_err(|_| Unread::Cut)?.into_data() else { continue };
         if first.len() + all.len() + data.len() > limit {
-            return Err(too_large(limit));
+            return Err(Unread::TooLarge);
         }
         // Nearly every body is one frame, and is used where it lies.
         if first.is_empty() && all.is_empty() {
@@ -50,6 +45,24 @@ where
         all.extend_from_slice(&data);
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Reads the body: JSON, or nothing. Its type matters only if there is something to read.
+pub(super) async fn read<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<Bytes, Status>
+where
+    B: Body<Data = Bytes>,
+{
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let type_fault = type_fault(headers);
+    // Of a body that is not taken, not a byte is.
+    let taken = if type_fault.is_some() { 0 } else { limit };
+    read_whole(body, taken).await.map_err(|unread| match (unread, type_fault) {
+        (Unread::Cut, _) => invalid_request("The body did not arrive whole"),
+        (Unread::TooLarge, Some(fault)) => unsupported_media_type(fault),
+        (Unread::TooLarge, None) => too_large(limit),
+    })
 }
 
 /// Why a body with these headers is not taken, if it is not.

@@ -27,13 +27,7 @@ pub(super) fn copy_answer(metadata: &MetadataMap, to: &mut HeaderMap) {
     }
 }
 
-const REQUEST: [HeaderName; 5] = [
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    http::header::USER_AGENT,
-];
+const REQUEST: [HeaderName; 1] = [HeaderName::from_static("idempotency-key")];
 
 const ANSWER: [HeaderName; 8] = [
     HeaderName::from_static("x-pagination-total"),

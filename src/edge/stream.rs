@@ -12,9 +12,9 @@ use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::dispatch::Messages;
 use super::problem;
 use super::transcoder::Answer;
+use crate::proto::dispatch::Messages;
 
 /// How a stream is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -10,7 +10,6 @@ use tonic::Status;
 use tonic::body::Body as TonicBody;
 use tonic::metadata::MetadataMap;
 
-use super::dispatch::{Dispatch, Reply};
 use super::json::{Content, Fault, Mask, Reader, write_field, write_message};
 use super::query::put_query;
 use super::route::{Body, Bound, DerivedMask, Route};
@@ -18,6 +17,7 @@ use super::stream::{Format, StreamBody};
 use super::tables::{MessageId, Tables};
 use super::wire::{close, open};
 use super::{Matched, headers, percent, problem, refusal, spelling};
+use crate::proto::dispatch::{Dispatch, Reply};
 
 /// Calls the route's RPC and writes its answer. Whatever goes wrong is a problem document.
 pub(super) async fn call<B, D>(
@@ -43,7 +43,7 @@ async fn run<B, D>(
     tables: &Arc<Tables>,
     matched: Matched<'_>,
     parts: &request::Parts,
-    mut extensions: Extensions,
+    extensions: Extensions,
     body: B,
     services: &D,
     max_body: usize,
@@ -55,13 +55,13 @@ where
     let route = matched.route;
     let body = super::body::read(&parts.headers, body, max_body).await?;
     let message = assemble(tables, matched, parts, &body)?;
-    extensions.insert(route.dialect);
-    let request = tonic::Request::from_parts(headers::to_metadata(&parts.headers), extensions, message);
+    let request = tonic::Request::from_parts(headers::to_metadata(&parts.headers), extensions, message.into());
     let reply = services.dispatch(route.method, request).await;
     match reply.map_err(|status| spelling::for_client(tables, route, status))? {
         Reply::Unary { metadata, message } => {
+            let message = message.message();
             let mut json = Vec::with_capacity(2 * message.len() + 256);
-            write(tables, route.response, route.answer, &message, &mut json)?;
+            write(tables, route.response, route.answer, message, &mut json)?;
             Ok(respond(TonicBody::new(Full::from(json)), HeaderValue::from_static("application/json"), &metadata))
         }
         Reply::Stream { metadata, messages } => {

@@ -11,18 +11,18 @@ use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 
-/// The parts of a request around its message.
+/// The parts of a request around its message: in the extensions of every request that passed the guard.
 #[derive(Clone, Debug)]
-pub(super) struct Around {
+pub struct Around {
     /// Who is calling.
-    pub(super) caller: Caller,
+    pub caller: Caller,
     /// The family of paths the call came in by.
-    pub(super) dialect: Dialect,
+    pub dialect: Dialect,
     /// When the client stops waiting, if it said.
-    pub(super) deadline: Option<Deadline>,
+    pub deadline: Option<Deadline>,
 }
 
-/// When the client stops waiting; in the extensions of requests that say so.
+/// When the client stops waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub(super) Instant);
 
@@ -39,22 +39,18 @@ impl Around {
     /// Takes a request apart.
     ///
     /// # Errors
-    /// INTERNAL when the guard left no caller: absence is a fault, never an anonymous caller.
-    pub(super) fn split<T>(request: Request<T>) -> Result<(Self, T), Status> {
+    /// INTERNAL for a request that did not pass the guard.
+    pub(super) fn split<M>(request: Request<M>) -> Result<(Self, M), Status> {
         let (_, mut extensions, message) = request.into_parts();
         Ok((Self::take(&mut extensions)?, message))
     }
 
     /// Takes the parts out of a request's extensions.
     pub(super) fn take(extensions: &mut Extensions) -> Result<Self, Status> {
-        let dialect = extensions.get::<Dialect>().copied().unwrap_or_default();
-        match extensions.remove::<Caller>() {
-            Some(caller) => Ok(Self { caller, dialect, deadline: extensions.get().copied() }),
-            None => {
-                tracing::error!("a call reached its RPC without passing the guard");
-                Err(status::of(&Error::new(Reason::Internal, "the call was not checked"), "unknown"))
-            }
-        }
+        extensions.remove::<Self>().ok_or_else(|| {
+            tracing::error!("a call reached its RPC without passing the guard");
+            status::of(&Error::new(Reason::Internal, "the call was not checked"), "unknown")
+        })
     }
 
     /// Tells an error of this request.

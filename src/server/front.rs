@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic_types::StatusExt;
 use tracing::Instrument;
 
 use super::endpoints::{Endpoint, Endpoints};
-use super::grpc::{self, GRPC_DETAILS, GRPC_STATUS, Services};
+use super::grpc::{self, GRPC_STATUS, Services};
 use super::refusals::Refusals;
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
 use crate::auth::guard::{Call, Guard, Refusal};
@@ -29,17 +29,17 @@ use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
 use crate::net::{ClientAddress, Connection, client_address, forwarded_https};
-use crate::proto::MethodId;
+use crate::proto::{MethodId, dispatch};
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
-use crate::rpc::request::Deadline;
+use crate::rpc::request::{Around, Deadline};
 use crate::rpc::status;
 use crate::telemetry::metrics::{Door, Metrics, Status};
 use crate::telemetry::{Answered, RequestSpan};
 
 /// The services that the edge calls in process.
-pub(super) type Rpcs = edge::Services<KeysService, AuthService, ProductsService>;
+pub(super) type Rpcs = dispatch::Services<KeysService, AuthService, ProductsService>;
 
 /// Answers every request of every connection.
 #[derive(Clone)]
@@ -67,6 +67,9 @@ pub(super) struct Parts {
 /// What is known of one request while it is answered.
 struct Known {
     id: Arc<str>,
+    /// The id as a header.
+    header: HeaderValue,
+    uri: Uri,
     wire: Wire,
     client: ClientAddress,
     began: Instant,
@@ -92,22 +95,21 @@ impl tower::Service<Request<Incoming>> for Front {
 }
 
 impl Parts {
-    async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let connection = request.extensions().get::<Connection>().copied();
+        let id = self.ids.take(request.headers());
         let mut known = Known {
-            id: self.ids.take(request.headers()),
+            header: header(&id),
+            id,
+            uri: request.uri().clone(),
             wire: Wire::of(request.headers()),
             client: self.client(connection, request.headers()),
             began: Instant::now(),
             rpc: None,
             key: None,
         };
-        // An id is visible ASCII by its own rule.
-        let id = HeaderValue::from_str(&known.id).unwrap_or(HeaderValue::from_static("unknown"));
-        request.headers_mut().insert(X_REQUEST_ID, id.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();
         let tls = connection.is_some_and(|connection| connection.tls);
-        let path = request.uri().path().to_owned();
         let head = request.method() == Method::HEAD;
 
         let span = RequestSpan::open(&known.id, known.wire.into(), request.headers());
@@ -116,21 +118,22 @@ impl Parts {
             let answer = pin!(self.answer(request, &mut known, tls));
             AssertUnwindSafe(answer.instrument(span.span().clone())).catch_unwind().await
         };
-        let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &path, &*panic));
+        let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &*panic));
+        let took = known.began.elapsed();
         span.close(Answered {
             request_id: &known.id,
             wire: known.wire.into(),
             rpc: known.rpc,
             key_id: known.key.as_ref().map(KeyId::as_str),
             reason: reason(&response),
-            took: known.began.elapsed(),
+            took,
         });
         if let Some(rpc) = known.rpc {
-            self.count(&known, rpc, &response);
+            self.metrics.answered(Some(rpc), known.wire.into(), outcome(known.wire, &response), took);
         }
 
         let headers = response.headers_mut();
-        headers.insert(X_REQUEST_ID, id);
+        headers.insert(X_REQUEST_ID, known.header);
         self.cors.mark(origin.as_ref(), headers);
         if tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
@@ -148,7 +151,7 @@ impl Parts {
         let open = Services::is_open(request.uri().path());
         if self.https_only && !tls && !open && !self.came_over_https(request.headers()) {
             let message = "this service is reached over HTTPS only; do not send credentials in the clear";
-            return self.refuse(known, request.uri().path(), &Error::new(Reason::HttpsRequired, message));
+            return self.refuse(known, &Error::new(Reason::HttpsRequired, message));
         }
         match known.wire {
             Wire::Http => self.http(request, known).await,
@@ -165,26 +168,22 @@ impl Parts {
         }
         if request.method() != Method::POST {
             let error = Error::new(Reason::MethodNotAllowed, "gRPC calls are POST requests");
-            return self.refuse(known, path, &error);
+            return self.refuse(known, &error);
         }
         let Some(method) = MethodId::find(path) else {
             if Services::is_open(path) {
-                return self.grpc.call(known.wire, request.map(Body::new), &known.id).await;
+                return Box::pin(self.grpc.stream(known.wire, request, &known.id)).await;
             }
-            return self.refuse(known, path, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
+            return self.refuse(known, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
         };
-        if let Err(error) = self.admit(&mut request, known, method, Dialect::Standard).await {
-            return self.refuse(known, request.uri().path(), &error);
-        }
-        let path = request.uri().path().to_owned();
-        let patience = match self.deadline(&mut request) {
+        let patience = match self.admit(&mut request, known, method, Dialect::Standard).await {
             Ok(patience) => patience,
-            Err(error) => return self.refuse(known, &path, &error),
+            Err(error) => return self.refuse(known, &error),
         };
-        let call = pin!(self.grpc.call(known.wire, request.map(Body::new), &known.id));
-        match tokio::time::timeout(patience, call).await {
-            Ok(response) => response,
-            Err(_) => self.refuse(known, &path, &too_late()),
+        let call = pin!(self.grpc.call(known.wire, method, request, &known.id));
+        match within(patience, call).await {
+            Some(response) => response,
+            None => self.refuse(known, &too_late()),
         }
     }
 
@@ -192,39 +191,37 @@ impl Parts {
         if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
             return preflight;
         }
-        let path = request.uri().path().to_owned();
-        let matched = match self.edge.resolve(request.method(), &path) {
+        let path = known.uri.path();
+        let matched = match self.edge.resolve(request.method(), path) {
             Resolution::Found(matched) => matched,
             Resolution::Options(allow) => return edge::options(allow),
             Resolution::MethodNotAllowed(allow) => {
-                return problem::response(&refusal::method_not_allowed(allow), &known.id, &path);
+                return problem::response(&refusal::method_not_allowed(allow), &known.id, path);
             }
-            Resolution::NotFound => return problem::response(&refusal::unknown_path(), &known.id, &path),
+            Resolution::NotFound => return problem::response(&refusal::unknown_path(), &known.id, path),
         };
         let method = matched.route.method;
-        let admitted = match self.admit(&mut request, known, method, matched.route.dialect).await {
-            Ok(()) => self.deadline(&mut request),
-            Err(error) => Err(error),
-        };
-        let patience = match admitted {
+        let patience = match self.admit(&mut request, known, method, matched.route.dialect).await {
             Ok(patience) => patience,
-            Err(error) => return self.refuse(known, &path, &error),
+            Err(error) => return self.refuse(known, &error),
         };
+        // For the problem documents of the edge.
+        request.headers_mut().insert(X_REQUEST_ID, known.header.clone());
         let call = pin!(self.edge.call(matched, request, &self.rpcs));
-        match tokio::time::timeout(patience, call).await {
-            Ok(response) => response,
-            Err(_) => self.refuse(known, &path, &too_late()),
+        match within(patience, call).await {
+            Some(response) => response,
+            None => self.refuse(known, &too_late()),
         }
     }
 
-    /// The one check: leaves the caller in the request, or says why not.
+    /// The one check: leaves the caller in the request and says how long the call may take, or says why not.
     async fn admit(
         &self,
         request: &mut Request<Incoming>,
         known: &mut Known,
         method: MethodId,
         dialect: Dialect,
-    ) -> Result<()> {
+    ) -> Result<Duration> {
         known.rpc = Some(method);
         let call = Call {
             method,
@@ -237,12 +234,12 @@ impl Parts {
         match self.guard.admit(call).await {
             Ok(caller) => {
                 self.metrics.decided(Door::Guard, None);
+                let (patience, deadline) = self.deadline(request.headers())?;
                 if let Some(caller) = caller {
                     known.key = Some(caller.key().id.clone());
-                    request.extensions_mut().insert(caller);
+                    request.extensions_mut().insert(Around { caller, dialect, deadline });
                 }
-                request.extensions_mut().insert(dialect);
-                Ok(())
+                Ok(patience)
             }
             Err(refusal) => {
                 known.key = refusal.key.as_ref().map(|credential| credential.key.id.clone());
@@ -252,21 +249,18 @@ impl Parts {
         }
     }
 
-    /// How long the call may take. A client's own time is left in the request too, for streams to end by.
-    fn deadline(&self, request: &mut Request<Incoming>) -> Result<Duration> {
-        match timeout(request.headers()) {
-            Ok(None) => Ok(self.patience),
-            Ok(Some(given)) => {
-                request.extensions_mut().insert(Deadline::after(given));
-                Ok(given.min(self.patience))
-            }
+    /// How long the call may take, and when a client's own time is over, for streams to end by.
+    fn deadline(&self, headers: &HeaderMap) -> Result<(Duration, Option<Deadline>)> {
+        match timeout(headers) {
+            Ok(None) => Ok((self.patience, None)),
+            Ok(Some(given)) => Ok((given.min(self.patience), Some(Deadline::after(given)))),
             Err(header) => Err(Error::field(header, "is not a time this header can hold")),
         }
     }
 
-    fn refuse(&self, known: &Known, path: &str, error: &Error) -> Response<Body> {
+    fn refuse(&self, known: &Known, error: &Error) -> Response<Body> {
         match known.wire {
-            Wire::Http => problem::response(&status::of(error, &known.id), &known.id, path),
+            Wire::Http => problem::response(&status::of(error, &known.id), &known.id, known.uri.path()),
             wire => grpc::refusal(wire, error, &known.id),
         }
     }
@@ -286,23 +280,16 @@ impl Parts {
         );
     }
 
-    fn fault(&self, known: &Known, path: &str, panic: &(dyn Any + Send)) -> Response<Body> {
+    fn fault(&self, known: &Known, panic: &(dyn Any + Send)) -> Response<Body> {
         let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-        tracing::error!(request_id = %known.id, path, panic = words, "a request ended in a panic");
-        self.refuse(known, path, &Error::new(Reason::Internal, "Something went wrong on the server"))
-    }
-
-    fn count(&self, known: &Known, method: MethodId, response: &Response<Body>) {
-        let status = match known.wire {
-            Wire::Http => Status::Http(response.status().as_u16()),
-            // A status that is not in the headers comes after a message, which only successes have.
-            _ => Status::Grpc(grpc_code(response.headers()).map_or(0, i32::from)),
-        };
-        self.metrics.answered(Some(method), known.wire.into(), status, known.began.elapsed());
+        tracing::error!(request_id = %known.id, path = known.uri.path(), panic = words, "a request ended in a panic");
+        self.refuse(known, &Error::new(Reason::Internal, "Something went wrong on the server"))
     }
 
     fn client(&self, connection: Option<Connection>, headers: &HeaderMap) -> ClientAddress {
         match connection {
+            // Nobody's word counts, so nobody's is looked for.
+            Some(connection) if self.proxies == 0 => client_address(connection.peer, [], 0),
             Some(connection) => client_address(connection.peer, values(headers, &FORWARDED_FOR), self.proxies),
             // Every request comes over a connection; without one, nobody's address is known.
             None => ClientAddress::Unknown { peer: IpAddr::from([0; 4]) },
@@ -314,22 +301,43 @@ impl Parts {
     }
 }
 
+/// What a call answers, if it does in time.
+async fn within<T>(patience: Duration, mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    // A call that is answered at once, as those from memory are, arms no timer.
+    match futures_util::poll!(call.as_mut()) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => tokio::time::timeout(patience, call).await.ok(),
+    }
+}
+
 /// Why a request was refused or failed, read off its answer: a problem document has its reason beside it, a gRPC answer in
 /// its status.
 fn reason(response: &Response<Body>) -> Option<Reason> {
-    if let Some(reason) = response.extensions().get::<Reason>() {
-        return Some(*reason);
+    let headers = response.headers();
+    if !headers.contains_key(GRPC_STATUS) {
+        return response.extensions().get().copied();
     }
-    if !response.headers().contains_key(GRPC_DETAILS) {
-        return None;
-    }
-    let details = tonic::Status::from_header_map(response.headers())?.get_error_details();
+    let details = tonic::Status::from_header_map(headers)?.get_error_details();
     Reason::find(&details.error_info()?.reason)
 }
 
-/// The gRPC status in an answer's headers, if it is there already.
-fn grpc_code(headers: &HeaderMap) -> Option<tonic::Code> {
-    headers.get(GRPC_STATUS).map(|value| tonic::Code::from_bytes(value.as_bytes()))
+/// How a request was answered, in the words of its wire.
+fn outcome(wire: Wire, response: &Response<Body>) -> Status {
+    if wire == Wire::Http {
+        return Status::Http(response.status().as_u16());
+    }
+    // A status that is not in the headers comes after a message, which only successes have.
+    let code = response.headers().get(GRPC_STATUS).map(|value| tonic::Code::from_bytes(value.as_bytes()));
+    Status::Grpc(code.map_or(0, i32::from))
+}
+
+/// A request's id as a header.
+fn header(id: &str) -> HeaderValue {
+    // An id is visible ASCII by its own rule.
+    let mut value = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"));
+    // No two requests have the same: it only pushes other headers out of HPACK's table (RFC 7541, section 7.1.3).
+    value.set_sensitive(true);
+    value
 }
 
 fn too_late() -> Error {

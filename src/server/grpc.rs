@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response};
+use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_reflection::server::Builder as Reflection;
@@ -14,12 +15,13 @@ use tower::{Layer, Service, ServiceExt};
 
 use super::front::Rpcs;
 use super::request::Wire;
+use super::unary::{self, Failure};
 use crate::domain::error::Error;
 use crate::domain::reason::Reason;
-use crate::proto::DESCRIPTORS;
 use crate::proto::v1::auth_server::AuthServer;
 use crate::proto::v1::keys_server::KeysServer;
 use crate::proto::v1::products_server::ProductsServer;
+use crate::proto::{DESCRIPTORS, MethodId};
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
@@ -34,6 +36,8 @@ pub(super) const OPEN_SERVICES: [&str; 3] =
 pub(super) struct Services(Arc<All>);
 
 struct All {
+    rpcs: Rpcs,
+    max_message: usize,
     auth: AuthServer<AuthService>,
     keys: KeysServer<KeysService>,
     products: ProductsServer<ProductsService>,
@@ -61,6 +65,8 @@ impl Services {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         Ok(Self(Arc::new(All {
+            rpcs: rpcs.clone(),
+            max_message,
             auth: AuthServer::from_arc(Arc::clone(&rpcs.auth)).max_decoding_message_size(max_message),
             keys: KeysServer::from_arc(Arc::clone(&rpcs.keys)).max_decoding_message_size(max_message),
             products: ProductsServer::from_arc(Arc::clone(&rpcs.products)).max_decoding_message_size(max_message),
@@ -73,8 +79,27 @@ impl Services {
         OPEN_SERVICES.iter().any(|service| path.starts_with(service))
     }
 
-    /// Answers a call that came on this wire and may be made.
-    pub(super) async fn call(&self, wire: Wire, request: Request<Body>, request_id: &str) -> Response<Body> {
+    /// Answers a call of one of our RPCs that came on this wire and may be made.
+    pub(super) async fn call(
+        &self,
+        wire: Wire,
+        method: MethodId,
+        request: Request<Incoming>,
+        request_id: &str,
+    ) -> Response<Body> {
+        if !unary::serves(wire, method, request.headers()) {
+            return Box::pin(self.stream(wire, request, request_id)).await;
+        }
+        match unary::call(wire, method, request, &self.0.rpcs, self.0.max_message).await {
+            Ok(response) => response,
+            Err(Failure::Refused(error)) => refusal(wire, &error, request_id),
+            Err(Failure::Answered(status)) => in_our_words(wire, on_wire(wire, status), request_id),
+        }
+    }
+
+    /// Answers a call as tonic does, for which every call is a stream: of any service, and in base64 too.
+    pub(super) async fn stream(&self, wire: Wire, request: Request<Incoming>, request_id: &str) -> Response<Body> {
+        let request = request.map(Body::new);
         let answer = match wire {
             Wire::GrpcWeb | Wire::GrpcWebText => {
                 let dispatch = Dispatch(self.clone());
@@ -142,19 +167,25 @@ fn in_our_words(wire: Wire, answer: Response<Body>, request_id: &str) -> Respons
     }
     let message = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
     let (reason, words) = match code {
-        Code::Internal if message.starts_with(b"failed%20to%20decode") => {
-            (Reason::InvalidRequest, "the message is not a valid protobuf message of this RPC's request type")
-        }
+        Code::Internal if message.starts_with(b"failed%20to%20decode") => (Reason::InvalidRequest, words::UNDECODABLE),
         Code::Internal if message.starts_with(b"Unexpected%20EOF") || message.starts_with(b"Missing%20request") => {
-            (Reason::InvalidRequest, "the request ends before its message does")
+            (Reason::InvalidRequest, words::CUT)
         }
-        Code::OutOfRange | Code::ResourceExhausted => {
-            (Reason::PayloadTooLarge, "the message is larger than the server takes")
-        }
-        Code::Unimplemented => (Reason::UnknownMethod, "there is no such RPC, or not with this compression"),
+        Code::OutOfRange | Code::ResourceExhausted => (Reason::PayloadTooLarge, words::TOO_LARGE),
+        Code::Unimplemented => (Reason::UnknownMethod, words::NOT_THERE),
         _ => return answer,
     };
     on_wire(wire, status::of(&Error::new(reason, words), request_id))
+}
+
+/// What callers are told of a request that is none.
+pub(super) mod words {
+    pub(in crate::server) const CUT: &str = "the request ends before its message does";
+    pub(in crate::server) const NOT_THERE: &str = "there is no such RPC, or not with this compression";
+    pub(in crate::server) const TOO_LARGE: &str = "the message is larger than the server takes";
+    pub(in crate::server) const TOO_MANY: &str = "the request goes on after its message; this RPC takes one";
+    pub(in crate::server) const UNDECODABLE: &str =
+        "the message is not a valid protobuf message of this RPC's request type";
 }
 
 /// The status of a gRPC answer that is nothing but a status.

@@ -1,6 +1,5 @@
 //! What is read off a request before anything is done with it: its id, its wire, its deadline.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -87,13 +86,22 @@ impl RequestIds {
         match own {
             Some(id) => id.into(),
             None => {
-                let count = self.count.fetch_add(1, Ordering::Relaxed);
-                let mut id = String::with_capacity(36);
-                // Writing to a string cannot fail.
-                let _ = write!(id, "req_{:016x}{count:012x}", self.start);
-                id.into()
+                let mut id = *b"req_0000000000000000000000000000";
+                let (start, count) = id[4..].split_at_mut(16);
+                put_hex(self.start, start);
+                put_hex(self.count.fetch_add(1, Ordering::Relaxed), count);
+                // Letters and digits, all of it.
+                std::str::from_utf8(&id).unwrap_or("req_0").into()
             }
         }
+    }
+}
+
+/// Writes as many of the lowest hexadecimal digits as there is room for.
+fn put_hex(mut number: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
     }
 }
 

@@ -10,10 +10,10 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::super::{Edge, Reply, Resolution, problem};
+use super::super::{Edge, Resolution, problem};
 use super::services::{Marker, Recorder, bytes};
-use crate::domain::dialect::Dialect;
 use crate::proto::descriptor_pool;
+use crate::proto::dispatch::{Framed, Reply};
 use crate::proto::v1::*;
 
 fn edge() -> Edge {
@@ -236,16 +236,10 @@ async fn services_see_the_caller_and_listed_headers() {
     call(&service, request).await;
     let asked = service.asked.lock().unwrap().clone().unwrap();
     assert_eq!(asked.method.path(), "/gatepost.v1.Keys/CreateKey");
-    assert_eq!((asked.dialect, asked.marker), (Some(Dialect::Standard), Some(Marker(9))));
+    assert_eq!(asked.marker, Some(Marker(9)));
     let mut names: Vec<_> = asked.metadata.as_ref().keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["idempotency-key", "traceparent", "user-agent", "x-request-id"]);
-
-    for (line, dialect) in [("GET /products", Dialect::Storefront), ("GET /v1/api/public/products", Dialect::Billing)] {
-        let service = Recorder::answering(&ListProductsResponse::default());
-        call(&service, super::calls::request(line, "")).await;
-        assert_eq!(service.asked.lock().unwrap().as_ref().unwrap().dialect, Some(dialect));
-    }
+    assert_eq!(names, ["idempotency-key"]);
 }
 
 #[tokio::test]
@@ -270,7 +264,7 @@ async fn the_answer_may_be_one_field() {
         let mut metadata = MetadataMap::new();
         metadata.insert("x-pagination-total", "1".parse().unwrap());
         metadata.insert("x-internal", "secret".parse().unwrap());
-        let message = prost::Message::encode_to_vec(&list);
+        let message = Framed::new(&list);
         let service = Recorder::replying(Ok(Reply::Unary { metadata, message }));
         let response = call(&service, request(line, "")).await;
         assert_eq!(response.headers()["x-pagination-total"], "1");

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::super::{Dispatch, Messages, Reply, Services};
-use crate::domain::dialect::Dialect;
+use crate::proto::dispatch::{Dispatch, Framed, Messages, Reply, Services};
 use crate::proto::v1::auth_server::Auth;
 use crate::proto::v1::keys_server::Keys;
 use crate::proto::v1::products_server::Products;
@@ -27,9 +27,8 @@ pub(super) struct Recorder {
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) method: MethodId,
-    pub(super) message: Vec<u8>,
+    pub(super) message: Bytes,
     pub(super) metadata: MetadataMap,
-    pub(super) dialect: Option<Dialect>,
     pub(super) marker: Option<Marker>,
 }
 
@@ -39,7 +38,7 @@ pub(super) struct Marker(pub(super) u8);
 
 impl Recorder {
     pub(super) fn answering(message: &impl Message) -> Self {
-        Self::replying(Ok(Reply::Unary { metadata: MetadataMap::new(), message: message.encode_to_vec() }))
+        Self::replying(Ok(Reply::Unary { metadata: MetadataMap::new(), message: Framed::new(message) }))
     }
 
     pub(super) fn replying(reply: Result<Reply, Status>) -> Self {
@@ -62,10 +61,10 @@ impl Recorder {
 }
 
 impl Dispatch for Recorder {
-    async fn dispatch(&self, method: MethodId, request: Request<Vec<u8>>) -> Result<Reply, Status> {
+    async fn dispatch(&self, method: MethodId, request: Request<Bytes>) -> Result<Reply, Status> {
         let (metadata, extensions, message) = request.into_parts();
-        let (dialect, marker) = (extensions.get().copied(), extensions.get().copied());
-        *self.asked.lock().unwrap() = Some(Asked { method, message, metadata, dialect, marker });
+        let marker = extensions.get().copied();
+        *self.asked.lock().unwrap() = Some(Asked { method, message, metadata, marker });
         self.answer.lock().unwrap().take().expect("one call per recorder")
     }
 }
@@ -141,7 +140,7 @@ fn named() -> Services<Named, Named, Named> {
 #[tokio::test]
 async fn every_method_calls_its_own_function() {
     for method in MethodId::all() {
-        let mut request = Request::new(Vec::new());
+        let mut request = Request::new(Bytes::new());
         request.extensions_mut().insert(Marker(7));
         let (Reply::Unary { metadata, .. } | Reply::Stream { metadata, .. }) =
             named().dispatch(method, request).await.unwrap();
@@ -153,7 +152,7 @@ async fn every_method_calls_its_own_function() {
 
 #[tokio::test]
 async fn streams_are_encoded_message_by_message() {
-    let request = Request::new(WatchRevocationsRequest { from_revision: Some(7) }.encode_to_vec());
+    let request = Request::new(WatchRevocationsRequest { from_revision: Some(7) }.encode_to_vec().into());
     let method = MethodId::find("/gatepost.v1.Auth/WatchRevocations").unwrap();
     let Reply::Stream { messages, .. } = named().dispatch(method, request).await.unwrap() else {
         panic!("not a stream")
