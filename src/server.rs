@@ -36,6 +36,7 @@ use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
 use crate::auth::policy::{Policies, PolicyError};
+use crate::auth::strangers::Strangers;
 use crate::config::{Config, CorsOrigins, Database, MasterKeyError, MasterKeySource};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::entropy::{Entropy, SystemEntropy};
@@ -207,7 +208,8 @@ impl Server {
 
         let keyring = Arc::new(keyring);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust);
-        let credentials = Arc::new(Credentials::new(store.clone(), cache, Arc::clone(&keyring)));
+        let strangers = Strangers::new(Arc::clone(&world.clock));
+        let credentials = Arc::new(Credentials::new(store.clone(), cache, Arc::clone(&keyring), strangers));
         let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
         let feed = feed.await.map_err(StartError::Store)?;
         let World { clock, entropy } = world;
