@@ -1,68 +1,14 @@
-//! Whole calls: what a service is asked, and what the client is answered.
+//! What a service is asked, and requests that none gets to see.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{Full, StreamBody};
-use prost_types::{Duration, FieldMask, Timestamp};
-use serde_json::{Value, json};
-use tonic::body::Body;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use http_body_util::StreamBody;
+use prost_types::{Duration, FieldMask};
+use serde_json::json;
 
-use super::super::{Edge, Reply, Resolution, problem};
-use super::services::{Marker, Recorder, bytes};
+use super::super::services::{Marker, Recorder};
+use super::{asked, call, refused, request};
 use crate::domain::dialect::Dialect;
-use crate::proto::descriptor_pool;
 use crate::proto::v1::*;
-
-fn edge() -> Edge {
-    Edge::new(descriptor_pool(), 2048).unwrap()
-}
-
-/// A request with a JSON body; `method path` as a client would write it.
-fn request(line: &str, body: &str) -> Request<Full<Bytes>> {
-    let (method, uri) = line.split_once(' ').unwrap();
-    Request::builder()
-        .method(method)
-        .uri(uri)
-        .header("content-type", "application/json")
-        .header("x-request-id", "req_1")
-        .extension(Marker(9))
-        .body(Full::from(body.to_owned()))
-        .unwrap()
-}
-
-async fn call<B: http_body::Body<Data = Bytes>>(service: &Recorder, request: Request<B>) -> Response<Body> {
-    let edge = edge();
-    let Resolution::Found(matched) = edge.resolve(request.method(), request.uri().path()) else {
-        panic!("no route for {}", request.uri())
-    };
-    edge.call(matched, request, service).await
-}
-
-/// What a service is asked.
-async fn asked<M: prost::Message + Default>(line: &str, body: &str) -> M {
-    let service = Recorder::answering(&GetKeyResponse::default());
-    let response = call(&service, request(line, body)).await;
-    let status = response.status();
-    assert_eq!(status, 200, "{line} {body}: {:?}", String::from_utf8(bytes(response).await));
-    service.asked()
-}
-
-/// The status and problem that a client gets, from a call that no service sees.
-async fn refused<B: http_body::Body<Data = Bytes>>(request: Request<B>) -> (u16, Value) {
-    let service = Recorder::default();
-    let response = call(&service, request).await;
-    assert!(!service.was_called());
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    assert_eq!(response.headers()["cache-control"], "no-store");
-    let status = response.status().as_u16();
-    let problem: Value = serde_json::from_slice(&bytes(response).await).unwrap();
-    assert_eq!(problem["status"], status);
-    assert_eq!(problem["requestId"], "req_1");
-    (status, problem)
-}
 
 #[tokio::test]
 async fn a_body_is_the_whole_message() {
@@ -243,60 +189,9 @@ async fn services_see_the_caller_and_listed_headers() {
 
     for (line, dialect) in [("GET /products", Dialect::Storefront), ("GET /v1/api/public/products", Dialect::Billing)] {
         let service = Recorder::answering(&ListProductsResponse::default());
-        call(&service, super::calls::request(line, "")).await;
+        call(&service, super::request(line, "")).await;
         assert_eq!(service.asked.lock().unwrap().as_ref().unwrap().dialect, Some(dialect));
     }
-}
-
-#[tokio::test]
-async fn answers_show_fields_without_presence() {
-    let service = Recorder::answering(&VerifyResponse { code: 4, message: "no".to_owned(), ..Default::default() });
-    let response = call(&service, request("POST /v1/auth/verify", "{}")).await;
-    assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["content-type"], "application/json");
-    assert_eq!(response.headers()["cache-control"], "no-store");
-    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-    let expected = r#"{"valid":false,"code":"NOT_FOUND","message":"no","scopes":[],"metadata":{},"revision":"0"}"#;
-    assert_eq!(String::from_utf8(bytes(response).await).unwrap(), expected);
-}
-
-#[tokio::test]
-async fn the_answer_may_be_one_field() {
-    let created_at = Some(Timestamp { seconds: 1_700_000_000, nanos: 120_000_000 });
-    let product = Product { id: "prod_1".to_owned(), created_at, ..Default::default() };
-    let list =
-        ListProductsResponse { data: vec![product.clone()], pagination: None, next_page_token: Some("t".to_owned()) };
-    let body = |line: &'static str, list: ListProductsResponse| async move {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("x-pagination-total", "1".parse().unwrap());
-        metadata.insert("x-internal", "secret".parse().unwrap());
-        let message = prost::Message::encode_to_vec(&list);
-        let service = Recorder::replying(Ok(Reply::Unary { metadata, message }));
-        let response = call(&service, request(line, "")).await;
-        assert_eq!(response.headers()["x-pagination-total"], "1");
-        assert!(!response.headers().contains_key("x-internal"));
-        serde_json::from_slice::<Value>(&bytes(response).await).unwrap()
-    };
-    let bare = body("GET /products", list.clone()).await;
-    assert_eq!(bare[0]["id"], "prod_1");
-    assert_eq!(bare[0]["createdAt"], "2023-11-14T22:13:20.120Z");
-    assert_eq!(body("GET /products", ListProductsResponse::default()).await, json!([]));
-    let whole = body("GET /v1/products", list).await;
-    assert_eq!((&whole["data"], &whole["nextPageToken"]), (&bare, &json!("t")));
-
-    let service = Recorder::answering(&GetProductResponse { product: Some(product) });
-    let response = call(&service, request("GET /products/prod_1", "")).await;
-    assert_eq!(serde_json::from_slice::<Value>(&bytes(response).await).unwrap(), bare[0]);
-}
-
-#[tokio::test]
-async fn head_is_get_without_the_body() {
-    let answer = GetKeyResponse { key: Some(Key { id: "key_1".to_owned(), ..Default::default() }) };
-    let get = call(&Recorder::answering(&answer), request("GET /v1/keys/key_1", "")).await;
-    let head = call(&Recorder::answering(&answer), request("HEAD /v1/keys/key_1", "")).await;
-    assert_eq!(head.headers()["content-length"], bytes(get).await.len().to_string());
-    assert_eq!(head.headers()["content-type"], "application/json");
-    assert!(bytes(head).await.is_empty());
 }
 
 #[tokio::test]
@@ -371,148 +266,4 @@ async fn bodies_are_bounded() {
     let parts = ["", "{\"na", "me\":\"", "n\"}"].map(|part| Ok(part.into())).into_iter().collect();
     call(&service, request("POST /v1/keys", "").map(|_| pieces(parts, std::sync::Arc::default()))).await;
     assert_eq!(service.asked::<CreateKeyRequest>().name, "n");
-}
-
-/// The answer to a call that a service refuses.
-async fn failing(status: Status) -> (StatusCode, HeaderMap, Value) {
-    let response = call(&Recorder::replying(Err(status)), request("GET /v1/keys/key_1?", "")).await;
-    let (parts, body) = response.into_parts();
-    let problem = serde_json::from_slice(&bytes(Response::new(body)).await).unwrap();
-    (parts.status, parts.headers, problem)
-}
-
-fn explained(code: Code, message: &str, reason: &str, metadata: &[(&str, &str)]) -> Status {
-    let metadata: std::collections::HashMap<_, _> =
-        metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, "gatepost", metadata))
-}
-
-#[tokio::test]
-async fn refusals_are_told_by_their_reason() {
-    let missing = explained(Code::Unauthenticated, "Invalid or missing API key", "MISSING_CREDENTIAL", &[]);
-    let (status, headers, problem) = failing(missing).await;
-    assert_eq!((status.as_u16(), &problem["error"]), (401, &json!("unauthorized")));
-    assert_eq!(headers["www-authenticate"], "Bearer realm=\"gatepost\"");
-    assert_eq!(problem["type"], "urn:gatepost:problem:unauthorized");
-
-    let unknown = explained(Code::Unauthenticated, "Invalid or missing API key", "NOT_FOUND", &[]);
-    let (_, headers, _) = failing(unknown).await;
-    let challenge =
-        "Bearer realm=\"gatepost\", error=\"invalid_token\", error_description=\"Invalid or missing API key\"";
-    assert_eq!(headers["www-authenticate"], challenge);
-
-    let message = "API key does not have required scope: WRITE_BUDGETS";
-    let scope = explained(Code::PermissionDenied, message, "INSUFFICIENT_SCOPE", &[("scope", "WRITE_BUDGETS")]);
-    let (status, headers, problem) = failing(scope).await;
-    assert_eq!(
-        (status.as_u16(), &problem["error"], &problem["message"]),
-        (403, &json!("insufficient_scope"), &json!(message))
-    );
-    let challenge = "Bearer realm=\"gatepost\", error=\"insufficient_scope\", scope=\"WRITE_BUDGETS\"";
-    assert_eq!(headers["www-authenticate"], challenge);
-
-    let suspended = explained(Code::PermissionDenied, "The key is suspended", "SUSPENDED", &[]);
-    let (status, headers, problem) = failing(suspended).await;
-    assert_eq!((status.as_u16(), &problem["error"]), (403, &json!("key_suspended")));
-    assert!(!headers.contains_key("www-authenticate") && !headers.contains_key("retry-after"));
-
-    let mut details = ErrorDetails::with_retry_info(Some(std::time::Duration::from_millis(1200)));
-    details.set_error_info("STORE_UNAVAILABLE", "gatepost", std::collections::HashMap::new());
-    let (status, headers, problem) = failing(Status::with_error_details(Code::Unavailable, "later", details)).await;
-    assert_eq!(
-        (status.as_u16(), &headers["retry-after"], &problem["code"]),
-        (503, &"2".parse().unwrap(), &json!("STORE_UNAVAILABLE"))
-    );
-}
-
-#[tokio::test]
-async fn a_status_without_a_reason_goes_by_its_code() {
-    for (code, http) in [
-        (Code::Cancelled, 499),
-        (Code::InvalidArgument, 400),
-        (Code::FailedPrecondition, 400),
-        (Code::OutOfRange, 400),
-        (Code::Unauthenticated, 401),
-        (Code::PermissionDenied, 403),
-        (Code::NotFound, 404),
-        (Code::AlreadyExists, 409),
-        (Code::Aborted, 409),
-        (Code::ResourceExhausted, 429),
-        (Code::Unimplemented, 501),
-        (Code::Unavailable, 503),
-        (Code::DeadlineExceeded, 504),
-        (Code::Internal, 500),
-        (Code::Unknown, 500),
-        (Code::DataLoss, 500),
-    ] {
-        let (status, headers, problem) = failing(Status::new(code, "driver: connection 7 broke")).await;
-        assert_eq!(status.as_u16(), http, "{code:?}");
-        assert_eq!(
-            problem["message"] == "driver: connection 7 broke",
-            (402..500).contains(&http) || http == 400,
-            "{problem}"
-        );
-        assert_eq!(headers.contains_key("retry-after"), http == 503);
-    }
-}
-
-#[tokio::test]
-async fn a_problem_never_breaks_its_own_form() {
-    let status =
-        explained(Code::PermissionDenied, "a\"b\\c\u{1f511}\n", "INSUFFICIENT_SCOPE", &[("scope", "a\"\r\nb")]);
-    let response = problem::response(&status, "id\"\u{0}", "/a\"b");
-    assert_eq!(
-        response.headers()["www-authenticate"],
-        "Bearer realm=\"gatepost\", error=\"insufficient_scope\", scope=\"ab\""
-    );
-    let problem: Value = serde_json::from_slice(&bytes(response).await).unwrap();
-    assert_eq!((&problem["requestId"], &problem["instance"]), (&json!("id\"\u{0}"), &json!("/a\"b")));
-}
-
-#[tokio::test]
-async fn methods_that_are_not_allowed_are_told_which_are() {
-    let edge = edge();
-    let Resolution::MethodNotAllowed(allow) = edge.resolve(&http::Method::PUT, "/v1/keys") else { panic!("allowed") };
-    let response = problem::response(&super::super::refusal::method_not_allowed(allow), "r", "/v1/keys");
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["allow"]),
-        (405, &"GET, HEAD, POST, OPTIONS".parse().unwrap())
-    );
-    let response = super::super::options(allow);
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["allow"]),
-        (204, &"GET, HEAD, POST, OPTIONS".parse().unwrap())
-    );
-    let response = problem::response(&super::super::refusal::unknown_path(), "r", "/nowhere");
-    assert_eq!(response.status().as_u16(), 404);
-}
-
-#[tokio::test]
-async fn services_violations_are_told_in_the_clients_names() {
-    for (line, field, expected) in [
-        ("PATCH /v1/keys/key_1", "key.allowed_ips[2]", "allowedIps[2]"),
-        ("PATCH /v1/keys/key_1", "key.metadata.my_key", "metadata.my_key"),
-        ("PATCH /v1/keys/key_1", "key.rotation.grace_period", "rotation.gracePeriod"),
-        ("PATCH /v1/keys/key_1", "key.id", "key.id"),
-        ("PATCH /v1/keys/key_1", "key", "key"),
-        ("PATCH /v1/keys/key_1", "update_mask", "updateMask"),
-        ("POST /v1/keys", "allowed_ips", "allowedIps"),
-        ("POST /v1/auth/verify:batch", "requests[3].client_ip", "requests[3].clientIp"),
-        ("POST /v1/auth/verify:batch", "requests", "requests"),
-        ("GET /v1/keys", "page_size", "pageSize"),
-        ("GET /v1/keys", "no_such.field_name", "no_such.field_name"),
-        ("GET /v1/keys", "idempotency-key", "idempotency-key"),
-        ("GET /v1/keys", "", ""),
-    ] {
-        let mut details = ErrorDetails::with_bad_request_violation(field, "is wrong");
-        details.add_bad_request_violation("etag", "is old");
-        details.set_error_info("INVALID_FIELD", "gatepost", std::collections::HashMap::new());
-        let message = format!("{field}: is wrong; etag: is old");
-        let status = Status::with_error_details(Code::InvalidArgument, message, details);
-        let response = call(&Recorder::replying(Err(status)), request(line, "")).await;
-        let problem: Value = serde_json::from_slice(&bytes(response).await).unwrap();
-        assert_eq!(problem["violations"][0], json!({"field": expected, "description": "is wrong"}), "{line}");
-        assert_eq!(problem["message"], format!("{expected}: is wrong; etag: is old"), "{line}");
-        assert_eq!(problem["code"], "INVALID_FIELD");
-    }
 }
