@@ -13,6 +13,7 @@ use gatepost::auth::credential::KeyHeaders;
 use gatepost::auth::guard::{Call, Guard};
 use gatepost::auth::lookup::Credentials;
 use gatepost::auth::policy::Policies;
+use gatepost::auth::strangers::Strangers;
 use gatepost::domain::change::Revision;
 use gatepost::domain::clock::{Clock, SystemClock};
 use gatepost::domain::dialect::Dialect;
@@ -42,7 +43,8 @@ fn decision(criterion: &mut Criterion) {
     });
     let cache = CredentialCache::new(1_000, Duration::from_secs(3600));
     cache.confirm(Revision(1), Instant::now());
-    let credentials = Arc::new(Credentials::new(store, cache, keyring));
+    let strangers = Strangers::new(Arc::new(SystemClock));
+    let credentials = Arc::new(Credentials::new(store, cache, keyring, strangers));
     let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
     let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(SystemClock));
 

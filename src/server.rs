@@ -4,8 +4,10 @@ mod bootstrap;
 mod endpoints;
 mod front;
 mod grpc;
+mod health;
 mod janitor;
 pub mod offline;
+mod readiness;
 mod refusals;
 mod request;
 mod unary;
@@ -19,11 +21,14 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic_health::pb::health_server::HealthServer;
 
 pub use self::bootstrap::AdministratorKey;
-use self::endpoints::{Endpoints, OpenApi, Readiness};
+use self::endpoints::{Endpoints, OpenApi};
 use self::front::{Front, Parts, Rpcs};
 use self::grpc::Services;
+use self::health::HealthService;
+use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
 use crate::auth::cache::CredentialCache;
@@ -32,6 +37,7 @@ use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
 use crate::auth::policy::{Policies, PolicyError};
+use crate::auth::strangers::Strangers;
 use crate::config::{Config, CorsOrigins, Database, MasterKeyError, MasterKeySource};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::entropy::{Entropy, SystemEntropy};
@@ -203,7 +209,8 @@ impl Server {
 
         let keyring = Arc::new(keyring);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust);
-        let credentials = Arc::new(Credentials::new(store.clone(), cache, Arc::clone(&keyring)));
+        let strangers = Strangers::new(Arc::clone(&world.clock));
+        let credentials = Arc::new(Credentials::new(store.clone(), cache, Arc::clone(&keyring), strangers));
         let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
         let feed = feed.await.map_err(StartError::Store)?;
         let World { clock, entropy } = world;
@@ -216,7 +223,6 @@ impl Server {
         });
 
         let readiness = Readiness::default();
-        let (health, health_server) = tonic_health::server::health_reporter();
         let mut streams = JoinSet::new();
         let revocations = Revocations::new(Arc::clone(&context), relayed(&feed, &mut streams));
         let rpcs = Rpcs {
@@ -224,7 +230,8 @@ impl Server {
             keys: Arc::new(KeysService::new(Arc::clone(&context))),
             products: Arc::new(ProductsService::new(Arc::clone(&context))),
         };
-        let grpc = Services::new(&rpcs, health_server, config.limits.max_body)
+        let health = HealthServer::new(HealthService::new(readiness.clone()));
+        let grpc = Services::new(&rpcs, health, config.limits.max_body)
             .map_err(|error| StartError::Descriptors(error.to_string()))?;
 
         let progress = feed.progress();
@@ -236,12 +243,10 @@ impl Server {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(metrics),
             readiness: readiness.clone(),
-            health,
             progress,
             connections: listener.open(),
         };
         janitor.look_once().await;
-        // It ends with the streams: a server that stops must not be called ready again.
         streams.spawn(janitor.run());
 
         let origins = match &config.cors_origins {
@@ -286,7 +291,7 @@ impl Server {
         let stop = async move {
             stop.await;
             tracing::info!("told to stop; finishing what is under way");
-            readiness.set(false);
+            readiness.stop();
             // Streams have no end of their own.
             streams.abort_all();
         };

@@ -40,7 +40,7 @@ pub struct Call<'a> {
     pub headers: &'a HeaderMap,
     /// Where it came from, if the trusted proxies said: what is held against address lists.
     pub client: Option<IpAddr>,
-    /// Where it came from, or else the nearest proxy: what is written down.
+    /// Where it came from, or else the nearest proxy: what is written down and charged for unknown keys.
     pub address: IpAddr,
     /// Its id.
     pub request_id: &'a Arc<str>,
@@ -78,7 +78,7 @@ impl Guard {
             return Ok(None);
         }
         let presented = self.headers.read(call.headers)?;
-        let (credential, beside) = self.find(presented).await?;
+        let (credential, beside) = self.find(presented, call.address).await?;
         let caller = self.check(&call, policy, credential, beside)?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
             self.credentials.used(presented, caller.credential(), self.clock.now()).await;
@@ -90,19 +90,20 @@ impl Guard {
     async fn find(
         &self,
         presented: Presented<'_>,
+        address: IpAddr,
     ) -> Result<(Arc<StoredCredential>, Option<Arc<StoredCredential>>), Refusal> {
         match (presented.secret, presented.publishable) {
             (None, None) => Err(missing().into()),
-            (Some(one), None) | (None, Some(one)) => Ok((self.issued(one).await?, None)),
+            (Some(one), None) | (None, Some(one)) => Ok((self.issued(one, address).await?, None)),
             (Some(secret), Some(publishable)) => {
-                let beside = self.issued(publishable).await?;
-                Ok((self.issued(secret).await?, Some(beside)))
+                let beside = self.issued(publishable, address).await?;
+                Ok((self.issued(secret, address).await?, Some(beside)))
             }
         }
     }
 
-    async fn issued(&self, presented: &str) -> Result<Arc<StoredCredential>, Refusal> {
-        match self.credentials.find(presented).await? {
+    async fn issued(&self, presented: &str, address: IpAddr) -> Result<Arc<StoredCredential>, Refusal> {
+        match self.credentials.find_for(presented, address).await? {
             Found::Issued(credential) => Ok(credential),
             Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
             Found::Unknown => Err(Refusal::of_credential(Reason::NotFound, None)),

@@ -1,5 +1,6 @@
 //! From a presented secret to the credential it belongs to: checksum, cache, store.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::cache::{CredentialCache, Known};
+use super::strangers::Strangers;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -22,6 +24,7 @@ pub struct Credentials {
     cache: CredentialCache,
     keyring: Arc<Keyring>,
     misses: Semaphore,
+    strangers: Strangers,
 }
 
 /// What is known about a presented secret.
@@ -36,16 +39,31 @@ pub enum Found {
 }
 
 impl Credentials {
-    /// Finds credentials in this store, and remembers them in this cache.
-    pub fn new(store: Store, cache: CredentialCache, keyring: Arc<Keyring>) -> Self {
-        Self { store, cache, keyring, misses: Semaphore::new(MAX_LOOKUPS) }
+    /// Finds credentials in this store, and remembers them in this cache; asks for strangers within these budgets.
+    pub fn new(store: Store, cache: CredentialCache, keyring: Arc<Keyring>, strangers: Strangers) -> Self {
+        Self { store, cache, keyring, misses: Semaphore::new(MAX_LOOKUPS), strangers }
     }
 
-    /// Finds out what a presented secret is.
+    /// Finds out what a secret is that was presented at the door, from this address.
     ///
     /// # Errors
-    /// STORE_UNAVAILABLE when the store had to be asked and could not; OVERLOADED when too many look-ups are under way.
+    /// STORE_UNAVAILABLE when the store had to be asked and could not; OVERLOADED when too many look-ups are under way;
+    /// TOO_MANY_UNKNOWN when it would have to be asked and the address has presented too much that it does not know.
+    pub async fn find_for(&self, presented: &str, address: IpAddr) -> Result<Found> {
+        self.look_up(presented, Some(address)).await
+    }
+
+    /// Finds out what a secret is that somebody presented to a caller of ours, who asks. It is charged to nobody's budget:
+    /// the caller is known, the more strangers it meets the more it has to ask, and a refusal would hit its good clients.
+    /// Its look-ups are bounded with all others.
+    ///
+    /// # Errors
+    /// STORE_UNAVAILABLE and OVERLOADED as above.
     pub async fn find(&self, presented: &str) -> Result<Found> {
+        self.look_up(presented, None).await
+    }
+
+    async fn look_up(&self, presented: &str, address: Option<IpAddr>) -> Result<Found> {
         if SecretShape::parse(presented).is_none() {
             return Ok(Found::Malformed);
         }
@@ -54,7 +72,7 @@ impl Credentials {
             return Ok(known.into());
         }
         // Boxed, like all that only some calls need: what is awaited in place makes the future of every call larger.
-        Box::pin(self.ask(hash)).await
+        Box::pin(self.ask(hash, address)).await
     }
 
     /// Tells that a credential was accepted. It starts the grace period that waits for the first use of a new secret.
@@ -95,9 +113,18 @@ impl Credentials {
         &self.cache
     }
 
-    async fn ask(&self, hash: SecretHash) -> Result<Found> {
+    async fn ask(&self, hash: SecretHash, address: Option<IpAddr>) -> Result<Found> {
+        let may_ask = || address.map_or(Ok(()), |address| self.strangers.may_ask(address));
+        // Before the wait, so that a flood does not stand in the way of others, and after it, for what others of its own have
+        // spent meanwhile.
+        may_ask()?;
         let _permit = self.permit().await?;
-        Ok(self.load(hash).await?.into())
+        may_ask()?;
+        let known = self.load(hash).await?;
+        if let (Known::Unknown, Some(address)) = (&known, address) {
+            self.strangers.charge(address);
+        }
+        Ok(known.into())
     }
 
     async fn begin_grace(&self, presented: &str, credential: &StoredCredential, now: Timestamp) {

@@ -10,3 +10,4 @@ pub mod feed;
 pub mod guard;
 pub mod lookup;
 pub mod policy;
+pub mod strangers;

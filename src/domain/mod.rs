@@ -17,4 +17,5 @@ pub mod reason;
 pub mod scope;
 pub mod sealing;
 pub mod secret;
+pub mod throttle;
 pub mod words;

@@ -59,6 +59,8 @@ pub enum Reason {
     StoreUnavailable,
     /// The credential is held by its owner.
     Suspended,
+    /// Too many credentials that nobody issued came from one address.
+    TooManyUnknown,
     /// No such path or RPC.
     UnknownMethod,
     /// The body's type or encoding is not taken here.
@@ -82,7 +84,7 @@ pub struct Wording {
 
 impl Reason {
     /// All reasons, by name.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AlreadyExists,
         Self::CallerNotAllowed,
         Self::DeadlineExceeded,
@@ -109,6 +111,7 @@ impl Reason {
         Self::Revoked,
         Self::StoreUnavailable,
         Self::Suspended,
+        Self::TooManyUnknown,
         Self::UnknownMethod,
         Self::UnsupportedMediaType,
     ];
@@ -162,6 +165,9 @@ impl Reason {
                 ("STORE_UNAVAILABLE", 503, UNAVAILABLE, "store_unavailable", "Temporarily unavailable")
             }
             Self::Suspended => ("SUSPENDED", 403, PERMISSION_DENIED, "key_suspended", "Key suspended"),
+            Self::TooManyUnknown => {
+                ("TOO_MANY_UNKNOWN", 429, RESOURCE_EXHAUSTED, "rate_limit_exceeded", "Too many unknown credentials")
+            }
             Self::UnknownMethod => ("UNKNOWN_METHOD", 404, UNIMPLEMENTED, "not_found", "No such path"),
             Self::UnsupportedMediaType => {
                 ("UNSUPPORTED_MEDIA_TYPE", 415, INVALID_ARGUMENT, "unsupported_media_type", "Unsupported media type")

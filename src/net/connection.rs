@@ -60,7 +60,7 @@ pub(super) async fn run<S: Service>(
         protocol_first: false,
     }
     .await;
-    if !matches!(served, Err(Failure::Overstayed)) {
+    if !matches!(served, Err(Failure::Overstayed { .. })) {
         take_leave(&mut wire).await;
     }
     served
@@ -83,7 +83,10 @@ pub(super) enum Failure {
     Protocol(#[from] hyper::Error),
     /// Told to end at once.
     #[error("cut by a time-out")]
-    Overstayed,
+    Overstayed {
+        /// Whether the client was owed something: an answer, or the rest of one.
+        owing: bool,
+    },
 }
 
 async fn open(
@@ -122,7 +125,7 @@ struct Serving<S: Service> {
 }
 
 impl<S: Service> Serving<S> {
-    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    fn poll_order(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         match self.liveness.poll_order(cx) {
             Order::Serve => {}
             Order::Drain if self.draining => {}
@@ -130,8 +133,12 @@ impl<S: Service> Serving<S> {
                 self.draining = true;
                 self.protocol.graceful_shutdown();
             }
-            Order::Cut => return Poll::Ready(Err(Failure::Overstayed)),
+            Order::Cut => return Poll::Ready(Failure::Overstayed { owing: self.liveness.is_owing() }),
         }
+        Poll::Pending
+    }
+
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let ended = self.poll_http(cx);
         // Unconstrained, because it has to go on when streams used up the budget; what it sends is bounded anyhow.
         let send = poll_fn(|cx| self.wire.poll_send(cx));
@@ -173,6 +180,11 @@ impl<S: Service> Future for Serving<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        // Not by way of the rounds: they answer what wakes them by polling the protocol and the streams once more, and an
+        // order that came between would be forgotten.
+        if let Poll::Ready(cut) = this.poll_order(cx) {
+            return Poll::Ready(Err(cut));
+        }
         this.rounds.enter(cx);
         let waker = this.waker.clone();
         let served = this.poll_serve(&mut Context::from_waker(&waker));

@@ -113,6 +113,11 @@ impl Liveness {
         self.in_flight.load(Relaxed) == 0
     }
 
+    /// Whether the client is owed something: the answer to a request, or bytes that its socket has not taken yet.
+    pub(super) fn is_owing(&self) -> bool {
+        !self.is_idle() || self.write_blocked_since.load(Relaxed) != NEVER
+    }
+
     /// What becomes of the connection by the rules of `settings`; gives the order where there is one to give.
     pub(super) fn judge(&self, settings: &Settings) -> Option<Overstay> {
         let now = self.clock.now();

@@ -22,9 +22,9 @@ use super::tls::Tls;
 /// How the connections ended that were open when the server was told to stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// Connections that finished what they had in flight.
+    /// Connections that finished what they had in flight, whether or not their client then closed.
     pub finished: usize,
-    /// Connections cut, at the deadline or by a time-out before it.
+    /// Connections cut while their client was owed something, at the deadline or by a time-out before it.
     pub cut: usize,
 }
 
@@ -132,17 +132,17 @@ impl<S: Service> Server<S> {
         self.connections.insert(task.id(), liveness);
     }
 
-    /// Says whether the connection ended by itself, and not by a time-out or a panic.
+    /// Says whether the connection finished: it was not cut with an answer outstanding, and did not panic.
     fn forget(&mut self, ended: Result<(Id, Result<(), Failure>), JoinError>) -> bool {
-        let (id, by_itself) = match &ended {
-            Ok((id, ended)) => (*id, !matches!(ended, Err(Failure::Overstayed))),
+        let (id, finished) = match &ended {
+            Ok((id, ended)) => (*id, !matches!(ended, Err(Failure::Overstayed { owing: true }))),
             Err(error) => (error.id(), false),
         };
         if ended.is_err_and(|error| error.is_panic()) {
             tracing::error!("a connection panicked and was closed");
         }
         self.connections.remove(&id);
-        by_itself
+        finished
     }
 
     /// Ends the connections that overstayed.
@@ -181,7 +181,9 @@ impl<S: Service> Server<S> {
                 () = &mut deadline => break,
             }
         }
-        report.cut += self.tasks.len();
+        let owing = self.connections.values().filter(|liveness| liveness.is_owing()).count();
+        report.cut += owing;
+        report.finished += self.connections.len() - owing;
         self.tasks.shutdown().await;
         report
     }

@@ -1,6 +1,5 @@
 //! The paths that are no RPC: for whoever keeps the server running, and for whoever reads its description.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -9,27 +8,12 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 
+use super::readiness::Readiness;
 use crate::edge::compression::compress;
 use crate::edge::document::Document;
 use crate::edge::{openapi, without_body};
 use crate::proto::descriptor_pool;
 use crate::telemetry::metrics::Metrics;
-
-/// Whether the server can do its work: the store answers, and the server is not about to stop.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    /// Takes note of a change.
-    pub(super) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
-    }
-
-    /// Whether it is ready.
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// They need no credential, and tell nothing about anybody.
 pub(super) struct Endpoints {
@@ -116,7 +100,7 @@ impl Endpoints {
     }
 
     fn ready(&self) -> Response<Body> {
-        match self.readiness.get() {
+        match self.readiness.is_ready() {
             true => text(StatusCode::OK, "ready\n"),
             false => text(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer, or the server is stopping\n"),
         }

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
-use super::endpoints::Readiness;
+use super::readiness::Readiness;
 use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
 use crate::domain::clock::Clock;
@@ -25,7 +23,6 @@ pub(super) struct Janitor {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Readiness,
-    pub(super) health: HealthReporter,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) connections: net::Open,
 }
@@ -50,12 +47,7 @@ impl Janitor {
     /// Looks whether the store answers, and tells whoever asks for it.
     pub(super) async fn look_once(&self) {
         let ready = self.store.ping().await.is_ok();
-        if ready != self.readiness.get() {
-            self.readiness.set(ready);
-            let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-            for service in SERVICES {
-                self.health.set_service_status(service, status).await;
-            }
+        if self.readiness.set(ready) {
             tracing::info!(ready, "readiness changed");
         }
         self.sample();
@@ -94,8 +86,6 @@ impl Janitor {
     }
 }
 
-/// The whole server, and each of its services.
-const SERVICES: [&str; 4] = ["", "gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products"];
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY_TICKS: u64 = 60;
 /// How long a watcher of revocations may be away and still miss nothing.

@@ -6,7 +6,6 @@
 pub mod log;
 pub mod metrics;
 mod request_span;
-mod throttle;
 mod trace;
 
 use std::sync::Arc;

@@ -1,15 +1,15 @@
 //! What is said of one request: a span for the trace, and one line in the log where something went wrong.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::throttle::Throttle;
 use super::{Wire, trace};
 use crate::domain::reason::Reason;
+use crate::domain::throttle::Throttle;
 use crate::proto::MethodId;
 
 /// The span of one request, from its head to its answer. Costs next to nothing unless traces are exported or the log is at
@@ -80,8 +80,9 @@ impl RequestSpan {
                 tracing::error!(request_id, wire, rpc, key_id, code, latency_us, "request failed");
             }
             Some(Reason::StoreUnavailable | Reason::Overloaded) => {
-                static WARNINGS: LazyLock<Throttle> = LazyLock::new(|| Throttle::new(WARN_EVERY));
-                if let Some(others) = WARNINGS.pass() {
+                static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+                static WARNINGS: Throttle = Throttle::new(WARN_EVERY);
+                if let Some(others) = WARNINGS.pass(STARTED.elapsed()) {
                     tracing::warn!(
                         request_id,
                         wire,

@@ -14,6 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::command::{Gatepost, Run};
 use crate::support::postgres::Engine;
@@ -297,6 +300,33 @@ async fn a_stop_finishes_what_is_under_way_and_ends_streams() {
     let stopped = serving.ended().await;
     assert_eq!(stopped.code, 0, "{stopped:?}");
     assert!(stopped.stderr.contains("cut=0"), "{stopped:?}");
+}
+
+#[tokio::test]
+async fn who_watches_the_health_is_told_of_a_stop_and_does_not_hold_it_up() {
+    let place = Place::new().await;
+    let serving = place.serve().await;
+    let channel = Endpoint::from_shared(serving.url().to_owned()).expect("a URI").connect().await.expect("it listens");
+    let mut watches = Vec::new();
+    for service in ["", "gatepost.v1.Keys"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let watch = HealthClient::new(channel.clone()).watch(request).await.expect("the stream begins");
+        let mut watch = watch.into_inner();
+        let told = watch.message().await.expect("no error").expect("how it stands is told at once");
+        assert_eq!(told.status(), ServingStatus::Serving, "{service}");
+        watches.push(watch);
+    }
+    let began = Instant::now();
+    serving.signal("TERM").await;
+    for mut watch in watches {
+        let told = timeout(SOON, watch.message()).await.expect("it is told soon").expect("before the stream ends");
+        assert_eq!(told.expect("a message").status(), ServingStatus::NotServing);
+        let end = timeout(SOON, watch.message()).await.expect("it ends soon").expect_err("the end has its reason");
+        assert_eq!(end.code(), tonic::Code::Unavailable, "so that clients come again: {end:?}");
+    }
+    let stopped = serving.ended().await;
+    assert!(began.elapsed() < SOON, "{:?}: {stopped:?}", began.elapsed());
+    assert!(stopped.code == 0 && stopped.stderr.contains("cut=0"), "{stopped:?}");
 }
 
 #[tokio::test]

@@ -170,6 +170,42 @@ async fn a_publishable_key_beside_a_secret_one_is_one_caller() {
 }
 
 #[tokio::test]
+async fn an_address_that_floods_with_unknown_keys_is_refused_and_cached_keys_go_on() {
+    let server = TestServer::start().await;
+    // Not a key that is made here: the change feed brings its making once more, at any time, and it is looked up again.
+    let (cached, unseen) = (server.live(), server.key(&[]).await);
+    let whoami = async |wire, actor: &Actor| server.call(wire, "Auth/WhoAmI", actor, json!({})).await;
+    whoami(Wire::Grpc, &cached).await.ok();
+    let stranger = || Actor::stranger("sk", Environment::Live);
+    for flood in std::iter::repeat_with(stranger).take(400) {
+        whoami(Wire::Grpc, &flood).await.refused("NOT_FOUND");
+    }
+    for wire in Wire::ALL {
+        // A good key that has to be looked up cannot be told from the flood it comes with.
+        for actor in [&stranger(), &unseen] {
+            let answer = whoami(wire, actor).await;
+            assert_eq!(
+                (answer.reason.as_str(), answer.code),
+                ("TOO_MANY_UNKNOWN", Code::ResourceExhausted),
+                "{answer:?}"
+            );
+            assert!(answer.message.ends_with("Try again in 1 seconds"), "{answer:?}");
+            if wire == Wire::Json {
+                assert_eq!((answer.http, answer.header("retry-after")), (429, "1"), "{answer:?}");
+                assert_eq!(answer.document["error"], "rate_limit_exceeded", "{answer:?}");
+            }
+        }
+        whoami(wire, &cached).await.ok();
+        // What a caller's clients present is not held against the caller.
+        let verdict = server.call(wire, "Auth/Verify", &cached, json!({"credential": stranger().secret})).await.ok();
+        assert_eq!(verdict["code"], "NOT_FOUND", "{verdict}");
+    }
+    server.advance(Duration::from_secs(1));
+    whoami(Wire::Grpc, &unseen).await.ok();
+    whoami(Wire::Grpc, &stranger()).await.refused("NOT_FOUND");
+}
+
+#[tokio::test]
 async fn data_that_cannot_be_read_is_never_told_as_a_bad_credential() {
     let server = TestServer::start().await;
     server.execute_sql("ALTER TABLE key_secrets RENAME TO key_secrets_away").await;

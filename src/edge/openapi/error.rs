@@ -168,6 +168,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::ResourceNotFound => "there is no key \"key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70\"",
         Reason::RevisionTooOld => "the change log does not reach back to this revision; start from the current one",
         Reason::Suspended => "The key is suspended",
+        Reason::TooManyUnknown => "Too many unknown credentials from this address. Try again in 1 seconds",
         Reason::UnknownMethod => "There is nothing at this path",
         Reason::UnsupportedMediaType => "The body's type must be application/json",
         Reason::Expired | Reason::Malformed | Reason::MissingCredential | Reason::NotFound | Reason::Revoked => {
@@ -202,8 +203,8 @@ mod tests {
     fn every_status_is_explained() {
         let errors = Errors::new();
         let responses = errors.responses(descriptor_pool(), &Comments::of(descriptor_pool()));
-        assert_eq!(errors.statuses().collect::<Vec<_>>(), [400, 401, 403, 404, 409, 413, 415, 500, 503, 504]);
-        assert_eq!(responses.as_object().unwrap().len(), 10);
+        assert_eq!(errors.statuses().collect::<Vec<_>>(), [400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504]);
+        assert_eq!(responses.as_object().unwrap().len(), 11);
         for (name, response) in responses.as_object().unwrap() {
             let description = response["description"].as_str().unwrap();
             let bullets = description.lines().skip(1).collect::<Vec<_>>();

@@ -61,7 +61,7 @@ impl Writer<'_> {
         let mut responses = Map::from_iter([("200".to_owned(), self.answer(operation)?)]);
         for status in self.errors.statuses() {
             let applies = match status {
-                401 | 403 => access.is_guarded(),
+                401 | 403 | 429 => access.is_guarded(),
                 404 => !operation.path.variables.is_empty(),
                 409 => access.writes(),
                 413 | 415 => !rule.body.is_empty(),

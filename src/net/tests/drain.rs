@@ -1,6 +1,10 @@
 //! How a server stops.
 
+use tokio::net::TcpListener;
+
 use super::*;
+use crate::net::connection::{self, Failure};
+use crate::net::liveness::{CoarseClock, Liveness, Order};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -94,6 +98,52 @@ async fn a_peer_that_does_not_go_is_not_waited_for() {
     let mut mute = server.connect().await;
     mute.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("an open connection");
     mute.read_u8().await.expect("it is served");
-    // It reads GOAWAY and PING and answers neither.
-    assert_eq!(server.stop().await, DrainReport { finished: 0, cut: 1 });
+    // It reads GOAWAY and PING and answers neither. It was owed nothing.
+    assert_eq!(server.stop().await, DrainReport { finished: 1, cut: 0 });
+}
+
+#[tokio::test]
+async fn an_idle_peer_that_does_not_go_by_the_deadline_is_no_work_that_was_cut() {
+    let server = Running::start(Settings { drain: SHORT, ..Settings::default() }).await;
+    let mut mute = server.connect().await;
+    mute.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("an open connection");
+    mute.read_u8().await.expect("it is served");
+    let client = server.http2().await;
+    let (_waiting, _body) = client.send("/wait").await.expect("an open connection");
+    server.entered(1).await;
+    assert_eq!(server.stop().await, DrainReport { finished: 1, cut: 1 });
+}
+
+/// The loop gives its orders from another thread, at any moment of a connection's poll.
+#[tokio::test]
+async fn an_order_given_while_the_connection_is_polled_is_obeyed() {
+    for settings in ways() {
+        for order in [Order::Drain, Order::Cut] {
+            for version in ["1", "2"] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+                let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+                let (socket, peer) = listener.accept().await.expect("a connection");
+                let liveness = Arc::new(Liveness::new(CoarseClock::start()));
+                let given = liveness.clone();
+                let service = tower::service_fn(move |_| {
+                    given.give(order);
+                    async { Ok::<_, Infallible>(Response::new(text("hello"))) }
+                });
+                let connection = Connection { peer, local: peer, tls: false };
+                let run = tokio::spawn(connection::run(socket, connection, service, settings, None, liveness));
+                if version == "1" {
+                    let request = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+                    client.write_all(request).await.expect("an open connection");
+                    rest(&mut client).await;
+                } else {
+                    let client = Http2::over(client).await;
+                    let _ = client.get("/").await;
+                    let _ = client.ended().await;
+                }
+                let ended = soon(run).await.expect("no panic");
+                let cut = matches!(ended, Err(Failure::Overstayed { .. }));
+                assert_eq!(cut, order == Order::Cut, "{settings:?} {order:?} HTTP/{version}: {ended:?}");
+            }
+        }
+    }
 }

@@ -1,11 +1,26 @@
 //! What the drivers' errors mean, and what of them may be logged.
 
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
+use crate::domain::throttle::Throttle;
 use crate::store::error::{Conflict, StoreError};
+
+/// Writes down that the database cannot be worked with, now and then: while it is away every operation meets it.
+macro_rules! unavailable {
+    ($($line:tt)*) => {{
+        static LINES: Throttle = Throttle::new(LOG_EVERY);
+        if let Some(others) = LINES.pass(STARTED.elapsed()) {
+            tracing::error!(others, $($line)*);
+        }
+        Failure::Unavailable
+    }};
+}
 
 /// How a statement failed.
 #[derive(Debug)]
@@ -14,7 +29,7 @@ pub(in crate::store) enum Failure {
     Duplicate,
     /// The statement or the data is wrong; trying again does not help. Logged.
     Fault(&'static str),
-    /// The database did not do its part. Logged.
+    /// The database did not do its part. Logged, but no more than once a second for each way to fail.
     Unavailable,
 }
 
@@ -27,8 +42,7 @@ impl Failure {
 
     /// The operation's deadline passed.
     pub(super) fn timed_out() -> Self {
-        tracing::error!("the database did not answer in time");
-        Self::Unavailable
+        unavailable!("the database did not answer in time")
     }
 
     /// What this means where a duplicate is a conflict to be expected.
@@ -58,18 +72,11 @@ impl From<Error> for Failure {
         match &error {
             Error::Database(cause) if cause.is_unique_violation() => Self::Duplicate,
             Error::Database(cause) => from_database(&**cause),
-            Error::PoolTimedOut => {
-                tracing::error!("no connection to the database was free in time");
-                Self::Unavailable
-            }
-            Error::Io(cause) => {
-                tracing::error!(kind = ?cause.kind(), "the connection to the database broke");
-                Self::Unavailable
-            }
+            Error::PoolTimedOut => unavailable!("no connection to the database was free in time"),
+            Error::Io(cause) => unavailable!(kind = ?cause.kind(), "the connection to the database broke"),
             Error::PoolClosed => Self::Unavailable,
             Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed | Error::BeginFailed => {
-                tracing::error!(kind = kind(&error), "the connection to the database broke");
-                Self::Unavailable
+                unavailable!(kind = kind(&error), "the connection to the database broke")
             }
             _ => {
                 tracing::error!(kind = kind(&error), "the driver refused a statement");
@@ -99,8 +106,7 @@ fn from_database(cause: &dyn DatabaseError) -> Failure {
             && code.get(..2).is_some_and(|class| POSTGRES_MACHINE.contains(&class))
     };
     if of_machine {
-        tracing::error!(%code, cause = cause.message(), "the database cannot do its part");
-        Failure::Unavailable
+        unavailable!(%code, cause = cause.message(), "the database cannot do its part")
     } else {
         tracing::error!(%code, "the database refused a statement");
         Failure::Fault("the database refused a statement")
@@ -130,3 +136,52 @@ const SQLITE_MACHINE: [i32; 12] = [3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
 /// PostgreSQL's classes for the connection, authentication, missing database, rollback by the server, resources, its state,
 /// the operator, the system and internal errors; and read-only or ended transactions.
 const POSTGRES_MACHINE: [&str; 11] = ["08", "25", "28", "3D", "40", "53", "54", "55", "57", "58", "XX"];
+
+/// Where the throttles count from.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_lost_database_does_not_fill_the_log() {
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        let began = Instant::now();
+        tracing::subscriber::with_default(subscriber, || {
+            // Another test may take the line of the first second.
+            while log.0.lock().unwrap().is_empty() {
+                for _ in 0..1000 {
+                    assert!(matches!(
+                        Failure::from(Error::Io(ErrorKind::ConnectionReset.into())),
+                        Failure::Unavailable
+                    ));
+                }
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines = text.matches("the connection to the database broke").count();
+        assert!((1..=1 + began.elapsed().as_secs() as usize).contains(&lines), "{lines} lines");
+        assert!(text.contains("others="), "{text}");
+    }
+}

@@ -12,6 +12,7 @@ mod plans;
 mod products;
 mod races;
 mod scopes;
+mod statements;
 mod support;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
