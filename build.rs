@@ -72,9 +72,11 @@ fn write_methods(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error>
     let paths: Vec<String> = methods.iter().map(path).collect();
     let streaming: Vec<bool> = methods.iter().map(MethodDescriptor::is_server_streaming).collect();
     let count = methods.len();
+    let verify = methods.iter().position(|m| m.full_name() == "gatepost.v1.Auth.Verify").ok_or("there is no Verify")?;
     let list = format!(
         "/// The paths of all RPCs; the place of one is its `MethodId`.\npub const METHODS: [&str; {count}] = {paths:?};\n\
-         const STREAMING: [bool; {count}] = {streaming:?};\n"
+         const STREAMING: [bool; {count}] = {streaming:?};\n\
+         /// `Auth.Verify`.\npub const VERIFY: MethodId = MethodId({verify});\n"
     );
     fs::write(out.join("methods.rs"), list)?;
     Ok(())

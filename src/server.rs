@@ -25,7 +25,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 pub use self::bootstrap::AdministratorKey;
 use self::endpoints::{Endpoints, OpenApi};
-use self::front::{Front, Parts, Rpcs};
+use self::front::{Front, Parts};
 use self::grpc::Services;
 use self::health::HealthService;
 use self::readiness::Readiness;
@@ -46,7 +46,8 @@ use crate::domain::sealing::Keyring;
 use crate::edge::Edge;
 use crate::edge::cors::{Cors, Origins};
 use crate::net::{self, DrainReport, Listener, Tls, TlsError};
-use crate::proto::descriptor_pool;
+use crate::proto::{descriptor_pool, dispatch};
+use crate::rpc::Rpcs;
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
@@ -225,11 +226,11 @@ impl Server {
         let readiness = Readiness::default();
         let mut streams = JoinSet::new();
         let revocations = Revocations::new(Arc::clone(&context), relayed(&feed, &mut streams));
-        let rpcs = Rpcs {
+        let rpcs = Rpcs(dispatch::Services {
             auth: Arc::new(AuthService::new(Arc::clone(&context), revocations, Arc::clone(metrics))),
             keys: Arc::new(KeysService::new(Arc::clone(&context))),
             products: Arc::new(ProductsService::new(Arc::clone(&context))),
-        };
+        });
         let health = HealthServer::new(HealthService::new(readiness.clone()));
         let grpc = Services::new(&rpcs, health, config.limits.max_body)
             .map_err(|error| StartError::Descriptors(error.to_string()))?;

@@ -29,7 +29,9 @@ where
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while !body.is_end_stream()
+        && let Some(frame) = body.frame().await
+    {
         let Ok(data) = frame.map_err(|_| Unread::Cut)?.into_data() else { continue };
         if first.len() + all.len() + data.len() > limit {
             return Err(Unread::TooLarge);
@@ -79,6 +81,10 @@ fn type_fault(headers: &HeaderMap) -> Option<&'static str> {
 
 /// `application/json`, `application/*+json` or `text/json`, in UTF-8 if they say in what.
 fn is_json(content_type: &str) -> bool {
+    // What nearly all send.
+    if content_type == "application/json" {
+        return true;
+    }
     let mut parts = content_type.split(';');
     let media = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = media == "application/json"

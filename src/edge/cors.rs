@@ -43,8 +43,8 @@ impl Cors {
 
     /// The answer to a preflight, or nothing if the request is none. No credential is looked at: browsers send none.
     pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
-        let asks = headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if method != Method::OPTIONS || !asks {
+        let asks = || headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if method != Method::OPTIONS || !asks() {
             return None;
         }
         let mut response = Response::new(Body::empty());

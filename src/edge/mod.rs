@@ -67,7 +67,7 @@ mod wire;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Method, Response, StatusCode, Uri};
 use prost_reflect::DescriptorPool;
 use tonic::body::Body;
 
@@ -112,6 +112,19 @@ pub struct Matched<'e> {
     captures: Captures,
 }
 
+/// A call, without its body.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Path and query.
+    pub uri: &'a Uri,
+    /// The headers. The service sees those on a list.
+    pub headers: &'a HeaderMap,
+    /// What the service is handed beside the message: who is calling.
+    pub extensions: Extensions,
+    /// The request's id, which problem documents repeat.
+    pub request_id: &'a str,
+}
+
 impl Edge {
     /// Makes all routes of the services in `pool` ready. Bodies may have up to `max_body` bytes.
     ///
@@ -148,16 +161,17 @@ impl Edge {
         }
     }
 
-    /// Calls the RPC of a route that [`resolve`](Self::resolve) found for this very request, which the caller has
-    /// authorized. The request's extensions reach the service; of its headers, those on a list. The answer to HEAD has no body. A problem document repeats the request's `x-request-id`.
-    pub async fn call<B, D>(&self, matched: Matched<'_>, request: Request<B>, services: &D) -> Response<Body>
+    /// Calls the RPC of a route that [`resolve`](Self::resolve) found for this very call, which the caller has authorized.
+    pub async fn call<B, D>(&self, matched: Matched<'_>, call: Call<'_>, body: B, services: &D) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes>,
         D: Dispatch,
     {
-        let head = request.method() == Method::HEAD;
-        let response = transcoder::call(&self.tables, matched, request, services, self.max_body).await;
-        if head { without_body(response) } else { response }
+        let (request_id, path) = (call.request_id, call.uri.path());
+        match transcoder::call(&self.tables, matched, call, body, services, self.max_body).await {
+            Ok(response) => response,
+            Err(status) => problem::response(&status, request_id, path),
+        }
     }
 
     /// All routes, in the order of the descriptors.

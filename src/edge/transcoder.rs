@@ -4,46 +4,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Extensions, Request, Response, request};
+use http::{Response, Uri};
 use http_body_util::Full;
 use tonic::Status;
 use tonic::body::Body as TonicBody;
 use tonic::metadata::MetadataMap;
 
+use super::headers::{NO_STORE, NOSNIFF, copy_answer, to_metadata};
 use super::json::{Content, Fault, Mask, Reader, write_field, write_message};
 use super::query::put_query;
 use super::route::{Body, Bound, DerivedMask, Route};
 use super::stream::{Format, StreamBody};
 use super::tables::{MessageId, Tables};
 use super::wire::{close, open};
-use super::{Matched, headers, percent, problem, refusal, spelling};
+use super::{Call, Matched, percent, refusal, spelling};
 use crate::proto::dispatch::{Dispatch, Reply};
 
-/// Calls the route's RPC and writes its answer. Whatever goes wrong is a problem document.
+/// Calls the route's RPC and writes its answer.
 pub(super) async fn call<B, D>(
     tables: &Arc<Tables>,
     matched: Matched<'_>,
-    request: Request<B>,
-    services: &D,
-    max_body: usize,
-) -> Response<TonicBody>
-where
-    B: http_body::Body<Data = Bytes>,
-    D: Dispatch,
-{
-    let (mut parts, body) = request.into_parts();
-    let extensions = std::mem::take(&mut parts.extensions);
-    match run(tables, matched, &parts, extensions, body, services, max_body).await {
-        Ok(response) => response,
-        Err(status) => problem::response(&status, request_id(&parts), parts.uri.path()),
-    }
-}
-
-async fn run<B, D>(
-    tables: &Arc<Tables>,
-    matched: Matched<'_>,
-    parts: &request::Parts,
-    extensions: Extensions,
+    call: Call<'_>,
     body: B,
     services: &D,
     max_body: usize,
@@ -52,10 +33,11 @@ where
     B: http_body::Body<Data = Bytes>,
     D: Dispatch,
 {
+    let Call { uri, headers, extensions, request_id } = call;
     let route = matched.route;
-    let body = super::body::read(&parts.headers, body, max_body).await?;
-    let message = assemble(tables, matched, parts, &body)?;
-    let request = tonic::Request::from_parts(headers::to_metadata(&parts.headers), extensions, message.into());
+    let body = super::body::read(headers, body, max_body).await?;
+    let message = assemble(tables, matched, uri, &body)?;
+    let request = tonic::Request::from_parts(to_metadata(headers), extensions, message.into());
     let reply = services.dispatch(route.method, request).await;
     match reply.map_err(|status| spelling::for_client(tables, route, status))? {
         Reply::Unary { metadata, message } => {
@@ -65,10 +47,9 @@ where
             Ok(respond(TonicBody::new(Full::from(json)), HeaderValue::from_static("application/json"), &metadata))
         }
         Reply::Stream { metadata, messages } => {
-            let format = Format::accepted(&parts.headers);
-            let (request_id, path) = (request_id(parts), parts.uri.path());
+            let format = Format::accepted(headers);
             let answer = Answer { tables: Arc::clone(tables), response: route.response, field: route.answer };
-            let stream = StreamBody::begin(messages, answer, format, request_id, path).await?;
+            let stream = StreamBody::begin(messages, answer, format, request_id, uri.path()).await?;
             Ok(respond(TonicBody::new(stream), format.content_type(), &metadata))
         }
     }
@@ -76,11 +57,11 @@ where
 
 /// The request message's bytes: those of the body, then those of the query, then those of the path. A parser takes the last
 /// of a field given twice and merges messages, so that the path wins.
-fn assemble(tables: &Tables, matched: Matched<'_>, parts: &request::Parts, body: &[u8]) -> Result<Vec<u8>, Status> {
+fn assemble(tables: &Tables, matched: Matched<'_>, uri: &Uri, body: &[u8]) -> Result<Vec<u8>, Status> {
     let route = matched.route;
     let mut out = Vec::with_capacity(body.len() + 128);
     let mask = put_body(tables, route, body, &mut out)?;
-    let gives_mask = match parts.uri.query() {
+    let gives_mask = match uri.query() {
         Some(query) => put_query(tables, route, query, &mut out)?,
         None => false,
     };
@@ -88,7 +69,7 @@ fn assemble(tables: &Tables, matched: Matched<'_>, parts: &request::Parts, body:
         put_mask(tables, route, derived, &mask, &mut out);
     }
     for (bound, (start, end)) in route.variables.iter().zip(matched.captures) {
-        let text = parts.uri.path().get(start as usize..end as usize);
+        let text = uri.path().get(start as usize..end as usize);
         let text = text.ok_or_else(|| refusal::internal("a route that was found for another path"))?;
         put_variable(tables, route, bound, text, &mut out)?;
     }
@@ -142,14 +123,10 @@ fn respond(body: TonicBody, content_type: HeaderValue, metadata: &MetadataMap) -
     let mut response = Response::new(body);
     let to = response.headers_mut();
     to.insert(CONTENT_TYPE, content_type);
-    to.insert(CACHE_CONTROL, headers::NO_STORE);
-    to.insert(X_CONTENT_TYPE_OPTIONS, headers::NOSNIFF);
-    headers::copy_answer(metadata, to);
+    to.insert(CACHE_CONTROL, NO_STORE);
+    to.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    copy_answer(metadata, to);
     response
-}
-
-fn request_id(parts: &request::Parts) -> &str {
-    parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
 /// How a stream's messages are written: whole, or one field of them.

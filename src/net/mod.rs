@@ -1,4 +1,4 @@
-//! The network: one port that speaks HTTP/1.1 and HTTP/2, with or without TLS, to any tower service.
+//! The network: one port that speaks HTTP/1.1 and HTTP/2, with or without TLS, to any service of hyper's.
 //!
 //! It owns sockets and time: accepting, the limits and time-outs of connections, TLS, gathering writes, running streams,
 //! draining. It must not know what it serves: no proto, no credential, no route. What a request may take (its deadline,

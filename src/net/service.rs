@@ -1,4 +1,4 @@
-//! Puts a tower service behind a connection: tells each request where it came from and counts it while it is in flight.
+//! Puts a service behind a connection: tells each request where it came from and counts it while it is in flight.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,8 +12,6 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use tower::ServiceExt as _;
-use tower::util::Oneshot;
 
 use super::liveness::{InFlight, Liveness};
 
@@ -29,11 +27,15 @@ pub struct Connection {
     pub tls: bool,
 }
 
-/// What `serve` asks of a service: any tower service over hyper's requests that does not fail and can be cloned for
-/// each request. Implemented for all that fit.
+/// What `serve` asks of a service: any of hyper's over its requests that does not fail and can be cloned for each
+/// connection. Implemented for all that fit.
 pub trait Service:
-    tower::Service<Request<Incoming>, Response = Response<Self::Answer>, Error = Infallible, Future: Send + 'static>
-    + Clone
+    hyper::service::Service<
+        Request<Incoming>,
+        Response = Response<Self::Answer>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
     + Send
     + 'static
 {
@@ -43,7 +45,7 @@ pub trait Service:
 
 impl<S, B> Service for S
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
+    S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
         + 'static,
@@ -67,7 +69,7 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for PerConnection<S>
 
     fn call(&self, mut request: Request<Incoming>) -> Handled<S> {
         request.extensions_mut().insert(self.connection);
-        Handled { in_flight: Some(InFlight::new(self.liveness.clone())), answer: self.service.clone().oneshot(request) }
+        Handled { in_flight: Some(InFlight::new(self.liveness.clone())), answer: self.service.call(request) }
     }
 }
 
@@ -75,11 +77,11 @@ pin_project! {
     /// A request on its way to a response.
     pub(super) struct Handled<S>
     where
-        S: tower::Service<Request<Incoming>>,
+        S: hyper::service::Service<Request<Incoming>>,
     {
         // Before the answer, so that what a dropped request leaves behind in it is still counted as being in flight.
         #[pin]
-        answer: Oneshot<S, Request<Incoming>>,
+        answer: S::Future,
         in_flight: Option<InFlight>,
     }
 }

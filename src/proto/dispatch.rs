@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use prost::Message;
 use tonic::metadata::MetadataMap;
@@ -45,12 +45,17 @@ pub struct Framed(Vec<u8>);
 impl Framed {
     /// Encodes a message.
     pub fn new(message: &impl Message) -> Self {
-        let length = message.encoded_len();
+        Self::written(message.encoded_len(), |frame| message.encode_raw(frame))
+    }
+
+    /// A message of about `length` bytes that `write` appends.
+    pub fn written(length: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut frame = Vec::with_capacity(PREFIX + length + SPARE);
-        frame.put_u8(0);
+        frame.extend_from_slice(&[0; PREFIX]);
+        write(&mut frame);
         // No answer comes near 4 GiB: what it is made of came in through bounded requests and bounded pages.
-        frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-        message.encode_raw(&mut frame);
+        let length = u32::try_from(frame.len() - PREFIX).unwrap_or(u32::MAX);
+        frame[1..PREFIX].copy_from_slice(&length.to_be_bytes());
         Self(frame)
     }
 

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::stream;
 use tokio::time::timeout_at;
-use tonic::{Request, Response, Status};
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request, Response, Status};
 
 use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::{Around, Deadline};
+use super::verify::{self, Asked};
 use crate::auth::decide::Outcome;
 use crate::domain::change::{Change, ChangeKind, Revision};
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
-use crate::domain::secret::SecretShape;
+use crate::proto::dispatch::Reply;
 use crate::proto::v1;
 use crate::proto::v1::auth_server::Auth as AuthRpc;
 use crate::proto::v1::explain_verify_response::{Check, Outcome as WireOutcome};
@@ -26,7 +28,7 @@ use crate::service::Context;
 use crate::service::paging::ListScope;
 use crate::service::revocations::{Event, Revocations, Watch};
 use crate::service::scopes::Scopes;
-use crate::service::verify::{Inquiry, Verdict, Verify};
+use crate::service::verify::{Verdict, Verify};
 use crate::telemetry::metrics::{Door, Metrics};
 
 /// Decodes, validates, calls the services, encodes.
@@ -46,11 +48,22 @@ impl AuthService {
         Self { context, verify, scopes, revocations, metrics }
     }
 
-    async fn decide(&self, around: &Around, message: &v1::VerifyRequest, place: &str) -> Result<v1::VerifyResponse> {
-        let question = Question::read(message, place)?;
-        let verdict = self.verify.verify(&around.caller, &question.inquiry(message)).await?;
+    /// Verify, for a question that was read where it lies.
+    pub(super) async fn verify_at_a_glance(
+        &self,
+        asked: Asked<'_>,
+        extensions: &mut Extensions,
+    ) -> Result<Reply, Status> {
+        let around = Around::take(extensions)?;
+        let verdict = self.decide(&around, asked).await.map_err(|error| around.status(&error))?;
+        Ok(Reply::Unary { metadata: MetadataMap::new(), message: verify::encoded(&verdict) })
+    }
+
+    async fn decide(&self, around: &Around, asked: Asked<'_>) -> Result<Verdict> {
+        let question = asked.question("")?;
+        let verdict = self.verify.verify(&around.caller, &question.inquiry()).await?;
         self.metrics.decided(Door::Verify, verdict.objection);
-        Ok(verdict_out(verdict))
+        Ok(verdict)
     }
 }
 
@@ -58,8 +71,8 @@ impl AuthService {
 impl AuthRpc for AuthService {
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let answer = self.decide(&around, &message, "").await;
-        answer.map(Response::new).map_err(|error| around.status(&error))
+        let verdict = self.decide(&around, Asked::from(&message)).await;
+        verdict.map(|verdict| Response::new(verify::message(verdict))).map_err(|error| around.status(&error))
     }
 
     async fn batch_verify(
@@ -74,11 +87,11 @@ impl AuthRpc for AuthService {
             }
             // All questions are judged well put before the first is answered, so that a bad one costs nothing.
             for (index, one) in message.requests.iter().enumerate() {
-                Question::read(one, &format!("requests[{index}]."))?;
+                Asked::from(one).question(&format!("requests[{index}]."))?;
             }
             let mut results = Vec::with_capacity(message.requests.len());
             for one in &message.requests {
-                results.push(self.decide(&around, one, "").await?);
+                results.push(verify::message(self.decide(&around, Asked::from(one)).await?));
             }
             Ok(v1::BatchVerifyResponse { results })
         };
@@ -93,14 +106,14 @@ impl AuthRpc for AuthService {
         let v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip } = message;
         let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip };
         let answer = async {
-            let question = Question::read(&message, "")?;
-            let (verdict, checks) = self.verify.explain(&around.caller, &question.inquiry(&message)).await?;
+            let question = Asked::from(&message).question("")?;
+            let (verdict, checks) = self.verify.explain(&around.caller, &question.inquiry()).await?;
             let checks = checks.into_iter().map(|explanation| Check {
                 name: explanation.check.as_str().to_owned(),
                 outcome: outcome(explanation.outcome).into(),
                 detail: explanation.detail.into_owned(),
             });
-            Ok(v1::ExplainVerifyResponse { checks: checks.collect(), decision: Some(verdict_out(verdict)) })
+            Ok(v1::ExplainVerifyResponse { checks: checks.collect(), decision: Some(verify::message(verdict)) })
         };
         answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
@@ -208,80 +221,6 @@ impl AuthRpc for AuthService {
     }
 }
 
-/// The parts of a question that had to be read.
-struct Question {
-    scopes: Vec<Scope>,
-    client: Option<std::net::IpAddr>,
-}
-
-impl Question {
-    /// Reads a question that stands in the request at `place`.
-    fn read(message: &v1::VerifyRequest, place: &str) -> Result<Self> {
-        let mut fields = Fields::default();
-        let beside = message.publishable_key.as_deref().and_then(SecretShape::parse);
-        if beside.is_some_and(|shape| !shape.is_publishable()) {
-            fields.refuse("publishable_key", "must be a publishable key (pk_...)");
-        }
-        let question = Self {
-            scopes: fields.scopes("scopes", &message.scopes),
-            client: fields.address("client_ip", message.client_ip.as_deref()),
-        };
-        fields.finish(question).map_err(|error| error.within(place))
-    }
-
-    fn inquiry<'a>(&'a self, message: &'a v1::VerifyRequest) -> Inquiry<'a> {
-        Inquiry {
-            credential: &message.credential,
-            publishable: message.publishable_key.as_deref(),
-            scopes: &self.scopes,
-            client: self.client,
-        }
-    }
-}
-
-fn verdict_out(verdict: Verdict) -> v1::VerifyResponse {
-    let mut answer = v1::VerifyResponse {
-        valid: verdict.objection.is_none(),
-        code: code(verdict.objection).into(),
-        message: words(verdict.objection, verdict.missing_scope.as_deref()),
-        revision: verdict.revision.0,
-        ..v1::VerifyResponse::default()
-    };
-    if let Some(credential) = verdict.credential {
-        let key = &credential.key;
-        answer.key_id = Some(key.id.to_string());
-        answer.key_type = Some(convert::kind(key.kind).into());
-        answer.project = Some(key.project.to_string());
-        answer.environment = Some(convert::environment(key.environment).into());
-        answer.name = Some(key.details.name.clone());
-        answer.owner.clone_from(&key.details.owner);
-        answer.scopes = convert::scopes(&key.details.scopes);
-        answer.expires_at = credential.expires_at().map(convert::time);
-        answer.metadata.clone_from(&key.details.metadata);
-    }
-    answer
-}
-
-fn code(objection: Option<Reason>) -> v1::DecisionCode {
-    let Some(reason) = objection else { return v1::DecisionCode::Valid };
-    // The names of the reasons that a decision can have are values of DecisionCode; a test holds them together.
-    v1::DecisionCode::from_str_name(reason.wording().name).unwrap_or(v1::DecisionCode::Unspecified)
-}
-
-fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
-    match (objection, missing_scope) {
-        (None, _) => String::new(),
-        (Some(Reason::InsufficientScope), Some(scope)) => Error::insufficient_scope(scope.to_owned()).message,
-        (Some(Reason::MissingCredential), _) => "No credential was presented".to_owned(),
-        (Some(Reason::StoreUnavailable), _) => "Nothing could be decided: the store cannot be reached".to_owned(),
-        (Some(Reason::Malformed), _) => "This is not a credential: its shape or checksum is wrong".to_owned(),
-        (Some(Reason::NotFound), _) => "No credential of this project is like this".to_owned(),
-        (Some(Reason::Revoked), _) => "The key is revoked".to_owned(),
-        (Some(Reason::Expired), _) => "The key, or this old secret of it, is past its end".to_owned(),
-        (Some(reason), _) => crate::auth::guard::explanation(reason).to_owned(),
-    }
-}
-
 fn outcome(outcome: Outcome) -> WireOutcome {
     match outcome {
         Outcome::Failed => WireOutcome::Failed,
@@ -341,25 +280,6 @@ fn kind_out(kind: ChangeKind) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_reason_a_decision_can_have_is_a_code() {
-        for reason in [
-            Reason::MissingCredential,
-            Reason::StoreUnavailable,
-            Reason::Malformed,
-            Reason::NotFound,
-            Reason::Revoked,
-            Reason::Expired,
-            Reason::Suspended,
-            Reason::IpDenied,
-            Reason::EnvMismatch,
-            Reason::InsufficientScope,
-        ] {
-            assert_ne!(code(Some(reason)), v1::DecisionCode::Unspecified, "{reason:?}");
-        }
-        assert_eq!(code(None), v1::DecisionCode::Valid);
-    }
 
     #[test]
     fn every_reason_is_named_in_the_protos_and_the_reverse() {

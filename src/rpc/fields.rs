@@ -87,7 +87,7 @@ impl Fields {
     }
 
     /// Scopes: up to 100, in either spelling.
-    pub(super) fn scopes(&mut self, field: &str, value: &[String]) -> Vec<Scope> {
+    pub(super) fn scopes(&mut self, field: &str, value: &[impl AsRef<str>]) -> Vec<Scope> {
         self.parsed(field, value, 100, Scope::parse, Scope::RULE)
     }
 
@@ -186,7 +186,7 @@ impl Fields {
     fn parsed<T>(
         &mut self,
         field: &str,
-        value: &[String],
+        value: &[impl AsRef<str>],
         most: usize,
         parse: impl Fn(&str) -> Option<T>,
         rule: &str,
@@ -197,7 +197,7 @@ impl Fields {
         }
         let mut parsed = Vec::with_capacity(value.len());
         for (index, text) in value.iter().enumerate() {
-            match parse(text) {
+            match parse(text.as_ref()) {
                 Some(item) => parsed.push(item),
                 None => self.refuse(format!("{field}[{index}]"), rule),
             }

@@ -2,15 +2,17 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::mem;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use http::request::Parts as Head;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tonic::body::Body;
@@ -29,17 +31,12 @@ use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
 use crate::net::{ClientAddress, Connection, client_address, forwarded_https};
-use crate::proto::{MethodId, dispatch};
-use crate::rpc::auth::AuthService;
-use crate::rpc::keys::KeysService;
-use crate::rpc::products::ProductsService;
+use crate::proto::MethodId;
+use crate::rpc::Rpcs;
 use crate::rpc::request::{Around, Deadline};
 use crate::rpc::status;
 use crate::telemetry::metrics::{Door, Metrics, Status};
 use crate::telemetry::{Answered, RequestSpan};
-
-/// The services that the edge calls in process.
-pub(super) type Rpcs = dispatch::Services<KeysService, AuthService, ProductsService>;
 
 /// Answers every request of every connection.
 #[derive(Clone)]
@@ -79,43 +76,38 @@ struct Known {
     key: Option<KeyId>,
 }
 
-impl tower::Service<Request<Incoming>> for Front {
+impl hyper::service::Service<Request<Incoming>> for Front {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let parts = Arc::clone(&self.0);
-        Box::pin(async move { Ok(parts.handle(request).await) })
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(Arc::clone(&self.0).handle(request))
     }
 }
 
 impl Parts {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let connection = request.extensions().get::<Connection>().copied();
-        let id = self.ids.take(request.headers());
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let (mut head, body) = request.into_parts();
+        let connection = head.extensions.get::<Connection>().copied();
+        let id = self.ids.take(&head.headers);
         let mut known = Known {
             header: header(&id),
             id,
-            uri: request.uri().clone(),
-            wire: Wire::of(request.headers()),
-            client: self.client(connection, request.headers()),
+            uri: mem::take(&mut head.uri),
+            wire: Wire::of(&head.headers),
+            client: self.client(connection, &head.headers),
             began: Instant::now(),
             rpc: None,
             key: None,
         };
-        let origin = request.headers().get(http::header::ORIGIN).cloned();
+        let origin = head.headers.get(http::header::ORIGIN).cloned();
         let tls = connection.is_some_and(|connection| connection.tls);
-        let head = request.method() == Method::HEAD;
 
-        let span = RequestSpan::open(&known.id, known.wire.into(), request.headers());
+        let span = RequestSpan::open(&known.id, known.wire.into(), &head.headers);
         let answer = {
             // Pinned where it stands: the future is large, and every wrapper would move it once more.
-            let answer = pin!(self.answer(request, &mut known, tls));
+            let answer = pin!(self.answer(&mut head, body, &mut known, tls));
             AssertUnwindSafe(answer.instrument(span.span().clone())).catch_unwind().await
         };
         let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &*panic));
@@ -139,60 +131,55 @@ impl Parts {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
         }
         // Every answer to HEAD, a refusal too: over HTTP/2 nobody else takes the body away (RFC 9110, section 9.3.2).
-        if head { edge::without_body(response) } else { response }
+        Ok(if head.method == Method::HEAD { edge::without_body(response) } else { response })
     }
 
-    async fn answer(&self, request: Request<Incoming>, known: &mut Known, tls: bool) -> Response<Body> {
-        if let Some(endpoint) = Endpoint::at(request.uri().path()) {
+    async fn answer(&self, head: &mut Head, body: Incoming, known: &mut Known, tls: bool) -> Response<Body> {
+        let path = known.uri.path();
+        if let Some(endpoint) = Endpoint::at(path) {
             // Boxed, so that what it takes to compress does not make the future of every call larger.
-            return Box::pin(self.endpoints.answer(endpoint, request.method(), request.headers())).await;
+            return Box::pin(self.endpoints.answer(endpoint, &head.method, &head.headers)).await;
         }
         // The open services are asked by whoever keeps the server running, past the proxy, and carry no credential.
-        let open = Services::is_open(request.uri().path());
-        if self.https_only && !tls && !open && !self.came_over_https(request.headers()) {
+        let open = Services::is_open(path);
+        if self.https_only && !tls && !open && !self.came_over_https(&head.headers) {
             let message = "this service is reached over HTTPS only; do not send credentials in the clear";
             return self.refuse(known, &Error::new(Reason::HttpsRequired, message));
         }
+        if let Some(preflight) = self.cors.preflight(&head.method, &head.headers) {
+            return preflight;
+        }
         match known.wire {
-            Wire::Http => self.http(request, known).await,
-            _ => self.grpc(request, known).await,
+            Wire::Http => self.http(head, body, known).await,
+            _ => self.grpc(head, body, known, open).await,
         }
     }
 
-    async fn grpc(&self, mut request: Request<Incoming>, known: &mut Known) -> Response<Body> {
-        let path = request.uri().path();
-        if request.method() == Method::OPTIONS
-            && let Some(preflight) = self.cors.preflight(request.method(), request.headers())
-        {
-            return preflight;
-        }
-        if request.method() != Method::POST {
+    async fn grpc(&self, head: &mut Head, body: Incoming, known: &mut Known, open: bool) -> Response<Body> {
+        if head.method != Method::POST {
             let error = Error::new(Reason::MethodNotAllowed, "gRPC calls are POST requests");
             return self.refuse(known, &error);
         }
-        let Some(method) = MethodId::find(path) else {
-            if Services::is_open(path) {
-                return Box::pin(self.grpc.stream(known.wire, request, &known.id)).await;
-            }
+        if open {
+            return Box::pin(self.grpc.stream(known.wire, known.uri.clone(), head, body, &known.id)).await;
+        }
+        let Some(method) = MethodId::find(known.uri.path()) else {
             return self.refuse(known, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
         };
-        let patience = match self.admit(&mut request, known, method, Dialect::Standard).await {
+        let patience = match self.admit(head, known, method, Dialect::Standard).await {
             Ok(patience) => patience,
             Err(error) => return self.refuse(known, &error),
         };
-        let call = pin!(self.grpc.call(known.wire, method, request, &known.id));
+        let call = pin!(self.grpc.call(known.wire, method, head, body, &known.id));
         match within(patience, call).await {
             Some(response) => response,
             None => self.refuse(known, &too_late()),
         }
     }
 
-    async fn http(&self, mut request: Request<Incoming>, known: &mut Known) -> Response<Body> {
-        if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
-            return preflight;
-        }
+    async fn http(&self, head: &mut Head, body: Incoming, known: &mut Known) -> Response<Body> {
         let path = known.uri.path();
-        let matched = match self.edge.resolve(request.method(), path) {
+        let matched = match self.edge.resolve(&head.method, path) {
             Resolution::Found(matched) => matched,
             Resolution::Options(allow) => return edge::options(allow),
             Resolution::MethodNotAllowed(allow) => {
@@ -200,14 +187,13 @@ impl Parts {
             }
             Resolution::NotFound => return problem::response(&refusal::unknown_path(), &known.id, path),
         };
-        let method = matched.route.method;
-        let patience = match self.admit(&mut request, known, method, matched.route.dialect).await {
+        let patience = match self.admit(head, known, matched.route.method, matched.route.dialect).await {
             Ok(patience) => patience,
             Err(error) => return self.refuse(known, &error),
         };
-        // For the problem documents of the edge.
-        request.headers_mut().insert(X_REQUEST_ID, known.header.clone());
-        let call = pin!(self.edge.call(matched, request, &self.rpcs));
+        let extensions = mem::take(&mut head.extensions);
+        let call = edge::Call { uri: &known.uri, headers: &head.headers, extensions, request_id: &known.id };
+        let call = pin!(self.edge.call(matched, call, body, &self.rpcs));
         match within(patience, call).await {
             Some(response) => response,
             None => self.refuse(known, &too_late()),
@@ -215,18 +201,12 @@ impl Parts {
     }
 
     /// The one check: leaves the caller in the request and says how long the call may take, or says why not.
-    async fn admit(
-        &self,
-        request: &mut Request<Incoming>,
-        known: &mut Known,
-        method: MethodId,
-        dialect: Dialect,
-    ) -> Result<Duration> {
+    async fn admit(&self, head: &mut Head, known: &mut Known, method: MethodId, dialect: Dialect) -> Result<Duration> {
         known.rpc = Some(method);
         let call = Call {
             method,
             dialect,
-            headers: request.headers(),
+            headers: &head.headers,
             client: known.client.known(),
             address: known.client.or_peer(),
             request_id: &known.id,
@@ -234,10 +214,10 @@ impl Parts {
         match self.guard.admit(call).await {
             Ok(caller) => {
                 self.metrics.decided(Door::Guard, None);
-                let (patience, deadline) = self.deadline(request.headers())?;
+                let (patience, deadline) = self.deadline(&head.headers)?;
                 if let Some(caller) = caller {
                     known.key = Some(caller.key().id.clone());
-                    request.extensions_mut().insert(Around { caller, dialect, deadline });
+                    head.extensions.insert(Around { caller, dialect, deadline });
                 }
                 Ok(patience)
             }

@@ -1,10 +1,12 @@
 //! The gRPC door: the generated services by path, reflection and health, and statuses in the form of each wire.
 
 use std::convert::Infallible;
+use std::mem;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Request, Response};
+use http::request::Parts as Head;
+use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -13,7 +15,6 @@ use tonic_web::GrpcWebLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
-use super::front::Rpcs;
 use super::request::Wire;
 use super::unary::{self, Failure};
 use crate::domain::error::Error;
@@ -25,7 +26,7 @@ use crate::proto::{DESCRIPTORS, MethodId};
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
-use crate::rpc::status;
+use crate::rpc::{Rpcs, status};
 
 /// The services that need no credential, and nothing else: what every gRPC client expects to find.
 pub(super) const OPEN_SERVICES: [&str; 3] =
@@ -67,9 +68,9 @@ impl Services {
         Ok(Self(Arc::new(All {
             rpcs: rpcs.clone(),
             max_message,
-            auth: AuthServer::from_arc(Arc::clone(&rpcs.auth)).max_decoding_message_size(max_message),
-            keys: KeysServer::from_arc(Arc::clone(&rpcs.keys)).max_decoding_message_size(max_message),
-            products: ProductsServer::from_arc(Arc::clone(&rpcs.products)).max_decoding_message_size(max_message),
+            auth: AuthServer::from_arc(Arc::clone(&rpcs.0.auth)).max_decoding_message_size(max_message),
+            keys: KeysServer::from_arc(Arc::clone(&rpcs.0.keys)).max_decoding_message_size(max_message),
+            products: ProductsServer::from_arc(Arc::clone(&rpcs.0.products)).max_decoding_message_size(max_message),
             open: [Boxed::new(health), Boxed::new(reflection().build_v1()?), Boxed::new(reflection().build_v1alpha()?)],
         })))
     }
@@ -84,13 +85,15 @@ impl Services {
         &self,
         wire: Wire,
         method: MethodId,
-        request: Request<Incoming>,
+        head: &mut Head,
+        body: Incoming,
         request_id: &str,
     ) -> Response<Body> {
-        if !unary::serves(wire, method, request.headers()) {
-            return Box::pin(self.stream(wire, request, request_id)).await;
+        if !unary::serves(wire, method, &head.headers) {
+            let uri = Uri::from_static(method.path());
+            return Box::pin(self.stream(wire, uri, head, body, request_id)).await;
         }
-        match unary::call(wire, method, request, &self.0.rpcs, self.0.max_message).await {
+        match unary::call(wire, method, head, body, &self.0.rpcs, self.0.max_message).await {
             Ok(response) => response,
             Err(Failure::Refused(error)) => refusal(wire, &error, request_id),
             Err(Failure::Answered(status)) => in_our_words(wire, on_wire(wire, status), request_id),
@@ -98,8 +101,20 @@ impl Services {
     }
 
     /// Answers a call as tonic does, for which every call is a stream: of any service, and in base64 too.
-    pub(super) async fn stream(&self, wire: Wire, request: Request<Incoming>, request_id: &str) -> Response<Body> {
-        let request = request.map(Body::new);
+    pub(super) async fn stream(
+        &self,
+        wire: Wire,
+        uri: Uri,
+        head: &mut Head,
+        body: Incoming,
+        request_id: &str,
+    ) -> Response<Body> {
+        let mut request = Request::new(Body::new(body));
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = head.version;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = mem::take(&mut head.headers);
+        *request.extensions_mut() = mem::take(&mut head.extensions);
         let answer = match wire {
             Wire::GrpcWeb | Wire::GrpcWebText => {
                 let dispatch = Dispatch(self.clone());

@@ -3,19 +3,20 @@
 //! tonic's own path is made for streams: it costs more per call than the decision it carries. What is here is the part of
 //! the protocol that a unary call needs (gRPC over HTTP2, gRPC-Web); streams and base64 stay with tonic.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Request, Response};
+use http::request::Parts as Head;
+use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
-use super::front::Rpcs;
 use super::grpc::{GRPC_STATUS, words};
 use super::request::Wire;
 use crate::domain::error::Error;
@@ -23,6 +24,7 @@ use crate::domain::reason::Reason;
 use crate::edge::body::{Unread, read_whole};
 use crate::proto::MethodId;
 use crate::proto::dispatch::{Dispatch, Framed, Reply};
+use crate::rpc::Rpcs;
 
 /// Why a call has no message for an answer.
 pub(super) enum Failure {
@@ -50,17 +52,17 @@ pub(super) fn serves(wire: Wire, method: MethodId, headers: &HeaderMap) -> bool 
 pub(super) async fn call<B>(
     wire: Wire,
     method: MethodId,
-    request: Request<B>,
+    head: &mut Head,
+    body: B,
     rpcs: &Rpcs,
     limit: usize,
 ) -> Result<Response<Body>, Failure>
 where
     B: http_body::Body<Data = Bytes>,
 {
-    let (parts, body) = request.into_parts();
     let message = read(body, limit).await.map_err(Failure::Refused)?;
-    let metadata = MetadataMap::from_headers(parts.headers);
-    let request = tonic::Request::from_parts(metadata, parts.extensions, message);
+    let metadata = MetadataMap::from_headers(mem::take(&mut head.headers));
+    let request = Request::from_parts(metadata, mem::take(&mut head.extensions), message);
     match rpcs.dispatch(method, request).await.map_err(Failure::Answered)? {
         Reply::Unary { metadata, message } => Ok(respond(wire, metadata, message)),
         Reply::Stream { .. } => Err(Failure::Answered(Status::new(Code::Internal, "a stream for a unary call"))),

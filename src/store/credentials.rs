@@ -7,6 +7,7 @@ use super::{Store, changes};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, RotationMode};
+use crate::domain::memo::Memo;
 use crate::domain::secret::SecretHash;
 
 /// What is stored behind a secret.
@@ -21,6 +22,8 @@ pub struct StoredCredential {
     pub secret_expires_at: Option<Timestamp>,
     /// Whether this is the new secret of a rotation whose grace period begins with its first use ([`Store::begin_grace`]).
     pub waits_for_first_use: bool,
+    /// What callers are told of it, encoded: kept for who tells it, and nothing the store knows of.
+    pub told: Memo<Box<[u8]>>,
 }
 
 impl StoredCredential {
@@ -81,14 +84,24 @@ fn read(row: &Row) -> Result<StoredCredential> {
         .as_ref()
         .is_some_and(|rotation| rotation.mode == RotationMode::FirstUse && rotation.old_expires_at.is_none());
     match row.str("role")? {
-        "current" => {
-            Ok(StoredCredential { key, role: SecretRole::Current, secret_expires_at: None, waits_for_first_use: waits })
-        }
+        "current" => Ok(StoredCredential {
+            key,
+            role: SecretRole::Current,
+            secret_expires_at: None,
+            waits_for_first_use: waits,
+            told: Memo::default(),
+        }),
         "previous" => {
             // An old secret without the rotation that gives it an end would never end.
             let rotation = key.rotation.as_ref().ok_or_else(|| damaged("keys.rotated_at"))?;
             let secret_expires_at = rotation.old_expires_at;
-            Ok(StoredCredential { key, role: SecretRole::Previous, secret_expires_at, waits_for_first_use: false })
+            Ok(StoredCredential {
+                key,
+                role: SecretRole::Previous,
+                secret_expires_at,
+                waits_for_first_use: false,
+                told: Memo::default(),
+            })
         }
         _ => Err(damaged("key_secrets.role")),
     }

@@ -40,7 +40,7 @@ mod projects;
 mod scopes;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use credentials::{RecentPlace, SecretRole, StoredCredential};
 pub use db::{ChangeSignal, PoolUsage};

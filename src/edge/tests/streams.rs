@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::super::{Edge, Resolution};
+use super::super::{Call, Edge, Resolution};
 use super::services::{Recorder, bytes};
 use crate::proto::descriptor_pool;
 use crate::proto::v1::WatchRevocationsResponse;
@@ -31,10 +31,13 @@ fn line(revision: u64) -> String {
 
 async fn watch(accept: &str, items: ReceiverStream<Item>) -> Response<Body> {
     let edge = Arc::new(Edge::new(descriptor_pool(), 1024).unwrap());
-    let request = Request::get("/v1/auth/revocations:watch").header("accept", accept).header("x-request-id", "req_1");
+    let request = Request::get("/v1/auth/revocations:watch").header("accept", accept);
     let request = request.body(Empty::<Bytes>::new()).unwrap();
     let Resolution::Found(matched) = edge.resolve(request.method(), request.uri().path()) else { panic!("no route") };
-    edge.call(matched, request, &Recorder::streaming(items.boxed())).await
+    let (mut parts, body) = request.into_parts();
+    let extensions = std::mem::take(&mut parts.extensions);
+    let call = Call { uri: &parts.uri, headers: &parts.headers, extensions, request_id: "req_1" };
+    edge.call(matched, call, body, &Recorder::streaming(items.boxed())).await
 }
 
 async fn watch_all(accept: &str, items: Vec<Item>) -> Response<Body> {

@@ -125,7 +125,7 @@ async fn an_order_given_while_the_connection_is_polled_is_obeyed() {
                 let (socket, peer) = listener.accept().await.expect("a connection");
                 let liveness = Arc::new(Liveness::new(CoarseClock::start()));
                 let given = liveness.clone();
-                let service = tower::service_fn(move |_| {
+                let service = hyper::service::service_fn(move |_| {
                     given.give(order);
                     async { Ok::<_, Infallible>(Response::new(text("hello"))) }
                 });

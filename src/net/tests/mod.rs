@@ -67,7 +67,7 @@ impl Running {
             Arc::new(Stage { entered: AtomicUsize::new(0), left: AtomicUsize::new(0), gate: Semaphore::new(0) });
         let (stop, stopped) = oneshot::channel::<()>();
         let shared = stage.clone();
-        let service = tower::service_fn(move |request| handle(shared.clone(), request));
+        let service = hyper::service::service_fn(move |request| handle(shared.clone(), request));
         let stopped = async { drop(stopped.await) };
         let report = tokio::spawn(serve_from(listener, address, service, settings, tls, stopped));
         Self { address, stage, stop, report }

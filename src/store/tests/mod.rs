@@ -13,7 +13,7 @@ mod products;
 mod races;
 mod scopes;
 mod statements;
-mod support;
+pub(crate) mod support;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
 macro_rules! on_both_engines {

@@ -99,7 +99,7 @@ pub(super) fn other_project() -> ProjectId {
 }
 
 /// So many seconds after the start of the tests' time.
-pub(super) fn at(seconds: u64) -> Timestamp {
+pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
 }
 
@@ -124,7 +124,7 @@ pub(super) fn key(now: Timestamp) -> Key {
 }
 
 /// A key with something in every field.
-pub(super) fn full_key(now: Timestamp) -> Key {
+pub(crate) fn full_key(now: Timestamp) -> Key {
     let mut key = key(now);
     key.kind = KeyKind::Restricted;
     key.environment = Environment::Test;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tonic::body::Body;
 
 use super::services::{Marker, Recorder, bytes};
-use crate::edge::{Edge, Resolution};
+use crate::edge::{Call, Edge, Resolution};
 use crate::proto::descriptor_pool;
 use crate::proto::v1::GetKeyResponse;
 
@@ -26,7 +26,6 @@ fn request(line: &str, body: &str) -> Request<Full<Bytes>> {
         .method(method)
         .uri(uri)
         .header("content-type", "application/json")
-        .header("x-request-id", "req_1")
         .extension(Marker(9))
         .body(Full::from(body.to_owned()))
         .unwrap()
@@ -37,7 +36,10 @@ async fn call<B: http_body::Body<Data = Bytes>>(service: &Recorder, request: Req
     let Resolution::Found(matched) = edge.resolve(request.method(), request.uri().path()) else {
         panic!("no route for {}", request.uri())
     };
-    edge.call(matched, request, service).await
+    let (mut parts, body) = request.into_parts();
+    let extensions = std::mem::take(&mut parts.extensions);
+    let call = Call { uri: &parts.uri, headers: &parts.headers, extensions, request_id: "req_1" };
+    edge.call(matched, call, body, service).await
 }
 
 /// What a service is asked.

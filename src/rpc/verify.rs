@@ -1,0 +1,254 @@
+//! Verify on the wire: reading the question, telling the verdict.
+//!
+//! The services behind us ask it for every call of theirs, so it has a way of its own beside that of all RPCs, which makes no
+//! message in between: the question is read where it lies in the request, and what there is to tell of a credential is
+//! encoded once and kept beside it. What cannot be read at a glance goes the common way, which says why.
+
+use std::net::IpAddr;
+
+use prost::Message;
+use prost::encoding::{WireType, decode_key, decode_varint, uint64};
+
+use super::convert;
+use super::fields::Fields;
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::domain::scope::Scope;
+use crate::domain::secret::SecretShape;
+use crate::proto::dispatch::Framed;
+use crate::proto::v1;
+use crate::service::verify::{Inquiry, Verdict};
+use crate::store::StoredCredential;
+
+/// The fields of a question, as they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Asked<'a> {
+    credential: &'a str,
+    publishable_key: Option<&'a str>,
+    scopes: Vec<&'a str>,
+    client_ip: Option<&'a str>,
+}
+
+/// A question whose fields keep their rules.
+pub(super) struct Question<'a> {
+    credential: &'a str,
+    publishable: Option<&'a str>,
+    scopes: Vec<Scope>,
+    client: Option<IpAddr>,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads an encoded `VerifyRequest`. None if it is not one, or not of the fields known here.
+    pub(super) fn at_a_glance(mut bytes: &'a [u8]) -> Option<Self> {
+        let mut asked = Self::default();
+        while !bytes.is_empty() {
+            let (number, wire_type) = decode_key(&mut bytes).ok()?;
+            if wire_type != WireType::LengthDelimited {
+                return None;
+            }
+            let length = decode_varint(&mut bytes).ok()?;
+            let (text, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+            let text = std::str::from_utf8(text).ok()?;
+            bytes = rest;
+            match number {
+                1 => asked.credential = text,
+                2 => asked.publishable_key = Some(text),
+                3 => asked.scopes.push(text),
+                4 => asked.client_ip = Some(text),
+                _ => return None,
+            }
+        }
+        Some(asked)
+    }
+
+    /// Reads the question that stands in the request at `place`.
+    pub(super) fn question(self, place: &str) -> Result<Question<'a>> {
+        let mut fields = Fields::default();
+        let beside = self.publishable_key.and_then(SecretShape::parse);
+        if beside.is_some_and(|shape| !shape.is_publishable()) {
+            fields.refuse("publishable_key", "must be a publishable key (pk_...)");
+        }
+        let question = Question {
+            credential: self.credential,
+            publishable: self.publishable_key,
+            scopes: fields.scopes("scopes", &self.scopes),
+            client: fields.address("client_ip", self.client_ip),
+        };
+        fields.finish(question).map_err(|error| error.within(place))
+    }
+}
+
+impl<'a> From<&'a v1::VerifyRequest> for Asked<'a> {
+    fn from(message: &'a v1::VerifyRequest) -> Self {
+        Self {
+            credential: &message.credential,
+            publishable_key: message.publishable_key.as_deref(),
+            scopes: message.scopes.iter().map(String::as_str).collect(),
+            client_ip: message.client_ip.as_deref(),
+        }
+    }
+}
+
+impl Question<'_> {
+    pub(super) fn inquiry(&self) -> Inquiry<'_> {
+        let Self { credential, publishable, ref scopes, client } = *self;
+        Inquiry { credential, publishable, scopes, client }
+    }
+}
+
+/// A verdict as a message.
+pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
+    let mut answer = decision(&verdict);
+    if let Some(credential) = &verdict.credential {
+        tell(credential, &mut answer);
+    }
+    answer.revision = verdict.revision.0;
+    answer
+}
+
+/// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision.
+pub(super) fn encoded(verdict: &Verdict) -> Framed {
+    let decision = decision(verdict);
+    let credential = verdict.credential.as_deref().map(told).unwrap_or_default();
+    Framed::written(decision.encoded_len() + credential.len() + REVISION, |out| {
+        decision.encode_raw(out);
+        out.extend_from_slice(credential);
+        if verdict.revision.0 != 0 {
+            uint64::encode(13, &verdict.revision.0, out);
+        }
+    })
+}
+
+/// What there is to tell of a credential, encoded.
+fn told(credential: &StoredCredential) -> &[u8] {
+    credential.told.get_or_init(|| {
+        let mut answer = v1::VerifyResponse::default();
+        tell(credential, &mut answer);
+        answer.encode_to_vec().into()
+    })
+}
+
+fn decision(verdict: &Verdict) -> v1::VerifyResponse {
+    v1::VerifyResponse {
+        valid: verdict.objection.is_none(),
+        code: code(verdict.objection).into(),
+        message: words(verdict.objection, verdict.missing_scope.as_deref()),
+        ..v1::VerifyResponse::default()
+    }
+}
+
+fn tell(credential: &StoredCredential, answer: &mut v1::VerifyResponse) {
+    let key = &credential.key;
+    answer.key_id = Some(key.id.to_string());
+    answer.key_type = Some(convert::kind(key.kind).into());
+    answer.project = Some(key.project.to_string());
+    answer.environment = Some(convert::environment(key.environment).into());
+    answer.name = Some(key.details.name.clone());
+    answer.owner.clone_from(&key.details.owner);
+    answer.scopes = convert::scopes(&key.details.scopes);
+    answer.expires_at = credential.expires_at().map(convert::time);
+    answer.metadata.clone_from(&key.details.metadata);
+}
+
+fn code(objection: Option<Reason>) -> v1::DecisionCode {
+    let Some(reason) = objection else { return v1::DecisionCode::Valid };
+    // The names of the reasons that a decision can have are values of DecisionCode; a test holds them together.
+    v1::DecisionCode::from_str_name(reason.wording().name).unwrap_or(v1::DecisionCode::Unspecified)
+}
+
+fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
+    match (objection, missing_scope) {
+        (None, _) => String::new(),
+        (Some(Reason::InsufficientScope), Some(scope)) => Error::insufficient_scope(scope.to_owned()).message,
+        (Some(Reason::MissingCredential), _) => "No credential was presented".to_owned(),
+        (Some(Reason::StoreUnavailable), _) => "Nothing could be decided: the store cannot be reached".to_owned(),
+        (Some(Reason::Malformed), _) => "This is not a credential: its shape or checksum is wrong".to_owned(),
+        (Some(Reason::NotFound), _) => "No credential of this project is like this".to_owned(),
+        (Some(Reason::Revoked), _) => "The key is revoked".to_owned(),
+        (Some(Reason::Expired), _) => "The key, or this old secret of it, is past its end".to_owned(),
+        (Some(reason), _) => crate::auth::guard::explanation(reason).to_owned(),
+    }
+}
+
+/// Room for a revision: its tag and the longest varint.
+const REVISION: usize = 11;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::change::Revision;
+    use crate::domain::memo::Memo;
+    use crate::store::SecretRole;
+    use crate::store::tests::support::{at, full_key};
+
+    #[test]
+    fn every_reason_a_decision_can_have_is_a_code() {
+        for reason in DECISIONS {
+            assert_ne!(code(Some(reason)), v1::DecisionCode::Unspecified, "{reason:?}");
+        }
+        assert_eq!(code(None), v1::DecisionCode::Valid);
+    }
+
+    #[test]
+    fn both_ways_tell_the_same() {
+        let credential = Arc::new(StoredCredential {
+            key: full_key(at(0)),
+            role: SecretRole::Previous,
+            secret_expires_at: Some(at(60)),
+            waits_for_first_use: false,
+            told: Memo::default(),
+        });
+        for objection in DECISIONS.map(Some).into_iter().chain([None]) {
+            for credential in [None, Some(Arc::clone(&credential))] {
+                for revision in [0, 1, 300, u64::MAX] {
+                    let missing_scope = Some("READ_PRODUCTS".to_owned());
+                    let credential = credential.clone();
+                    let verdict = Verdict { objection, missing_scope, credential, revision: Revision(revision) };
+                    // Twice, because the second is told from memory.
+                    assert_eq!(encoded(&verdict).message(), encoded(&verdict).message());
+                    assert_eq!(encoded(&verdict).message(), message(verdict).encode_to_vec());
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_read_the_same(
+            credential in ".{0,20}",
+            publishable_key in proptest::option::of(".{0,20}"),
+            scopes in proptest::collection::vec(".{0,20}", 0..4),
+            client_ip in proptest::option::of(".{0,20}"),
+        ) {
+            let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip };
+            let bytes = message.encode_to_vec();
+            prop_assert_eq!(Asked::at_a_glance(&bytes), Some(Asked::from(&message)));
+        }
+
+        #[test]
+        fn what_is_read_at_a_glance_is_what_the_message_says(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let whole = v1::VerifyRequest::decode(&*bytes);
+            if let Some(asked) = Asked::at_a_glance(&bytes) {
+                let message = whole.expect("what is read at a glance can be read");
+                prop_assert_eq!(asked, Asked::from(&message));
+            }
+        }
+    }
+
+    const DECISIONS: [Reason; 10] = [
+        Reason::MissingCredential,
+        Reason::StoreUnavailable,
+        Reason::Malformed,
+        Reason::NotFound,
+        Reason::Revoked,
+        Reason::Expired,
+        Reason::Suspended,
+        Reason::IpDenied,
+        Reason::EnvMismatch,
+        Reason::InsufficientScope,
+    ];
+}
