@@ -9,6 +9,7 @@ pub mod environment;
 pub mod error;
 pub mod id;
 pub mod key;
+pub mod metadata;
 pub mod network;
 pub mod page;
 pub mod product;

@@ -257,7 +257,7 @@ fn verdict_out(verdict: Verdict) -> v1::VerifyResponse {
         answer.owner.clone_from(&key.details.owner);
         answer.scopes = convert::scopes(&key.details.scopes);
         answer.expires_at = credential.expires_at().map(convert::time);
-        answer.metadata.clone_from(&key.details.metadata);
+        answer.metadata = key.details.metadata.to_map();
     }
     answer
 }
