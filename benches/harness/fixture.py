@@ -15,15 +15,12 @@ class Fixture:
     """
 
     def __init__(self, directory, caller):
-        self.directory, self.caller = Path(directory), caller
+        self.directory, self.caller, self.credential = Path(directory), caller, None
 
     @classmethod
-    def make(cls, server, directory):
-        """Makes the keys and the product on a server that was started for the first time."""
-        found = re.search(r"sk_live_[0-9A-Za-z]+", server.log.read_text())
-        if found is None:
-            raise RuntimeError(f"the first start printed no administrator key:\n{server.log.read_text()}")
-        admin = Client(server.port, found[0])
+    def make(cls, server, directory, administrator=None):
+        """Makes the keys and the product. The administrator's key is given, or the server's first start printed it."""
+        admin = Client(server.port, administrator or printed_key(server))
         scopes = ["verify:credentials", QUESTION_SCOPE]
         caller = admin.json("POST", "/v1/keys", {"type": "RK", "name": "bench", "scopes": scopes})["secret"]
         subject = {
@@ -60,9 +57,10 @@ class Fixture:
         return cls("/nonexistent", "")
 
     def record(self, server, credential, product):
+        self.credential = credential
         client = Client(server.port, self.caller)
         verify = field(1, credential) + field(3, QUESTION_SCOPE) + field(4, CLIENT_IP)
-        question = f'{{"credential":"{credential}","scopes":["{QUESTION_SCOPE}"],"clientIp":"{CLIENT_IP}"}}'
+        question = json_question(credential)
         self.write("caller", self.caller)
         self.write("verify.frame", frame(verify))
         self.write("product.frame", frame(field(1, product)))
@@ -81,9 +79,27 @@ class Fixture:
 
     def lua(self, question):
         """wrk's form of the JSON request."""
+        return f"wrk.body = '{question}'\n{self.lua_head()}"
+
+    def lua_in_turn(self, questions):
+        """wrk's form of many JSON requests, one after the other: `questions` is the path of a file with one a line."""
+        return (
+            f"{self.lua_head()}"
+            "local requests, turn = {}, 0\n"
+            "function init(args)\n"
+            f"  for question in io.lines('{questions}') do\n"
+            "    requests[#requests + 1] = wrk.format(nil, nil, nil, question)\n"
+            "  end\n"
+            "end\n"
+            "function request()\n"
+            "  turn = turn % #requests + 1\n"
+            "  return requests[turn]\n"
+            "end\n"
+        )
+
+    def lua_head(self):
         return (
             'wrk.method = "POST"\n'
-            f"wrk.body = '{question}'\n"
             'wrk.headers["content-type"] = "application/json"\n'
             f'wrk.headers["authorization"] = "Bearer {self.caller}"\n'
         )
@@ -106,3 +122,15 @@ class Fixture:
             f"{sizes['verify.frame'] - 5} B protobuf / {sizes['question.json']} B JSON, "
             f"answer {sizes['verify.pb']} B / {sizes['verify.json']} B"
         )
+
+
+def json_question(credential, client_ip=CLIENT_IP):
+    """What the benches ask about a credential."""
+    return f'{{"credential":"{credential}","scopes":["{QUESTION_SCOPE}"],"clientIp":"{client_ip}"}}'
+
+
+def printed_key(server):
+    found = re.search(r"sk_live_[0-9A-Za-z]+", server.log.read_text())
+    if found is None:
+        raise RuntimeError(f"the first start printed no administrator key:\n{server.log.read_text()}")
+    return found[0]

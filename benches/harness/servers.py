@@ -6,7 +6,17 @@ import re
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass
+class Memory:
+    """What a process holds, in bytes."""
+
+    resident: int
+    anonymous: int
+    most: int
 
 
 class Server:
@@ -59,9 +69,20 @@ class Server:
         """Nanoseconds since `before = cpu()`."""
         return sum(now - before.get(task, 0) for task, now in self.cpu().items())
 
-    def resident_bytes(self):
+    def memory(self):
+        """Bytes in memory now: of any kind, of those the bytes that no file stands behind, and the most so far."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024
+        found = (re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE) for name in ("VmRSS", "RssAnon", "VmHWM"))
+        return Memory(*(int(match[1]) * 1024 for match in found))
+
+    def metric(self, series):
+        """The value that `/metrics` shows for a name with its labels; 0 where it shows none."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
     def stop(self):
         self.process.terminate()

@@ -11,22 +11,22 @@ macro_rules! prefixed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub struct $name(String);
+        pub struct $name(Box<str>);
 
         impl $name {
             /// A new id for something made at `now`.
             pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
-                Self(format!(concat!($prefix, "_{}"), uuid_v7(now, entropy).simple()))
+                Self(format!(concat!($prefix, "_{}"), uuid_v7(now, entropy).simple()).into())
             }
 
             /// Reads an id that a client sent; none if it cannot be one.
             pub fn parse(text: &str) -> Option<Self> {
-                is_prefixed_uuid(text, concat!($prefix, "_")).then(|| Self(text.to_owned()))
+                is_prefixed_uuid(text, concat!($prefix, "_")).then(|| Self(text.into()))
             }
 
             /// Takes an id that our own store holds.
             pub(crate) fn stored(text: String) -> Self {
-                Self(text)
+                Self(text.into())
             }
 
             /// The id as text.
@@ -60,7 +60,7 @@ prefixed_id!(
 );
 /// Names a project: the word people chose for it, 1 to 40 lower-case letters, digits and inner hyphens.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ProjectId(String);
+pub struct ProjectId(Box<str>);
 
 impl ProjectId {
     /// The project that the first start makes.
@@ -74,17 +74,17 @@ impl ProjectId {
             && bytes.iter().all(inner)
             && bytes[0].is_ascii_lowercase()
             && bytes[bytes.len() - 1] != b'-';
-        ok.then(|| Self(text.to_owned()))
+        ok.then(|| Self(text.into()))
     }
 
     /// Takes a name that our own store holds.
     pub(crate) fn stored(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 
     /// The project that the first start makes.
     pub fn default_project() -> Self {
-        Self(Self::DEFAULT.to_owned())
+        Self(Self::DEFAULT.into())
     }
 
     /// The name as text.

@@ -1,12 +1,12 @@
 //! API keys: what they are and the only ways they change.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::error::{Error, Result};
 use super::id::{KeyId, ProjectId};
+use super::metadata::Metadata;
 use super::network::AllowList;
 use super::reason::Reason;
 use super::scope::ScopeSet;
@@ -27,7 +27,7 @@ pub struct Key {
     /// Whether its secret can be shown again.
     pub recoverable: bool,
     /// How to recognise the current secret.
-    pub hint: String,
+    pub hint: Box<str>,
     /// The last rotation, while the old secret still works or waits.
     pub rotation: Option<Rotation>,
     /// The key that made it; none for those made on the command line.
@@ -60,7 +60,7 @@ pub struct KeyDetails {
     /// Where it may be used from.
     pub allowed_ips: AllowList,
     /// Free pairs.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Metadata,
     /// When it stops working by itself.
     pub expires_at: Option<Timestamp>,
 }
@@ -215,7 +215,7 @@ impl Key {
             return Err(Error::new(Reason::InvalidState, message));
         }
         let old_expires_at = (mode == RotationMode::Immediate).then(|| now.plus(grace));
-        self.hint = hint;
+        self.hint = hint.into();
         self.rotation = Some(Rotation { rotated_at: now, grace, mode, old_expires_at });
         self.touch(now);
         Ok(())

@@ -10,6 +10,7 @@ pub mod error;
 pub mod id;
 pub mod key;
 pub mod memo;
+pub mod metadata;
 pub mod network;
 pub mod page;
 pub mod product;

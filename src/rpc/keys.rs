@@ -171,7 +171,7 @@ fn new_key(message: v1::CreateKeyRequest) -> Result<NewKey> {
         owner: message.owner.map(|owner| fields.visible("owner", owner, 128)),
         scopes: fields.scope_set("scopes", &message.scopes),
         allowed_ips: fields.allow_list("allowed_ips", &message.allowed_ips),
-        metadata: fields.metadata("metadata", message.metadata),
+        metadata: fields.metadata("metadata", message.metadata).into(),
         expires_at: fields.time("expires_at", message.expires_at),
     };
     fields.finish(NewKey {
@@ -194,7 +194,7 @@ fn changed(key: v1::Key, mask: &[&str]) -> Result<KeyDetails> {
             "owner" => details.owner = key.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
             "scopes" => details.scopes = fields.scope_set("scopes", &key.scopes),
             "allowed_ips" => details.allowed_ips = fields.allow_list("allowed_ips", &key.allowed_ips),
-            "metadata" => details.metadata = fields.metadata("metadata", key.metadata.clone()),
+            "metadata" => details.metadata = fields.metadata("metadata", key.metadata.clone()).into(),
             // The mask holds only the names of CHANGEABLE; this is the last of them.
             _ => details.expires_at = fields.time("expires_at", key.expires_at),
         }

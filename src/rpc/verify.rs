@@ -147,7 +147,7 @@ fn tell(credential: &StoredCredential, answer: &mut v1::VerifyResponse) {
     answer.owner.clone_from(&key.details.owner);
     answer.scopes = convert::scopes(&key.details.scopes);
     answer.expires_at = credential.expires_at().map(convert::time);
-    answer.metadata.clone_from(&key.details.metadata);
+    answer.metadata = key.details.metadata.to_map();
 }
 
 fn code(objection: Option<Reason>) -> v1::DecisionCode {

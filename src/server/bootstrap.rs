@@ -70,7 +70,7 @@ impl AdministratorKey {
                 ..KeyDetails::default()
             },
             recoverable: false,
-            hint: secret.hint(),
+            hint: secret.hint().into(),
             rotation: None,
             created_by: None,
             created_at: now,

@@ -78,7 +78,7 @@ impl Keys {
             kind: new.kind,
             details,
             recoverable: new.recoverable,
-            hint: secret.hint(),
+            hint: secret.hint().into(),
             rotation: None,
             created_by: Some(caller.key().id.clone()),
             created_at: now,

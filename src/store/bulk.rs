@@ -68,7 +68,7 @@ async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
             details.owner.as_deref(),
             metadata,
             key.recoverable,
-            &key.hint,
+            &*key.hint,
             details.expires_at,
             rotation.rotated_at,
             rotation.mode,

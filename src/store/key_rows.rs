@@ -1,5 +1,6 @@
 //! How a key lies in its tables.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::db::{Row, Tx, damaged, values};
@@ -26,7 +27,8 @@ pub(super) use key_columns;
 pub(super) fn read(row: &Row) -> Result<Key> {
     let environment = Environment::parse(row.str("environment")?).ok_or_else(|| damaged("keys.environment"))?;
     let kind = KeyKind::parse(row.str("kind")?).ok_or_else(|| damaged("keys.kind"))?;
-    let metadata = serde_json::from_str(row.str("metadata")?).map_err(|_| damaged("keys.metadata"))?;
+    let metadata =
+        serde_json::from_str::<BTreeMap<_, _>>(row.str("metadata")?).map_err(|_| damaged("keys.metadata"))?;
     Ok(Key {
         id: KeyId::stored(row.text("id")?),
         project: ProjectId::stored(row.text("project")?),
@@ -39,11 +41,11 @@ pub(super) fn read(row: &Row) -> Result<Key> {
             owner: row.opt_text("owner")?,
             scopes: scopes(row.opt_str("scopes")?)?,
             allowed_ips: allowed_ips(row.opt_str("allowed_ips")?)?,
-            metadata,
+            metadata: metadata.into(),
             expires_at: row.opt_time("expires_at")?,
         },
         recoverable: row.bool("recoverable")?,
-        hint: row.text("hint")?,
+        hint: row.str("hint")?.into(),
         rotation: rotation(row)?,
         created_by: row.opt_text("created_by")?.map(KeyId::stored),
         created_at: row.time("created_at")?,
@@ -70,7 +72,7 @@ pub(super) async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
         details.owner.as_deref(),
         &metadata,
         key.recoverable,
-        &key.hint,
+        &*key.hint,
         details.expires_at,
         rotation.rotated_at,
         rotation.mode,
@@ -102,7 +104,7 @@ pub(super) async fn update(tx: &mut Tx, key: &Key, expected_version: i64) -> Res
         &details.description,
         details.owner.as_deref(),
         &metadata,
-        &key.hint,
+        &*key.hint,
         details.expires_at,
         rotation.rotated_at,
         rotation.mode,
@@ -139,7 +141,8 @@ pub(super) async fn replace_sets(tx: &mut Tx, key: &Key) -> Result<()> {
 /// The free pairs as they are stored.
 pub(super) fn metadata(key: &Key) -> Result<String> {
     // Text keys and values can always be written as JSON; the error is passed on only so as not to have to say so.
-    serde_json::to_string(&key.details.metadata).map_err(|_| damaged("keys.metadata"))
+    serde_json::to_string(&key.details.metadata.iter().collect::<BTreeMap<_, _>>())
+        .map_err(|_| damaged("keys.metadata"))
 }
 
 /// A rotation as it is stored.

@@ -73,7 +73,7 @@ impl Sqlite {
             // On macOS only this reaches the platter.
             .pragma("fullfsync", "ON")
             .pragma("checkpoint_fullfsync", "ON");
-        let reading = base.pragma("cache_size", "-4000").pragma("query_only", "ON");
+        let reading = base.pragma("cache_size", "-2000").pragma("query_only", "ON");
 
         let db = Self {
             writer: Pool::new(writing.clone(), 1, RECOVERY),

@@ -6,6 +6,7 @@ use crate::domain::change::ChangeKind;
 use crate::domain::environment::Environment;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, KeyKind, KeyState};
+use crate::domain::metadata::Metadata;
 use crate::domain::page::PageRequest;
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::store::{Conflict, KeyCreated, KeyFilter, NewIdempotent, StoreError};
@@ -64,7 +65,7 @@ async fn only_the_expected_version_is_changed(db: TestDb) {
     details.alias = None;
     details.scopes = ScopeSet::new([Scope::parse("read:keys").unwrap()]);
     details.allowed_ips = Default::default();
-    details.metadata.clear();
+    details.metadata = Metadata::default();
     details.expires_at = None;
     key.update(details, at(2)).unwrap();
     let change = db.store.update_key(&key, before, ChangeKind::Updated, &event(&project())).await.unwrap();

@@ -112,7 +112,7 @@ pub(super) fn key(now: Timestamp) -> Key {
         kind: KeyKind::Secret,
         details: KeyDetails { name: "A key".to_owned(), ..KeyDetails::default() },
         recoverable: false,
-        hint: "sk_live_Ab1c...9xYz".to_owned(),
+        hint: "sk_live_Ab1c...9xYz".into(),
         rotation: None,
         created_by: None,
         created_at: now,
@@ -139,7 +139,8 @@ pub(crate) fn full_key(now: Timestamp) -> Key {
         allowed_ips: crate::domain::network::AllowList::new(
             ["10.0.0.0/8", "2001:db8::/32"].map(|range| crate::domain::network::parse_range(range).unwrap()),
         ),
-        metadata: BTreeMap::from([("a".to_owned(), "1".to_owned()), ("\u{fc}".to_owned(), "\u{0}\"\\".to_owned())]),
+        metadata: BTreeMap::from([("a".to_owned(), "1".to_owned()), ("\u{fc}".to_owned(), "\u{0}\"\\".to_owned())])
+            .into(),
         expires_at: Some(now.plus(Duration::from_secs(3600))),
     };
     key
