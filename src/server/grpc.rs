@@ -26,6 +26,7 @@ use crate::proto::{DESCRIPTORS, MethodId};
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
+use crate::rpc::request::Arrival;
 use crate::rpc::{Rpcs, status};
 
 /// The services that need no credential, and nothing else: what every gRPC client expects to find.
@@ -85,15 +86,17 @@ impl Services {
         &self,
         wire: Wire,
         method: MethodId,
+        arrival: Arrival,
         head: &mut Head,
         body: Incoming,
         request_id: &str,
     ) -> Response<Body> {
         if !unary::serves(wire, method, &head.headers) {
+            head.extensions.insert(arrival);
             let uri = Uri::from_static(method.path());
             return Box::pin(self.stream(wire, uri, head, body, request_id)).await;
         }
-        match unary::call(wire, method, head, body, &self.0.rpcs, self.0.max_message).await {
+        match unary::call(wire, method, arrival, head, body, &self.0.rpcs, self.0.max_message).await {
             Ok(response) => response,
             Err(Failure::Refused(error)) => refusal(wire, &error, request_id),
             Err(Failure::Answered(status)) => in_our_words(wire, on_wire(wire, status), request_id),
