@@ -11,6 +11,7 @@ use crate::domain::environment::Environment;
 use crate::domain::key::KeyState;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
+use crate::domain::user::Standing;
 use crate::store::{SecretRole, StoredCredential};
 
 /// What a credential is asked to do, and under which circumstances.
@@ -124,15 +125,22 @@ fn wants_all<R: Recorder>(_: &R) -> bool {
 
 fn status<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
     let key = &credential.key;
-    let reason = match key.state(question.now) {
+    let by_itself = match key.state(question.now) {
         KeyState::Active | KeyState::Expired => None,
         KeyState::Revoked => Some(Reason::Revoked),
         KeyState::Suspended => Some(Reason::Suspended),
     };
-    answer(recorder, Check::Status, reason, || match reason {
-        Some(Reason::Revoked) => "the key is revoked".into(),
-        Some(_) => "the key is suspended".into(),
-        None => "the key is neither revoked nor suspended".into(),
+    let reason = match (by_itself, credential.user) {
+        (Some(Reason::Revoked), _) | (_, Some(Standing::Deleted)) => Some(Reason::Revoked),
+        (Some(_), _) | (_, Some(Standing::Blocked)) => Some(Reason::Suspended),
+        (None, None | Some(Standing::Good)) => None,
+    };
+    answer(recorder, Check::Status, reason, || match (reason, by_itself) {
+        (Some(Reason::Revoked), Some(Reason::Revoked)) => "the key is revoked".into(),
+        (Some(Reason::Revoked), _) => "the user of the key is deleted".into(),
+        (Some(_), Some(_)) => "the key is suspended".into(),
+        (Some(_), None) => "the user of the key is blocked".into(),
+        (None, _) => "the key is neither revoked nor suspended".into(),
     })
 }
 

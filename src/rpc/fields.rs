@@ -10,6 +10,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result, Violation};
 use crate::domain::network::{AllowList, RANGE_RULE, parse_range};
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::words::words;
 
 /// Collects the broken rules of one request.
 #[derive(Debug, Default)]
@@ -59,6 +60,22 @@ impl Fields {
             self.refuse(field, "must not hold control characters");
         }
         value
+    }
+
+    /// The words of a query of up to 200 characters: 1 to 10.
+    pub(super) fn words(&mut self, field: &str, value: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if value.chars().count() > 200 {
+            self.refuse(field, "must have up to 200 characters");
+        } else {
+            found.extend(words(value));
+            found.sort();
+            found.dedup();
+            if !(1..=10).contains(&found.len()) {
+                self.refuse(field, "must have 1 to 10 words of letters or digits");
+            }
+        }
+        found
     }
 
     /// Visible ASCII: 1 to `most` characters.

@@ -8,6 +8,7 @@ mod page;
 pub mod products;
 pub mod request;
 pub mod status;
+pub mod users;
 mod verify;
 
 use bytes::Bytes;
@@ -16,13 +17,14 @@ use tonic::{Request, Status};
 use self::auth::AuthService;
 use self::keys::KeysService;
 use self::products::ProductsService;
+use self::users::UsersService;
 use self::verify::Asked;
 use crate::proto::dispatch::{Dispatch, Reply, Services};
 use crate::proto::{MethodId, VERIFY};
 
 /// All RPCs, for the doors that call them by their ids with encoded messages.
 #[derive(Clone, Debug)]
-pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService>);
+pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService, UsersService>);
 
 impl Dispatch for Rpcs {
     async fn dispatch(&self, method: MethodId, mut request: Request<Bytes>) -> Result<Reply, Status> {
