@@ -210,3 +210,47 @@ fn answer<'a>(
     recorder.record(check, outcome, detail);
     reason.map_or(Ok(()), |reason| Err(Objection { reason, scope: None }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::memo::Memo;
+    use crate::store::tests::support::{at, full_key};
+
+    #[test]
+    fn a_user_makes_a_key_worse_and_never_better() {
+        let key = full_key(at(0));
+        let mut suspended = key.clone();
+        suspended.suspend(at(1)).unwrap();
+        let mut revoked = suspended.clone();
+        revoked.revoke(at(1));
+        let mut expired = key.clone();
+        expired.details.expires_at = Some(at(1));
+        let (held, gone, over) = (Some(Reason::Suspended), Some(Reason::Revoked), Some(Reason::Expired));
+        let users = [None, Some(Standing::Good), Some(Standing::Blocked), Some(Standing::Deleted)];
+        for (key, wanted) in [
+            (key, [None, None, held, gone]),
+            (suspended, [held, held, held, gone]),
+            (revoked, [gone, gone, gone, gone]),
+            (expired, [over, over, held, gone]),
+        ] {
+            for (user, wanted) in users.into_iter().zip(wanted) {
+                let credential = StoredCredential {
+                    key: key.clone(),
+                    role: SecretRole::Current,
+                    secret_expires_at: None,
+                    waits_for_first_use: false,
+                    user,
+                    told: Memo::default(),
+                };
+                let client = Some("10.0.0.1".parse().unwrap());
+                let now = at(1).plus(Duration::from_secs(1));
+                let question = Question { now, environment: None, client, scopes: &[] };
+                let decision = decide(&credential, &question, &mut ());
+                assert_eq!(decision.err().map(|objection| objection.reason), wanted, "{user:?} {:?}", key.state(now));
+            }
+        }
+    }
+}

@@ -51,6 +51,15 @@ impl Fields {
         value
     }
 
+    /// The name of a person or thing: a line without characters that turn or break the text they are shown in.
+    pub(super) fn name(&mut self, field: &str, value: String, least: usize, most: usize) -> String {
+        if value.contains(['\u{2028}', '\u{2029}', '\u{feff}']) || value.contains(is_bidi_control) {
+            self.refuse(field, "must not hold characters that change the direction or the line of text");
+            return value;
+        }
+        self.line(field, value, least, most)
+    }
+
     /// Prose: up to `most` characters, no control characters but tab and line breaks.
     pub(super) fn prose(&mut self, field: &str, value: String, most: usize) -> String {
         let count = value.chars().count();
@@ -221,6 +230,11 @@ impl Fields {
         }
         parsed
     }
+}
+
+/// Embeddings, overrides and isolates (Unicode Standard Annex 9, section 2): they show one name as another.
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn cut(text: &str) -> String {

@@ -175,16 +175,16 @@ fn take(fields: &mut Fields, kind: UserKind, details: &mut UserDetails, user: v1
         details.handle = handle.and_then(|text| read_handle(fields, &text));
     }
     if wanted("alias") {
-        details.alias = alias.map(|alias| fields.line("alias", alias, 1, 100));
+        details.alias = alias.map(|alias| fields.name("alias", alias, 1, 100));
     }
     if wanted("email") {
         details.email = email.and_then(|text| read_email(fields, &text));
     }
     if wanted("first_name") {
-        details.first_name = fields.line("first_name", first_name, 0, 100);
+        details.first_name = fields.name("first_name", first_name, 0, 100);
     }
     if wanted("last_name") {
-        details.last_name = fields.line("last_name", last_name, 0, 100);
+        details.last_name = fields.name("last_name", last_name, 0, 100);
     }
     if wanted("metadata") {
         details.metadata = fields.metadata("metadata", metadata);

@@ -110,6 +110,16 @@ async fn every_broken_rule_is_named_at_once() {
     for email in ["", "ada", "Ada <ada@example.com>", "ada@example.com\n"].iter().chain(&look_alikes) {
         refused(json!({"email": email}), "user.email").await;
     }
+    for turned in ["\u{202e}ada", "ada\u{2066}", "a\u{2028}b", "a\nb", "a\0b", " ada"] {
+        for (field, name) in [("alias", "user.alias"), ("firstName", "Name"), ("lastName", "Name")] {
+            let user = json!({"user": {field: turned}});
+            let refused = server.call(Wire::Grpc, "Users/CreateUser", &server.live(), user).await;
+            refused.refused("INVALID_FIELD");
+            assert!(refused.violations[0].0.replace("_name", "Name").ends_with(name), "{refused:?}");
+        }
+    }
+    // Joiners belong to names in many languages.
+    add(&server, &server.live(), json!({"firstName": "\u{646}\u{627}\u{645}\u{200c}\u{647}\u{627}"})).await;
     let account = add(&server, &server.live(), json!({"type": "SERVICE_ACCOUNT", "handle": "bot"})).await;
     let without = change(&server, Wire::Grpc, json!({"id": account["id"]}), "handle").await;
     without.refused("INVALID_FIELD");
