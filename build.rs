@@ -8,11 +8,12 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/error_reason.proto",
     "gatepost/v1/keys.proto",
     "gatepost/v1/products.proto",
+    "gatepost/v1/users.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

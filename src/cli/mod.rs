@@ -22,6 +22,7 @@ mod refusal;
 mod scopes;
 mod serve;
 mod text;
+mod users;
 mod whoami;
 
 #[cfg(test)]
@@ -57,6 +58,7 @@ enum Command {
     Keys(Box<keys::KeysArgs>),
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
+    Users(Box<users::UsersArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
     Completions(completions::CompletionsArgs),
@@ -99,6 +101,7 @@ impl Command {
             Self::Keys(args) => client(args.run()),
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
+            Self::Users(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -109,6 +112,7 @@ impl Command {
             Self::Keys(args) => args.output().json,
             Self::Scopes(args) => args.output().json,
             Self::Products(args) => args.output().json,
+            Self::Users(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.answers_json(),
             Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,

@@ -126,6 +126,7 @@ impl AuthRpc for AuthService {
             owner: key.details.owner.clone(),
             scopes: convert::scopes(caller.scopes()),
             expires_at: caller.expires_at().map(convert::time),
+            user_id: key.user.as_ref().map(ToString::to_string),
             publishable_key_id: caller.publishable_key().map(ToString::to_string),
         }))
     }

@@ -8,6 +8,7 @@ mod page;
 pub mod products;
 pub mod request;
 pub mod status;
+pub mod users;
 mod verify;
 
 use tonic::Status;
@@ -16,13 +17,14 @@ use self::auth::AuthService;
 use self::keys::KeysService;
 use self::products::ProductsService;
 use self::request::Arrival;
+use self::users::UsersService;
 use self::verify::Asked;
 use crate::proto::VERIFY;
 use crate::proto::dispatch::{Call, Dispatch, Reply, Services};
 
 /// All RPCs, for the doors that call them by their ids with encoded messages.
 #[derive(Clone, Debug)]
-pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService>);
+pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService, UsersService>);
 
 impl Dispatch<Arrival> for Rpcs {
     async fn dispatch(&self, call: Call<Arrival>) -> Result<Reply, Status> {

@@ -13,6 +13,7 @@ use crate::proto::dispatch::{Call, Dispatch, Framed, Messages, Reply, Services};
 use crate::proto::v1::auth_server::Auth;
 use crate::proto::v1::keys_server::Keys;
 use crate::proto::v1::products_server::Products;
+use crate::proto::v1::users_server::Users;
 use crate::proto::v1::*;
 use crate::proto::{METHODS, MethodId};
 
@@ -107,6 +108,17 @@ named!(Products {
     delete_product: DeleteProductRequest => DeleteProductResponse,
 });
 
+named!(Users {
+    create_user: CreateUserRequest => CreateUserResponse,
+    get_user: GetUserRequest => GetUserResponse,
+    list_users: ListUsersRequest => ListUsersResponse,
+    search_users: SearchUsersRequest => SearchUsersResponse,
+    update_user: UpdateUserRequest => UpdateUserResponse,
+    block_user: BlockUserRequest => BlockUserResponse,
+    unblock_user: UnblockUserRequest => UnblockUserResponse,
+    delete_user: DeleteUserRequest => DeleteUserResponse,
+});
+
 named!(Auth {
     verify: VerifyRequest => VerifyResponse,
     batch_verify: BatchVerifyRequest => BatchVerifyResponse,
@@ -132,8 +144,8 @@ named!(Auth {
     }
 );
 
-fn named() -> Services<Named, Named, Named> {
-    Services { auth: Arc::new(Named), keys: Arc::new(Named), products: Arc::new(Named) }
+fn named() -> Services<Named, Named, Named, Named> {
+    Services { auth: Arc::new(Named), keys: Arc::new(Named), products: Arc::new(Named), users: Arc::new(Named) }
 }
 
 fn seven(method: MethodId, message: Bytes) -> Call<Marker> {
