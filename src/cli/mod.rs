@@ -110,7 +110,7 @@ impl Command {
             Self::Scopes(args) => args.output().json,
             Self::Products(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
-            Self::Projects(args) => args.answers_json(),
+            Self::Projects(args) => args.output().json,
             Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,
         }
     }

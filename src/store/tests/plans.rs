@@ -4,7 +4,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
-use crate::store::{audit, changes, credentials, idempotency, key_lists, keys, products, projects, scopes};
+use crate::store::{
+    audit, changes, credentials, idempotency, key_lists, keys, products, project_data, projects, scopes,
+};
 
 /// Each statement with the index it must use; a statement of two steps names the first.
 fn statements() -> Vec<(&'static str, &'static str)> {
@@ -17,6 +19,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         key_lists::PLANNED,
         keys::PLANNED,
         products::PLANNED,
+        project_data::PLANNED,
         projects::PLANNED,
         scopes::PLANNED,
     ] {
