@@ -8,11 +8,12 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/error_reason.proto",
     "gatepost/v1/keys.proto",
     "gatepost/v1/products.proto",
+    "gatepost/v1/projects.proto",
     "gatepost/v1/users.proto",
 ];
 
@@ -57,10 +58,16 @@ fn check_methods(pool: &DescriptorPool) -> Result<(), Box<dyn Error>> {
 
 fn check_policy(method: &MethodDescriptor, policy: &DynamicMessage) -> Result<(), Box<dyn Error>> {
     let flag = |name: &str| policy.get_field_by_name(name).and_then(|v| v.as_bool()).unwrap_or(false);
-    let scopes = policy.get_field_by_name("scopes").and_then(|v| v.as_list().map(<[Value]>::len)).unwrap_or(0);
-    let ways = usize::from(flag("public")) + usize::from(flag("authenticated")) + usize::from(scopes > 0);
+    let scopes =
+        policy.get_field_by_name("scopes").and_then(|v| v.as_list().map(<[Value]>::to_vec)).unwrap_or_default();
+    let ways = usize::from(flag("public")) + usize::from(flag("authenticated")) + usize::from(!scopes.is_empty());
     if ways != 1 {
         let rule = "its policy must give exactly one of `public`, `authenticated` and `scopes`";
+        return Err(format!("{}: {rule}", method.full_name()).into());
+    }
+    let admin = scopes.iter().any(|scope| scope.as_str() == Some("admin"));
+    if flag("installation") && (!admin || flag("publishable")) {
+        let rule = "what is for administrators of the installation needs the scope admin and takes no publishable key";
         return Err(format!("{}: {rule}", method.full_name()).into());
     }
     Ok(())

@@ -19,6 +19,7 @@ use gatepost::domain::entropy::SystemEntropy;
 use gatepost::domain::environment::Environment;
 use gatepost::domain::id::{KeyId, ProjectId};
 use gatepost::domain::key::{Key, KeyDetails, KeyKind};
+use gatepost::domain::project::{Project, ProjectDetails};
 use gatepost::domain::scope::{Scope, ScopeSet};
 use gatepost::domain::sealing::Keyring;
 use gatepost::domain::secret::{PlainSecret, SecretHash, SecretPrefix};
@@ -70,11 +71,10 @@ async fn seed(directory: &Path, keys: usize, sample: usize) -> Result<(), Box<dy
 
 /// Makes the project with an administrator key, whose secret it gives.
 async fn found(store: &Store, keyring: &Keyring, now: Timestamp) -> Result<PlainSecret, Box<dyn Error>> {
-    let project = ProjectId::default_project();
-    let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
-    let new = AdministratorKey::new(&project, &prefix, Environment::Live, &SystemClock, &SystemEntropy);
+    let project = Project::new(ProjectId::default_project(), ProjectDetails::default(), now);
+    let new = AdministratorKey::of(&project, Environment::Live, &SystemClock, &SystemEntropy);
     let stored: [(Key, SecretHash); 1] = [(new.key.clone(), new.hash(keyring))];
-    if !store.found_project(&project, now, &stored).await? {
+    if !store.found_project(&project, &stored, None).await? {
         return Err("there are keys already; take an empty directory".into());
     }
     Ok(new.secret)

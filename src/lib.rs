@@ -51,7 +51,7 @@
 //! # Adding an RPC
 //!
 //! 1. In `proto/gatepost/v1`, write the method and its messages, each with a comment, `google.api.http` bindings and a
-//!    `policy`. `build.rs` fails without them. A new file also goes into its list of `PROTOS`.
+//!    `policy`. `build.rs` fails without them. A thing that the path names is taught to `tests/it/projects/wall.rs`. A new file also goes into its list of `PROTOS`.
 //! 2. A scope it needs that is new goes into [`domain::scope::BUILT_IN`]; a new reason into `error_reason.proto` and
 //!    [`domain::reason`].
 //! 3. The crate now lacks a trait's function: write it in the service's file in `rpc/`, what it does in `service/`, and
@@ -70,6 +70,8 @@
 //! 2. List the pair in `store/db/migrations.rs`. A test compares what the two series end in.
 //! 3. Put the verbs on [`store::Store`] in a file of the noun's name: `find_*` gives an `Option`, `list_*` a page, and each
 //!    statement is one text for both engines. `on_both_engines!` in the store's tests runs a test of them on each.
+//! 4. What belongs to a project goes with it: a deleted project is emptied by the statements of `store/project_data.rs`, and a
+//!    look-up of a credential joins `projects` and passes over those that were deleted. A test asks about each new table.
 
 pub mod auth;
 pub mod cli;

@@ -23,7 +23,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::HealthServer;
 
-pub use self::bootstrap::AdministratorKey;
 use self::endpoints::{Endpoints, OpenApi};
 use self::front::{Front, Parts};
 use self::grpc::Services;
@@ -39,6 +38,7 @@ use crate::auth::lookup::Credentials;
 use crate::auth::policy::{Policies, PolicyError};
 use crate::auth::strangers::Strangers;
 use crate::config::{Config, CorsOrigins, Database, MasterKeyError, MasterKeySource};
+pub use crate::domain::administrator::AdministratorKey;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::entropy::{Entropy, SystemEntropy};
 use crate::domain::error::Error as DomainError;

@@ -4,6 +4,7 @@
 //! A fill that began before an invalidation loses to it, because each entry carries the generation its read began in, and
 //! is worth nothing once the generation of its slot has moved on.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 use super::recent::Recent;
 use crate::domain::change::Revision;
 use crate::domain::entropy::Entropy;
+use crate::domain::id::ProjectId;
 use crate::domain::secret::SecretHash;
 use crate::store::StoredCredential;
 
@@ -24,6 +26,7 @@ pub struct CredentialCache {
     recent: Recent<(SecretHash, Entry)>,
     generations: Box<[AtomicU64]>,
     creations: AtomicU64,
+    projects: Projects,
     revision: AtomicU64,
     trust: Trust,
     counts: Arc<Counts>,
@@ -44,6 +47,7 @@ pub struct Fill {
     hash: SecretHash,
     generation: u64,
     creations: u64,
+    deletions: u64,
 }
 
 /// How often the cache answered, for metrics.
@@ -63,7 +67,9 @@ pub struct Counts {
 struct Entry {
     known: Known,
     generation: u64,
-    creations: u64,
+    /// When the read began, counted in what can end this kind of entry beside its slot: deletions of projects for a secret
+    /// that was issued, creations of keys for an unknown one.
+    since: u64,
 }
 
 impl CredentialCache {
@@ -82,6 +88,7 @@ impl CredentialCache {
             recent: Recent::new(capacity, entropy),
             generations: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             creations: AtomicU64::new(0),
+            projects: Projects::default(),
             revision: AtomicU64::new(0),
             trust: Trust::new(trust),
             counts,
@@ -109,13 +116,15 @@ impl CredentialCache {
     /// Must be called before the store is read, so that a change in between is noticed.
     pub fn begin(&self, hash: SecretHash) -> Fill {
         let generation = self.slot(&hash).load(Ordering::SeqCst);
-        Fill { hash, generation, creations: self.creations.load(Ordering::SeqCst) }
+        let (creations, deletions) = (self.creations.load(Ordering::SeqCst), self.projects.deletions());
+        Fill { hash, generation, creations, deletions }
     }
 
     /// Keeps what was read since `fill` began.
     pub fn keep(&self, fill: Fill, known: Known) {
-        let Fill { hash, generation, creations } = fill;
-        self.entries.insert(hash, Entry { known, generation, creations });
+        let Fill { hash, generation, creations, deletions } = fill;
+        let since = if matches!(known, Known::Issued(_)) { deletions } else { creations };
+        self.entries.insert(hash, Entry { known, generation, since });
     }
 
     /// Forgets these secrets: whoever asks from now on asks the store.
@@ -130,6 +139,11 @@ impl CredentialCache {
     /// Forgets which secrets are unknown: one of them may have been issued now.
     pub fn invalidate_unknown(&self) {
         self.creations.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Forgets all secrets of a project, and perhaps some of others.
+    pub fn invalidate_project(&self, project: &ProjectId) {
+        self.projects.delete(project);
     }
 
     /// Forgets everything.
@@ -174,9 +188,11 @@ impl CredentialCache {
     }
 
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
-        let issued = matches!(entry.known, Known::Issued(_));
         let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
-            && (issued || entry.creations == self.creations.load(Ordering::SeqCst));
+            && match &entry.known {
+                Known::Issued(credential) => self.projects.stood_since(entry.since, &credential.key.project),
+                Known::Unknown => entry.since == self.creations.load(Ordering::SeqCst),
+            };
         (current && self.trust.holds()).then_some(entry)
     }
 
@@ -184,6 +200,44 @@ impl CredentialCache {
         let bytes = hash.as_bytes();
         // The hash is a MAC, so its first bytes spread evenly. Two bytes name one of 65,536 slots.
         &self.generations[usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))]
+    }
+}
+
+/// Which projects were deleted while entries were held. A deletion costs nothing until an entry is asked for that is older
+/// than it.
+#[derive(Debug)]
+struct Projects {
+    deletions: AtomicU64,
+    /// The number of the last deletion of a project of each slot.
+    last: Box<[AtomicU64]>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Projects {
+    fn deletions(&self) -> u64 {
+        self.deletions.load(Ordering::SeqCst)
+    }
+
+    fn delete(&self, project: &ProjectId) {
+        let number = self.deletions.fetch_add(1, Ordering::SeqCst) + 1;
+        self.slot(project).fetch_max(number, Ordering::SeqCst);
+    }
+
+    /// Whether no deletion from the one of this number on was of this project.
+    fn stood_since(&self, number: u64, project: &ProjectId) -> bool {
+        number == self.deletions() || self.slot(project).load(Ordering::SeqCst) <= number
+    }
+
+    fn slot(&self, project: &ProjectId) -> &AtomicU64 {
+        // The remainder is below the number of slots.
+        &self.last[(self.hasher.hash_one(project) % PROJECT_SLOTS as u64) as usize]
+    }
+}
+
+impl Default for Projects {
+    fn default() -> Self {
+        let last = (0..PROJECT_SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { deletions: AtomicU64::new(0), last, hasher: DefaultHashBuilder::default() }
     }
 }
 
@@ -223,11 +277,15 @@ impl Trust {
 }
 
 const SLOTS: usize = 1 << 16;
+const PROJECT_SLOTS: usize = 1 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::entropy::SystemEntropy;
+    use crate::domain::memo::Memo;
+    use crate::store::SecretRole;
+    use crate::store::tests::support::{at, full_key};
 
     fn cache() -> CredentialCache {
         let cache = CredentialCache::new(100, Duration::from_secs(3600), &SystemEntropy);
@@ -284,6 +342,39 @@ mod tests {
         cache.invalidate_unknown();
         cache.keep(fill, Known::Unknown);
         assert!(!knows(&cache, &secret));
+    }
+
+    #[test]
+    fn a_deleted_project_is_forgotten_and_others_are_not() {
+        let cache = cache();
+        let issued = |project: &str| {
+            let mut key = full_key(at(0));
+            key.project = ProjectId::parse(project).unwrap();
+            Known::Issued(Arc::new(StoredCredential {
+                key,
+                role: SecretRole::Current,
+                secret_expires_at: None,
+                waits_for_first_use: false,
+                user: None,
+                told: Memo::default(),
+            }))
+        };
+        let (here, elsewhere, late, unknown) = (hash(1, 1), hash(2, 2), hash(3, 3), hash(4, 4));
+        cache.keep(cache.begin(here), issued("shop"));
+        cache.keep(cache.begin(elsewhere), issued("another"));
+        cache.keep(cache.begin(unknown), Known::Unknown);
+        let fill = cache.begin(late);
+        let shop = ProjectId::parse("shop").unwrap();
+        cache.invalidate_project(&shop);
+        cache.keep(fill, issued("shop"));
+        assert!(!knows(&cache, &here) && !knows(&cache, &late), "a read from before the deletion is worth nothing");
+        // Two projects may share a slot; then the other is looked up again.
+        let another = ProjectId::parse("another").unwrap();
+        let apart = !std::ptr::eq(cache.projects.slot(&shop), cache.projects.slot(&another));
+        assert_eq!(knows(&cache, &elsewhere), apart);
+        assert!(knows(&cache, &unknown));
+        cache.keep(cache.begin(elsewhere), issued("another"));
+        assert!(knows(&cache, &elsewhere));
     }
 
     #[test]

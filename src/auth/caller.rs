@@ -7,6 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::{KeyId, ProjectId};
 use crate::domain::key::Key;
+use crate::domain::project::administers_installation;
 use crate::domain::scope::ScopeSet;
 use crate::store::StoredCredential;
 
@@ -53,6 +54,11 @@ impl Caller {
     /// What the caller may do.
     pub fn scopes(&self) -> &ScopeSet {
         &self.key().details.scopes
+    }
+
+    /// Whether the caller governs the installation, all its projects included.
+    pub fn governs_installation(&self) -> bool {
+        administers_installation(self.key())
     }
 
     /// When the caller's credential stops working by itself.

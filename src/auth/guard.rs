@@ -15,6 +15,7 @@ use crate::domain::clock::Clock;
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
 use crate::domain::key::KeyKind;
+use crate::domain::project::administers_installation;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::proto::MethodId;
@@ -137,6 +138,9 @@ impl Guard {
             let objection = Objection { reason: Reason::InsufficientScope, scope: Some(scope) };
             return Err(refuse(&objection, call.dialect, &credential));
         }
+        if policy.installation && !administers_installation(&credential.key) {
+            return Err(Refusal { key: Some(credential), ..only_for_the_installation().into() });
+        }
         Ok(Caller::new(credential, beside, call.address, Arc::clone(call.request_id)))
     }
 }
@@ -184,6 +188,11 @@ fn missing() -> Error {
 
 fn not_for_publishable_keys() -> Error {
     let message = "A publishable key cannot do this; call with a secret or restricted key";
+    Error::new(Reason::CallerNotAllowed, message)
+}
+
+fn only_for_the_installation() -> Error {
+    let message = "Only an administrator of the installation may do this; call with a live key of the project default that holds admin";
     Error::new(Reason::CallerNotAllowed, message)
 }
 

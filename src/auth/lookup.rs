@@ -85,8 +85,11 @@ impl Credentials {
         }
     }
 
-    /// Takes a change into account: what was cached about the key is forgotten before this returns.
+    /// Takes a change into account: what was cached about the key, or the whole project, is forgotten before this returns.
     pub fn apply(&self, change: &Change) {
+        if change.kind == ChangeKind::ProjectDeleted {
+            self.cache.invalidate_project(&change.project);
+        }
         self.cache.invalidate(&change.hashes);
         if matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
             self.cache.invalidate_unknown();

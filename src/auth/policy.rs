@@ -12,6 +12,8 @@ use crate::proto::{METHODS, MethodId};
 pub struct Policy {
     /// Who may call it.
     pub access: Access,
+    /// Whether the caller must be an administrator of the whole installation.
+    pub installation: bool,
     /// Whether a publishable key is enough.
     pub publishable: bool,
     /// Whether the answer may hold a secret.
@@ -78,7 +80,8 @@ impl fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
-/// Reads one policy; none if it does not give exactly one way in, or a scope breaks the rule or is not built in.
+/// Reads one policy; none if it does not give exactly one way in, a scope breaks the rule or is not built in, or it is for
+/// administrators of the installation and does not ask for `admin`, or lets publishable keys in.
 fn read(policy: &DynamicMessage) -> Option<Policy> {
     let flag = |name: &str| policy.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false);
     let scopes = policy.get_field_by_name("scopes")?;
@@ -93,10 +96,15 @@ fn read(policy: &DynamicMessage) -> Option<Policy> {
         (false, false, false) => Access::Scopes(scopes),
         _ => return None,
     };
+    let installation = flag("installation");
+    if installation && (flag("publishable") || !access.scopes().iter().any(Scope::is_admin)) {
+        return None;
+    }
     debug_assert!(matches!(policy.get_field_by_name("user").as_deref(), Some(Value::Bool(_))));
     // No credential of today names a user, so an RPC that needs one could not be called: better not to start.
     (!flag("user")).then(|| Policy {
         access,
+        installation,
         publishable: flag("publishable"),
         secret_response: flag("secret_response"),
     })
@@ -115,6 +123,10 @@ mod tests {
         assert!(of("/gatepost.v1.Keys/CreateKey").secret_response);
         assert!(of("/gatepost.v1.Products/GetProduct").publishable);
         assert!(matches!(of("/gatepost.v1.Auth/WhoAmI").access, Access::Authenticated));
+        let installation: Vec<_> =
+            MethodId::all().filter(|m| policies.of(*m).installation).map(MethodId::path).collect();
+        let projects = ["CreateProject", "ListProjects", "DeleteProject"];
+        assert_eq!(installation, projects.map(|method| format!("/gatepost.v1.Auth/{method}")));
     }
 
     #[test]

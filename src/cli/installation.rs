@@ -68,6 +68,5 @@ impl From<OfflineError> for Failure {
 
 /// The name of a project.
 pub(super) fn project(text: &str) -> Result<ProjectId, String> {
-    let rule = "a project's name is 1 to 40 lower-case letters, digits and inner hyphens, a letter first";
-    ProjectId::parse(text).ok_or_else(|| rule.to_owned())
+    ProjectId::parse(text).ok_or_else(|| ProjectId::RULE.to_owned())
 }

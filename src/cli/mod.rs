@@ -114,7 +114,7 @@ impl Command {
             Self::Products(args) => args.output().json,
             Self::Users(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
-            Self::Projects(args) => args.answers_json(),
+            Self::Projects(args) => args.output().json,
             Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,
         }
     }

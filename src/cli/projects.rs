@@ -1,39 +1,63 @@
-//! `gatepost projects`: what holds for a whole project, at the server's machine.
+//! `gatepost projects`: the tenants of an installation, at a running server; and what can be seen and set of them at the
+//! server's machine, without a key.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use prost_types::FieldMask;
 
+use super::arguments::PageArgs;
+use super::connection::{Connection, ConnectionArgs};
 use super::exit::{Exit, Failure};
 use super::installation::{DataArgs, project};
-use super::output::print;
+use super::output::{Output, OutputArgs, Rows};
 use super::text::time;
+use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::project::Project;
 use crate::domain::secret::SecretPrefix;
+use crate::proto::v1;
 
-/// Show and set what holds for a whole project, at the server's machine.
+/// Make, change and delete projects, the tenants of an installation.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ProjectsArgs {
     #[command(subcommand)]
     command: ProjectsCommand,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum ProjectsCommand {
-    /// Show a project.
-    Show(ShowArgs),
-    /// Change a project.
-    Set(SetArgs),
+    /// List the projects of the installation. Needs a live administrator key of the project default.
+    List(PageArgs),
+    /// Show a project, as the server tells it. Without a name, what the data at the server's machine says.
+    Show(Box<ShowArgs>),
+    /// Make a project, and print its first administrator keys. Needs a live administrator key of the project default.
+    Create(CreateArgs),
+    /// Change a project. Needs a live administrator key of it, or of the project default.
+    Update(UpdateArgs),
+    /// Delete projects for good, with all their keys and data. Needs a live administrator key of the project default.
+    Delete(Named),
+    /// Change a project at the server's machine, without a key.
+    Set(Box<SetArgs>),
 }
 
 #[derive(Args, Clone, Debug)]
 struct ShowArgs {
-    /// The project.
-    #[arg(long, default_value = ProjectId::DEFAULT, value_parser = project)]
+    /// The project, at a running server.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    here: HereArgs,
+}
+
+/// A project at the server's machine.
+#[derive(Args, Clone, Debug)]
+struct HereArgs {
+    /// The project, at the server's machine.
+    #[arg(long, default_value = ProjectId::DEFAULT, value_parser = project, conflicts_with = "name")]
     project: ProjectId,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     data: DataArgs,
 }
@@ -44,45 +68,204 @@ struct SetArgs {
     /// or uk. Keys that exist keep theirs.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
     key_prefix: SecretPrefix,
+    /// The project.
+    #[arg(long, default_value = ProjectId::DEFAULT, value_parser = project)]
+    project: ProjectId,
     #[command(flatten)]
-    show: ShowArgs,
+    data: DataArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+struct CreateArgs {
+    /// Its name: 1 to 40 lower-case letters, digits and inner hyphens, a letter first. Given once, for good.
+    name: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+struct UpdateArgs {
+    /// The project.
+    name: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Change it only if it still has this etag.
+    #[arg(long)]
+    etag: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct SettingsArgs {
+    /// A name for people.
+    #[arg(long, value_name = "TEXT")]
+    display_name: Option<String>,
+    /// What it is for, in prose.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// What its new secret keys begin with, in place of sk. Keys that exist keep theirs.
+    #[arg(long, value_name = "PREFIX")]
+    key_prefix: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Named {
+    /// The projects.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
 }
 
 impl ProjectsArgs {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let output = Output::new(self.output);
         match &self.command {
-            ProjectsCommand::Show(args) => args.data.run(async |data| args.print(&data.project(&args.project).await?)),
-            ProjectsCommand::Set(SetArgs { key_prefix, show }) => {
-                show.data.run(async |data| show.print(&data.set_secret_prefix(&show.project, key_prefix).await?))
+            ProjectsCommand::Show(args) if args.name.is_none() => {
+                let HereArgs { project, data } = &args.here;
+                data.run(async |data| print(Some(told(&data.project(project).await?)), output))?;
             }
+            ProjectsCommand::Set(args) => {
+                let SetArgs { key_prefix, project, data } = &**args;
+                data.run(async |data| print(Some(told(&data.set_secret_prefix(project, key_prefix).await?)), output))?;
+            }
+            _ => return super::client(self.call(output)),
         }
+        Ok(Exit::Done)
     }
 
-    /// Whether errors are told as JSON.
-    pub(super) fn answers_json(&self) -> bool {
+    /// The form of errors.
+    pub(super) fn output(&self) -> OutputArgs {
+        self.output
+    }
+
+    async fn call(&self, output: Output) -> Result<Exit, Failure> {
+        let connection = Connection::open(&self.connection).await?;
         match &self.command {
-            ProjectsCommand::Show(args) => args.json,
-            ProjectsCommand::Set(args) => args.show.json,
-        }
-    }
-}
-
-impl ShowArgs {
-    fn print(&self, project: &Project) -> Result<Exit, Failure> {
-        let (seconds, id, prefix) =
-            (project.created_at.millis().div_euclid(1_000), &project.id, &project.secret_prefix);
-        let created = time(Some(&prost_types::Timestamp { seconds, nanos: 0 }));
-        if self.json {
-            let project = json!({"id": id.as_str(), "keyPrefix": prefix.as_str(), "createdAt": created});
-            print(&project.to_string())?;
-        } else {
-            print(&format!("project:     {id}\nkey prefix:  {prefix}\ncreated:     {created}"))?;
+            ProjectsCommand::List(page) => list(page, &connection, output).await?,
+            ProjectsCommand::Show(args) => {
+                let request = v1::GetProjectRequest { id: args.name.clone().unwrap_or_default() };
+                print(connection.auth().get_project(request).await?.into_inner().project, output)?;
+            }
+            ProjectsCommand::Create(args) => args.run(&connection, output).await?,
+            ProjectsCommand::Update(args) => args.run(&connection, output).await?,
+            ProjectsCommand::Delete(Named { names }) => {
+                for id in names {
+                    let request = v1::DeleteProjectRequest { id: id.clone(), etag: None };
+                    print(connection.auth().delete_project(request).await?.into_inner().project, output)?;
+                }
+            }
+            // `run` sees to this one: it calls no server.
+            ProjectsCommand::Set(_) => {}
         }
         Ok(Exit::Done)
     }
 }
 
+impl CreateArgs {
+    async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let request = v1::CreateProjectRequest { project: Some(self.settings.values(&self.name)) };
+        let answer = connection.auth().create_project(request).await?.into_inner();
+        let project = present(answer.project.clone())?;
+        let rows = || {
+            let mut rows = record(&project);
+            rows.field("administrator key (live)", &answer.live_secret);
+            rows.field("administrator key (test)", &answer.test_secret);
+            rows
+        };
+        output.result(&answer, rows, [answer.live_secret.clone(), answer.test_secret.clone()])?;
+        output.note("Keep the keys: they are shown only here.");
+        Ok(())
+    }
+}
+
+impl UpdateArgs {
+    async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let SettingsArgs { display_name, description, key_prefix } = &self.settings;
+        let fields = [
+            ("display_name", display_name.is_some()),
+            ("description", description.is_some()),
+            ("key_prefix", key_prefix.is_some()),
+        ];
+        let paths: Vec<_> = fields.iter().filter(|(_, named)| *named).map(|(path, _)| (*path).to_owned()).collect();
+        if paths.is_empty() {
+            let hint = "`gatepost projects update --help` lists what can be changed";
+            return Err(Failure::usage("nothing to change").hint(hint));
+        }
+        let etag = self.etag.clone().unwrap_or_default();
+        let project = v1::Project { etag, ..self.settings.values(&self.name) };
+        let request = v1::UpdateProjectRequest { project: Some(project), update_mask: Some(FieldMask { paths }) };
+        print(connection.auth().update_project(request).await?.into_inner().project, output)
+    }
+}
+
+impl SettingsArgs {
+    fn values(&self, id: &str) -> v1::Project {
+        v1::Project {
+            id: id.to_owned(),
+            display_name: self.display_name.clone().unwrap_or_default(),
+            description: self.description.clone().unwrap_or_default(),
+            key_prefix: self.key_prefix.clone().unwrap_or_default(),
+            ..v1::Project::default()
+        }
+    }
+}
+
+async fn list(page: &PageArgs, connection: &Connection, output: Output) -> Result<(), Failure> {
+    let fetch = async |size, token| {
+        let request =
+            v1::ListProjectsRequest { page_size: Some(size), page_token: token, ..v1::ListProjectsRequest::default() };
+        let answer = connection.auth().list_projects(request).await?.into_inner();
+        Ok((answer.data, answer.next_page_token))
+    };
+    let (data, next_page_token) = page.fetch(fetch).await?;
+    let answer = v1::ListProjectsResponse { data, pagination: None, next_page_token };
+    let rows = || {
+        let mut rows = Rows::under(["PROJECT", "NAME", "KEY PREFIX", "CREATED"]);
+        for v1::Project { id, display_name, key_prefix, created_at, .. } in &answer.data {
+            rows.push([id.clone(), display_name.clone(), key_prefix.clone(), time(created_at.as_ref())]);
+        }
+        rows
+    };
+    output.result(&answer, rows, answer.data.iter().map(|project| project.id.clone()))?;
+    page.note(answer.next_page_token.as_deref(), output);
+    Ok(())
+}
+
+fn print(project: Option<v1::Project>, output: Output) -> Result<(), Failure> {
+    let project = present(project)?;
+    output.result(&project, || record(&project), [project.id.clone()])
+}
+
+fn present(project: Option<v1::Project>) -> Result<v1::Project, Failure> {
+    project.ok_or_else(|| Failure::new(Exit::Failed, "the server's answer holds no project"))
+}
+
+fn record(project: &v1::Project) -> Rows {
+    let mut rows = Rows::record();
+    rows.field("project", &project.id);
+    rows.field("name", &project.display_name);
+    rows.field("description", &project.description);
+    rows.field("key prefix", &project.key_prefix);
+    rows.field("created", time(project.created_at.as_ref()));
+    rows.field("updated", time(project.updated_at.as_ref()));
+    rows.field("deleted", time(project.deleted_at.as_ref()));
+    rows.field("etag", &project.etag);
+    rows
+}
+
+/// A project as a server tells it; times in whole seconds.
+fn told(project: &Project) -> v1::Project {
+    let at = |time: Timestamp| prost_types::Timestamp { seconds: time.millis().div_euclid(1_000), nanos: 0 };
+    v1::Project {
+        id: project.id.to_string(),
+        display_name: project.details.display_name.clone(),
+        description: project.details.description.clone(),
+        key_prefix: project.details.secret_prefix.to_string(),
+        created_at: Some(at(project.created_at)),
+        updated_at: Some(at(project.updated_at)),
+        deleted_at: project.deleted_at.map(at),
+        etag: project.etag(),
+    }
+}
+
 fn prefix(text: &str) -> Result<SecretPrefix, String> {
-    let rule = "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk or uk";
-    SecretPrefix::parse_own(text).ok_or_else(|| rule.to_owned())
+    SecretPrefix::parse_own(text).ok_or_else(|| SecretPrefix::RULE.to_owned())
 }

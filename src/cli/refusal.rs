@@ -71,7 +71,7 @@ fn next_step(reason: &str, status: &Status) -> Option<String> {
         "SUSPENDED" => "another key that may write keys lets it work again: `gatepost keys resume KEY`",
         "INSUFFICIENT_SCOPE" => "call with a key that holds the scope; `gatepost whoami` shows what this one holds",
         "EXCEEDS_CALLER" => "call with a key that holds all that you want to hand out",
-        "CALLER_NOT_ALLOWED" => "call with a secret key (sk, rk); a publishable one may not do this",
+        "CALLER_NOT_ALLOWED" => "`gatepost whoami` shows which key this is",
         "HTTPS_REQUIRED" => "use an https:// URL",
         "RESOURCE_NOT_FOUND" => "a live key sees live things only and a test key test things; `... list` shows them",
         "ETAG_MISMATCH" => "someone changed it in the meantime: look at it again, then repeat the change",

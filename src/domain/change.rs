@@ -9,26 +9,26 @@ use super::secret::SecretHash;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Revision(pub u64);
 
-/// One change of a key.
+/// One change of a key, or the end of a whole project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Its place in the order.
     pub revision: Revision,
-    /// The key's project.
+    /// The project.
     pub project: ProjectId,
-    /// The key's environment.
+    /// The environment.
     pub environment: Environment,
-    /// The key.
-    pub key: KeyId,
-    /// What happened to it.
+    /// The key; none where the project ended, with all its keys.
+    pub key: Option<KeyId>,
+    /// What happened.
     pub kind: ChangeKind,
-    /// The hashes of its secrets, by which caches hold it.
+    /// The hashes of the key's secrets, by which caches hold it.
     pub hashes: Vec<SecretHash>,
     /// When it happened.
     pub occurred_at: Timestamp,
 }
 
-/// What happened to a key.
+/// What happened to a key, or to a project.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ChangeKind {
     /// It was made.
@@ -43,10 +43,20 @@ pub enum ChangeKind {
     Resumed,
     /// It was revoked.
     Revoked,
+    /// Its project was deleted: every key of the project has ended.
+    ProjectDeleted,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 6] = [Self::Created, Self::Updated, Self::Rotated, Self::Suspended, Self::Resumed, Self::Revoked];
+    const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Updated,
+        Self::Rotated,
+        Self::Suspended,
+        Self::Resumed,
+        Self::Revoked,
+        Self::ProjectDeleted,
+    ];
 
     /// The word in the store.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +67,7 @@ impl ChangeKind {
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
             Self::Revoked => "revoked",
+            Self::ProjectDeleted => "project_deleted",
         }
     }
 

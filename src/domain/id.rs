@@ -92,6 +92,15 @@ impl ProjectId {
         Self(Self::DEFAULT.into())
     }
 
+    /// Whether it is the project that the first start makes.
+    pub fn is_default(&self) -> bool {
+        &*self.0 == Self::DEFAULT
+    }
+
+    /// The rule a name keeps, for error messages.
+    pub const RULE: &'static str =
+        "a project's name is 1 to 40 lower-case letters, digits and inner hyphens, a letter first";
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,6 @@
 //! What Gatepost is about, as values: no transport, no SQL, no reading of the clock or of randomness.
 
+pub mod administrator;
 pub mod audit;
 pub mod change;
 pub mod clock;

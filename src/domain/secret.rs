@@ -105,6 +105,10 @@ impl SecretPrefix {
     /// User keys. Reserved.
     pub const USER: &'static str = "uk";
 
+    /// The rule a project's own prefix keeps, for error messages.
+    pub const RULE: &'static str =
+        "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk or uk";
+
     /// Reads a project's own prefix for secret keys; none if it breaks the rule or has a meaning already.
     pub fn parse_own(text: &str) -> Option<Self> {
         let taken = [Self::RESTRICTED, Self::PUBLISHABLE, Self::USER];

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
+use super::projects::ProjectRpcs;
 use super::request::{Around, Arrival, Deadline};
 use super::verify::{self, Asked};
 use crate::auth::decide::Outcome;
@@ -37,6 +38,7 @@ pub struct AuthService {
     context: Arc<Context>,
     verify: Verify,
     scopes: Scopes,
+    projects: ProjectRpcs,
     revocations: Revocations,
     metrics: Arc<Metrics>,
 }
@@ -45,7 +47,8 @@ impl AuthService {
     /// The RPCs over this context.
     pub fn new(context: Arc<Context>, revocations: Revocations, metrics: Arc<Metrics>) -> Self {
         let (verify, scopes) = (Verify::new(Arc::clone(&context)), Scopes::new(Arc::clone(&context)));
-        Self { context, verify, scopes, revocations, metrics }
+        let projects = ProjectRpcs::new(Arc::clone(&context));
+        Self { context, verify, scopes, projects, revocations, metrics }
     }
 
     /// Verify, for a question that was read where it lies.
@@ -216,6 +219,41 @@ impl AuthRpc for AuthService {
         let scope = deleted.map_err(|error| around.status(&error))?;
         Ok(Response::new(v1::DeleteScopeResponse { scope: Some(convert::scope(scope)) }))
     }
+
+    async fn create_project(
+        &self,
+        request: Request<v1::CreateProjectRequest>,
+    ) -> Result<Response<v1::CreateProjectResponse>, Status> {
+        self.projects.create(request).await
+    }
+
+    async fn get_project(
+        &self,
+        request: Request<v1::GetProjectRequest>,
+    ) -> Result<Response<v1::GetProjectResponse>, Status> {
+        self.projects.find(request).await
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<v1::ListProjectsRequest>,
+    ) -> Result<Response<v1::ListProjectsResponse>, Status> {
+        self.projects.list(request).await
+    }
+
+    async fn update_project(
+        &self,
+        request: Request<v1::UpdateProjectRequest>,
+    ) -> Result<Response<v1::UpdateProjectResponse>, Status> {
+        self.projects.update(request).await
+    }
+
+    async fn delete_project(
+        &self,
+        request: Request<v1::DeleteProjectRequest>,
+    ) -> Result<Response<v1::DeleteProjectResponse>, Status> {
+        self.projects.delete(request).await
+    }
 }
 
 fn outcome(outcome: Outcome) -> WireOutcome {
@@ -257,7 +295,7 @@ fn event_out(event: Event) -> v1::WatchRevocationsResponse {
         Event::Changed(Change { revision, key, kind, occurred_at, .. }) => v1::WatchRevocationsResponse {
             revision: revision.0,
             kind: kind_out(kind).into(),
-            key_id: Some(key.to_string()),
+            key_id: key.map(|key| key.to_string()),
             occurred_at: Some(convert::time(occurred_at)),
         },
     }
@@ -271,6 +309,7 @@ fn kind_out(kind: ChangeKind) -> Kind {
         ChangeKind::Suspended => Kind::Suspended,
         ChangeKind::Resumed => Kind::Resumed,
         ChangeKind::Revoked => Kind::Revoked,
+        ChangeKind::ProjectDeleted => Kind::ProjectDeleted,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
 use crate::domain::product::Product;
+use crate::domain::project::Project;
 use crate::domain::scope::ScopeSet;
 use crate::domain::user::{User, UserKind, UserState};
 use crate::proto::v1;
@@ -168,6 +169,19 @@ pub(super) fn user_state_in(state: v1::user::State) -> Option<UserState> {
         v1::user::State::Unspecified => None,
         v1::user::State::Active => Some(UserState::Active),
         v1::user::State::Blocked => Some(UserState::Blocked),
+    }
+}
+
+pub(super) fn project(project: Project) -> v1::Project {
+    v1::Project {
+        etag: project.etag(),
+        id: project.id.to_string(),
+        display_name: project.details.display_name,
+        description: project.details.description,
+        key_prefix: project.details.secret_prefix.to_string(),
+        created_at: Some(time(project.created_at)),
+        updated_at: Some(time(project.updated_at)),
+        deleted_at: project.deleted_at.map(time),
     }
 }
 

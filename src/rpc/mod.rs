@@ -6,6 +6,7 @@ mod fields;
 pub mod keys;
 mod page;
 pub mod products;
+mod projects;
 pub mod request;
 pub mod status;
 pub mod users;

@@ -7,15 +7,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::World;
-use crate::domain::clock::Clock;
-use crate::domain::entropy::Entropy;
+use crate::domain::administrator::AdministratorKey;
 use crate::domain::environment::Environment;
 use crate::domain::error::Result;
-use crate::domain::id::{KeyId, ProjectId};
-use crate::domain::key::{Key, KeyDetails, KeyKind};
-use crate::domain::scope::ScopeSet;
+use crate::domain::id::ProjectId;
+use crate::domain::project::{Project, ProjectDetails};
 use crate::domain::sealing::Keyring;
-use crate::domain::secret::{PlainSecret, SecretHash, SecretPrefix};
 use crate::store::Store;
 
 /// Makes the data directory, for its owner only, if it is not there.
@@ -25,66 +22,15 @@ pub(super) fn make_data_dir(path: &Path) -> io::Result<()> {
 
 /// Makes the first project and its administrator keys, if there is no project yet.
 pub(super) async fn first_start(store: &Store, keyring: &Keyring, world: &World) -> Result<Vec<AdministratorKey>> {
-    let project = ProjectId::default_project();
-    if store.find_project(&project).await?.is_some() {
+    let id = ProjectId::default_project();
+    if store.find_project(&id).await?.is_some() {
         return Ok(Vec::new());
     }
-    let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
+    let project = Project::new(id, ProjectDetails::default(), world.clock.now());
     let keys = [Environment::Live, Environment::Test]
-        .map(|environment| AdministratorKey::new(&project, &prefix, environment, &*world.clock, &*world.entropy));
+        .map(|environment| AdministratorKey::of(&project, environment, &*world.clock, &*world.entropy));
     let stored: Vec<_> = keys.iter().map(|new| (new.key.clone(), new.hash(keyring))).collect();
     // Of several nodes that start at once, one makes the project, and only its keys exist.
-    let made = store.found_project(&project, world.clock.now(), &stored).await?;
+    let made = store.found_project(&project, &stored, None).await?;
     Ok(if made { keys.into() } else { Vec::new() })
-}
-
-/// A key that may do everything in its project and environment, made by whoever runs the server.
-#[derive(Debug)]
-pub struct AdministratorKey {
-    /// The key.
-    pub key: Key,
-    /// Its secret, to be shown once.
-    pub secret: PlainSecret,
-}
-
-impl AdministratorKey {
-    /// Makes one; it works once it is stored.
-    pub fn new(
-        project: &ProjectId,
-        prefix: &SecretPrefix,
-        environment: Environment,
-        clock: &dyn Clock,
-        entropy: &dyn Entropy,
-    ) -> Self {
-        let now = clock.now();
-        let secret = PlainSecret::generate(prefix, environment, entropy);
-        let key = Key {
-            id: KeyId::new(now, entropy),
-            project: project.clone(),
-            environment,
-            kind: KeyKind::Secret,
-            user: None,
-            details: KeyDetails {
-                name: format!("administrator ({environment})"),
-                description: "Made on the command line of the server".to_owned(),
-                scopes: ScopeSet::admin(),
-                ..KeyDetails::default()
-            },
-            recoverable: false,
-            hint: secret.hint().into(),
-            rotation: None,
-            created_by: None,
-            created_at: now,
-            updated_at: now,
-            suspended_at: None,
-            revoked_at: None,
-            version: 1,
-        };
-        Self { key, secret }
-    }
-
-    /// What the store looks it up by.
-    pub fn hash(&self, keyring: &Keyring) -> SecretHash {
-        keyring.hash(self.secret.expose())
-    }
 }

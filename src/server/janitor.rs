@@ -78,6 +78,13 @@ impl Janitor {
         let swept = async {
             while self.store.prune_idempotency(now, BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
+            for (project, deleted_at) in self.store.list_projects_to_empty(BATCH).await? {
+                while self.store.empty_project(&project, PROJECT_BATCH).await? {}
+                // A call that was let in before the deletion may still have added something.
+                if deleted_at <= now.minus(CALLS_END) {
+                    self.store.project_is_empty(&project, now).await?;
+                }
+            }
             Ok::<_, crate::store::StoreError>(())
         };
         if let Err(error) = swept.await {
@@ -91,5 +98,9 @@ const SWEEP_EVERY_TICKS: u64 = 60;
 /// How long a watcher of revocations may be away and still miss nothing.
 const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const BATCH: u32 = 500;
+/// Of the data of a deleted project: each removal is several rows.
+const PROJECT_BATCH: u32 = 100;
+/// No call takes longer than this: see the setting `request_timeout`.
+const CALLS_END: Duration = Duration::from_secs(60 * 60);
 /// Keys loaded after a start.
 const WARM_KEYS: usize = 10_000;

@@ -72,10 +72,12 @@ impl Offline {
 
     /// Chooses what the project's secret keys begin with from now on. Keys that exist keep theirs.
     pub async fn set_secret_prefix(&self, id: &ProjectId, prefix: &SecretPrefix) -> Result<Project, OfflineError> {
-        self.project(id).await?;
-        self.store.set_secret_prefix(id, prefix).await?;
-        self.store.record(&self.event(id, "project.updated", id.as_str())).await?;
-        self.project(id).await
+        let mut project = self.project(id).await?;
+        let (version, mut details) = (project.version, project.details.clone());
+        details.secret_prefix = prefix.clone();
+        project.update(details, self.world.clock.now());
+        self.store.update_project(&project, version, &self.event(id, "project.updated", id.as_str())).await?;
+        Ok(project)
     }
 
     /// Makes an administrator key.
@@ -85,7 +87,7 @@ impl Offline {
         environment: Environment,
     ) -> Result<AdministratorKey, OfflineError> {
         let World { clock, entropy } = &self.world;
-        let new = AdministratorKey::new(&project.id, &project.secret_prefix, environment, &**clock, &**entropy);
+        let new = AdministratorKey::of(project, environment, &**clock, &**entropy);
         let event = self.event(&project.id, "key.created", new.key.id.as_str());
         self.store.create_key(&new.key, &new.hash(&self.keyring), None, None, &event).await?;
         Ok(new)

@@ -335,7 +335,7 @@ impl Keys {
             KeyKind::Secret => {
                 let project = self.0.store.find_project(caller.project()).await?;
                 let project = project.ok_or_else(|| Error::not_found("project", caller.project().as_str()))?;
-                Ok(project.secret_prefix)
+                Ok(project.details.secret_prefix)
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::store::Store;
 pub mod keys;
 pub mod paging;
 pub mod products;
+pub mod projects;
 pub mod revocations;
 pub mod scopes;
 pub mod users;

@@ -143,7 +143,8 @@ impl Watch {
 
     fn is_of_the_caller(&self, change: &Change) -> bool {
         let keys = [Some(&self.caller.key().id), self.caller.publishable_key()];
-        change.revision > self.checked && keys.contains(&Some(&change.key))
+        // What is of no key is of the whole project.
+        change.revision > self.checked && (change.key.is_none() || keys.contains(&change.key.as_ref()))
     }
 }
 

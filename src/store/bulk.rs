@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::db::{Tx, Value, values};
 use super::error::{Conflict, Result};
 use super::key_rows::{self, RotationColumns};
-use super::{Store, changes, keys, projects};
+use super::{Store, audit, changes, keys, projects};
+use crate::domain::audit::AuditEvent;
 use crate::domain::change::{ChangeKind, Revision};
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{KeyId, ProjectId, UserId};
+use crate::domain::id::{KeyId, UserId};
 use crate::domain::key::Key;
+use crate::domain::project::Project;
 use crate::domain::secret::SecretHash;
 
 impl Store {
@@ -27,11 +28,19 @@ impl Store {
         Ok(last)
     }
 
-    /// Makes a project together with its first keys, all or nothing; whether there was none of this name.
-    pub async fn found_project(&self, id: &ProjectId, now: Timestamp, keys: &[(Key, SecretHash)]) -> Result<bool> {
+    /// Makes a project together with its first keys, all or nothing; whether there never was one of this name.
+    pub async fn found_project(
+        &self,
+        project: &Project,
+        keys: &[(Key, SecretHash)],
+        event: Option<&AuditEvent>,
+    ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        if !projects::insert(&mut tx, id, now).await? {
+        if !projects::insert(&mut tx, project).await? {
             return Ok(false);
+        }
+        if let Some(event) = event {
+            audit::record(&mut tx, event).await?;
         }
         insert(&mut tx, keys).await?;
         tx.commit().await?;

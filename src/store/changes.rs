@@ -96,9 +96,32 @@ pub(super) async fn write_of(
         revision: revision(taken)?,
         project: project.clone(),
         environment,
-        key,
+        key: Some(key),
         kind,
         hashes,
+        occurred_at: now,
+    })
+}
+
+/// Writes that a project has ended: one row for each environment, so that whoever watches one of them is told. Comes last
+/// in its transaction, as above.
+pub(super) async fn write_end(tx: &mut Tx, project: &ProjectId, now: Timestamp) -> Result<Change> {
+    let last = take(tx, 2).await?;
+    let kind = ChangeKind::ProjectDeleted;
+    for (taken, environment) in [(last - 1, Environment::Live), (last, Environment::Test)] {
+        let none: &[u8] = &[];
+        let values = values![taken, project.as_str(), environment.as_str(), NO_KEY, kind.as_str(), none, now];
+        tx.execute(INSERT, values).await?;
+    }
+    tx.announce().await?;
+    let (revision, environment) = (revision(last)?, Environment::Test);
+    Ok(Change {
+        revision,
+        project: project.clone(),
+        environment,
+        key: None,
+        kind,
+        hashes: Vec::new(),
         occurred_at: now,
     })
 }
@@ -129,12 +152,15 @@ fn read(row: &Row) -> Result<Change> {
         revision: revision(row.int("revision")?)?,
         project: ProjectId::stored(row.text("project")?),
         environment: Environment::parse(row.str("environment")?).ok_or_else(|| damaged("changes.environment"))?,
-        key: KeyId::stored(row.text("key_id")?),
+        key: Some(row.text("key_id")?).filter(|id| id != NO_KEY).map(KeyId::stored),
         kind: ChangeKind::parse(row.str("kind")?).ok_or_else(|| damaged("changes.kind"))?,
         hashes: hashes.collect::<Result<_>>()?,
         occurred_at: row.time("occurred_at")?,
     })
 }
+
+/// Stands for the key of a change that is of a whole project.
+const NO_KEY: &str = "";
 
 const COUNTER: &str = "SELECT revision, pruned_to FROM change_counter WHERE id = 1";
 const TAKE: &str = "UPDATE change_counter SET revision = revision + $1 WHERE id = 1 RETURNING revision";

@@ -54,7 +54,7 @@ pub struct RecentPlace {
 }
 
 impl Store {
-    /// The credential with this hash, whatever its state. One query.
+    /// The credential with this hash, whatever its state, unless its project was deleted. One query.
     pub async fn find_credential(&self, hash: &SecretHash) -> Result<Option<StoredCredential>> {
         let row = self.db.fetch_optional(FIND, values![hash.as_bytes()]).await?;
         row.as_ref().map(read).transpose()
@@ -134,7 +134,8 @@ const FIND: &str = concat!(
     standing_column!(),
     ", ",
     key_columns!(),
-    " FROM key_secrets s JOIN keys k ON k.id = s.key_id WHERE s.hash = $1"
+    " FROM key_secrets s JOIN keys k ON k.id = s.key_id JOIN projects o ON o.id = k.project
+    WHERE s.hash = $1 AND o.deleted_at IS NULL"
 );
 /// The keys are cut off before their secrets are joined, so that no key is cut in two.
 const RECENT: &str = concat!(

@@ -36,6 +36,7 @@ mod options;
 mod pages;
 mod product_search;
 mod products;
+mod project_data;
 mod projects;
 mod scopes;
 mod user_keys;

@@ -1,59 +1,141 @@
-//! Projects.
+//! Projects. A deleted one keeps its row, for good: its name is not given again, and its audit log still names it.
 
-use super::Store;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
+use super::pages::{self, Statements};
+use super::{Store, audit, changes};
+use crate::domain::audit::AuditEvent;
+use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
-use crate::domain::project::Project;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::project::{Project, ProjectDetails};
 use crate::domain::secret::SecretPrefix;
 
+/// The columns of a project, as [`read`] expects them.
+macro_rules! project_columns {
+    () => {
+        "id, display_name, description, secret_prefix, created_at, updated_at, deleted_at, version"
+    };
+}
+
 impl Store {
-    /// The project of this name.
+    /// The project of this name, unless it was deleted.
     pub async fn find_project(&self, id: &ProjectId) -> Result<Option<Project>> {
         let row = self.db.fetch_optional(FIND, values![id.as_str()]).await?;
         row.as_ref().map(read).transpose()
     }
 
-    /// Makes the project if there is none of this name; whether it was made.
+    /// The projects that were not deleted, by name. A page comes after the name of the last project of the one before.
+    pub async fn list_projects(&self, request: &PageRequest) -> Result<Page<Project>> {
+        let after = pages::after(request).unwrap_or_default();
+        self.page(Statements { page: LIST, count: COUNT }, &[], after.into(), request, read).await
+    }
+
+    /// Makes the project, with nothing said about it, if there never was one of this name; whether it was made.
     pub async fn ensure_project(&self, id: &ProjectId, now: Timestamp) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let made = insert(&mut tx, id, now).await?;
+        let made = insert(&mut tx, &Project::new(id.clone(), ProjectDetails::default(), now)).await?;
         tx.commit().await?;
         Ok(made)
     }
 
-    /// Chooses what the project's secret keys begin with from now on. A project that is not there is a version conflict.
-    pub async fn set_secret_prefix(&self, id: &ProjectId, prefix: &SecretPrefix) -> Result<()> {
+    /// Stores a changed project, if it still has the version expected and was not deleted.
+    ///
+    /// # Errors
+    /// [`Conflict::Version`].
+    pub async fn update_project(&self, project: &Project, expected_version: i64, event: &AuditEvent) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        if tx.execute(SET_PREFIX, values![id.as_str(), prefix.as_str()]).await? == 0 {
-            return Err(StoreError::Conflict(Conflict::Version));
-        }
+        update(&mut tx, project, expected_version).await?;
+        audit::record(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }
+
+    /// Stores a project that was deleted, if it still has the version expected. None of its credentials is found from then
+    /// on; its data is for [`Store::empty_project`] to remove.
+    ///
+    /// # Errors
+    /// [`Conflict::Version`].
+    pub async fn delete_project(&self, project: &Project, expected_version: i64, event: &AuditEvent) -> Result<Change> {
+        let mut tx = self.db.begin().await?;
+        update(&mut tx, project, expected_version).await?;
+        audit::record(&mut tx, event).await?;
+        let change = changes::write_end(&mut tx, &project.id, project.updated_at).await?;
+        tx.commit().await?;
+        Ok(change)
+    }
 }
 
-/// Makes the project if there is none of this name; whether it was made.
-pub(super) async fn insert(tx: &mut Tx, id: &ProjectId, now: Timestamp) -> Result<bool> {
-    Ok(tx.execute(INSERT, values![id.as_str(), SecretPrefix::SECRET, now]).await? > 0)
+/// Makes the project if there never was one of this name; whether it was made.
+pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
+    let details = &project.details;
+    let values = values![
+        project.id.as_str(),
+        &details.display_name,
+        &details.description,
+        details.secret_prefix.as_str(),
+        project.created_at,
+        project.updated_at,
+        project.version,
+    ];
+    Ok(tx.execute(INSERT, values).await? > 0)
+}
+
+async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result<()> {
+    let details = &project.details;
+    let values = values![
+        project.id.as_str(),
+        expected_version,
+        &details.display_name,
+        &details.description,
+        details.secret_prefix.as_str(),
+        project.updated_at,
+        project.deleted_at,
+        project.version,
+    ];
+    match tx.execute(UPDATE, values).await? {
+        0 => Err(StoreError::Conflict(Conflict::Version)),
+        _ => Ok(()),
+    }
 }
 
 fn read(row: &Row) -> Result<Project> {
     let prefix = SecretPrefix::parse_own(row.str("secret_prefix")?);
     Ok(Project {
         id: ProjectId::stored(row.text("id")?),
-        secret_prefix: prefix.ok_or_else(|| damaged("projects.secret_prefix"))?,
+        details: ProjectDetails {
+            display_name: row.text("display_name")?,
+            description: row.text("description")?,
+            secret_prefix: prefix.ok_or_else(|| damaged("projects.secret_prefix"))?,
+        },
         created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        deleted_at: row.opt_time("deleted_at")?,
+        version: row.int("version")?,
     })
 }
 
-const FIND: &str = "SELECT id, secret_prefix, created_at FROM projects WHERE id = $1";
+const FIND: &str = concat!("SELECT ", project_columns!(), " FROM projects WHERE id = $1 AND deleted_at IS NULL");
+const LIST: &str = concat!(
+    "SELECT ",
+    project_columns!(),
+    " FROM projects WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2 OFFSET $3"
+);
+/// No name is empty: the condition leads along the index.
+const COUNT: &str = "SELECT COUNT(*) AS total FROM projects WHERE deleted_at IS NULL AND id > ''";
 const INSERT: &str =
-    "INSERT INTO projects (id, secret_prefix, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
-const SET_PREFIX: &str = "UPDATE projects SET secret_prefix = $2 WHERE id = $1";
+    "INSERT INTO projects (id, display_name, description, secret_prefix, created_at, updated_at, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+const UPDATE: &str = "UPDATE projects SET display_name = $3, description = $4, secret_prefix = $5, updated_at = $6,
+        deleted_at = $7, version = $8
+    WHERE id = $1 AND version = $2 AND deleted_at IS NULL";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
-pub(super) const PLANNED: &[(&str, &str)] =
-    &[(FIND, "sqlite_autoindex_projects_1"), (SET_PREFIX, "sqlite_autoindex_projects_1")];
+pub(super) const PLANNED: &[(&str, &str)] = &[
+    (FIND, "sqlite_autoindex_projects_1"),
+    (LIST, "projects_listed"),
+    (COUNT, "projects_listed"),
+    (UPDATE, "sqlite_autoindex_projects_1"),
+];

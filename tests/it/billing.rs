@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use gatepost::domain::id::ProjectId;
-use gatepost::domain::secret::SecretPrefix;
 use serde_json::json;
 
-use crate::support::{Actor, TestServer};
+use crate::support::{Actor, TestServer, Wire};
 
 const PRODUCTS: &str = "/v1/api/public/products";
 
@@ -89,8 +87,8 @@ async fn held_keys_and_wrong_addresses_have_words_of_their_own() {
 async fn a_project_has_its_own_prefix() {
     let server = TestServer::start().await;
     let before = server.key(&["READ_PRODUCTS"]).await;
-    let own = SecretPrefix::parse_own("bk").unwrap();
-    server.store().await.set_secret_prefix(&ProjectId::default_project(), &own).await.unwrap();
+    let own = json!({"project": {"id": "default", "keyPrefix": "bk"}, "updateMask": "keyPrefix"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), own).await.ok();
     let after = server.key(&["READ_PRODUCTS"]).await;
     let test = server.new_key_by(&server.test(), json!({"name": "t", "scopes": ["READ_PRODUCTS"]})).await;
     assert!(after.secret.starts_with("bk_live_") && test.secret.starts_with("bk_test_"));

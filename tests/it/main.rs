@@ -13,6 +13,7 @@ mod outside;
 mod policy;
 mod process;
 mod products;
+mod projects;
 mod refusals;
 mod revocations;
 mod scopes;

@@ -57,6 +57,34 @@ async fn what_one_node_changes_the_others_see() {
 }
 
 #[tokio::test]
+async fn what_one_node_deletes_ends_on_the_others() {
+    let one = TestServer::start().await;
+    let two = one.another_node().await;
+    let [shop_live, shop_test] = one.project("shop").await;
+    let kept = one.project("kept").await;
+    let key = one.new_key_by(&shop_live, json!({"type": "RK", "name": "k", "scopes": ["read:products"]})).await;
+    let ending = [&shop_live, &shop_test, &key];
+    for node in [&one, &two] {
+        for actor in ending.into_iter().chain(&kept) {
+            // Twice: what is remembered ends like what is looked up.
+            assert_eq!((status(node, actor).await, status(node, actor).await), (200, 200));
+        }
+    }
+    one.call(Wire::Grpc, "Auth/DeleteProject", &one.live(), json!({"id": "shop"})).await.ok();
+    for actor in ending {
+        assert_eq!(status(&one, actor).await, 401, "the node that deleted refuses at once");
+        soon("the other node refuses", async || status(&two, actor).await == 401).await;
+    }
+    for node in [&one, &two] {
+        for actor in &kept {
+            assert_eq!(status(node, actor).await, 200, "other projects go on");
+        }
+    }
+    let three = one.another_node().await;
+    assert_eq!(status(&three, &key).await, 401, "a node that starts later does not know it either");
+}
+
+#[tokio::test]
 async fn a_key_that_was_unknown_works_once_it_is_made_elsewhere() {
     let one = TestServer::start().await;
     let two = one.another_node().await;

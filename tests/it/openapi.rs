@@ -154,6 +154,10 @@ async fn fresh_path(server: &TestServer, call: &Call) -> String {
             make("Keys/SuspendKey", json!({"id": key.id})).await;
         }
         key.id
+    } else if call.template.starts_with("/v1/projects") {
+        let name = format!("a-{}", call.method.as_str().to_lowercase());
+        server.project(&name).await;
+        name
     } else if call.template.starts_with("/v1/scopes") {
         let name = format!("read:{}", call.method.as_str().to_lowercase());
         make("Auth/CreateScope", json!({"scope": {"name": name}})).await;

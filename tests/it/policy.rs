@@ -23,6 +23,7 @@ fn the_policies_are_those_that_were_agreed() {
             (policy.publishable, "publishable keys too"),
             (policy.user, "users only"),
             (policy.secret_response, "answers a secret"),
+            (policy.installation, "administrators of the installation only"),
         ];
         words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
         writeln!(text, "{}: {}", rpc.name(), words.join(", ")).expect("a string can be written");
@@ -41,6 +42,8 @@ fn every_rpc_has_a_policy_that_grants_nothing_by_absence() {
         let policy = rpc.policy();
         let ways = [policy.public, policy.authenticated, !policy.scopes.is_empty()];
         assert_eq!(ways.iter().filter(|way| **way).count(), 1, "{}: {policy:?}", rpc.name());
+        let admin = policy.scopes.contains(&"admin".to_owned());
+        assert!(!policy.installation || admin && !policy.publishable, "{}: {policy:?}", rpc.name());
         assert!(!(policy.public && policy.publishable), "{}: everyone or publishable keys?", rpc.name());
         let writes = rpc.rules().iter().any(|rule| rule.verb.as_str() != "GET");
         assert!(!(writes && policy.publishable), "{}: a publishable key would write", rpc.name());

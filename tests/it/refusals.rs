@@ -62,6 +62,25 @@ async fn every_rpc_refuses_a_caller_without_one_of_its_scopes() {
 }
 
 #[tokio::test]
+async fn what_is_for_the_installation_takes_its_administrators_alone() {
+    let server = TestServer::start().await;
+    let (shop, trial) =
+        (server.other_project("shop", Environment::Live).await, server.other_project("shop", Environment::Test).await);
+    let cases = [
+        ("an administrator of another project", shop),
+        ("a test administrator of another project", trial),
+        ("a test administrator of default", server.test()),
+    ];
+    let installation: Vec<_> = guarded().into_iter().filter(|rpc| rpc.policy().installation).collect();
+    assert!(installation.len() >= 3, "{installation:?}");
+    for rpc in installation {
+        for (case, actor) in &cases {
+            refused_everywhere(&server, &rpc, case, actor, &NOT_THIS_KIND).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_publishable_key_reaches_only_what_takes_one() {
     let server = TestServer::start().await;
     let key = server.pk(&["read:products"]).await;

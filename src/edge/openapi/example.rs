@@ -91,6 +91,11 @@ impl Scene<'_> {
             (_, "key_id" | "created_by") => json!(KEY_ID),
             (_, "id") if message.contains("Key") => json!(KEY_ID),
             (_, "id") if message.contains("Product") => json!("prod_0192f6a61b0c7d2e8a9b4c5d6e7f8091"),
+            (_, "id") if message.contains("Project") => json!("shop"),
+            ("Project", "display_name") => json!("Web shop"),
+            ("Project", "description") => json!("Everything the web shop calls."),
+            ("Project", "key_prefix") => json!("sk"),
+            ("Project", "deleted_at") if self.method == "DeleteProject" => json!(LATER),
             ("Product", "name") => json!("Trail shoe"),
             ("Product", "description") => json!("Light, with a grip for wet rock."),
             ("Product", "price") => json!("119.90"),
@@ -129,12 +134,13 @@ impl Scene<'_> {
             ("WatchRevocationsResponse", "kind") => json!("REVOKED"),
             ("Key" | "CreateKeyRequest", "description") => json!("Reads the catalogue for the shop's pages."),
             (_, "name") => json!("Shop backend"),
-            (_, "project") => json!("default"),
+            (_, "project") if is_text(field) => json!("default"),
             (_, "owner") => json!("team-shop"),
             (_, "scopes") => json!(["read:products"]),
             (_, "hint") => json!("sk_live_Ab1c...9xYz"),
             (_, "etag") if answer => json!("1"),
-            (_, "secret") => json!("sk_live_EXAMPLE"),
+            (_, "secret" | "live_secret") => json!("sk_live_EXAMPLE"),
+            (_, "test_secret") => json!("sk_test_EXAMPLE"),
             (_, "credential") => json!("sk_live_EXAMPLE"),
             (_, "client_ip") => json!("203.0.113.7"),
             (_, "grace_period") => json!("86400s"),
@@ -151,6 +157,10 @@ impl Scene<'_> {
             _ => return None,
         })
     }
+}
+
+fn is_text(field: &FieldDescriptor) -> bool {
+    field.kind() == Kind::String
 }
 
 /// Examples of the messages that are written as text.

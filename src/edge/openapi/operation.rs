@@ -63,7 +63,7 @@ impl Writer<'_> {
             let applies = match status {
                 401 | 403 | 429 => access.is_guarded(),
                 404 => !operation.path.variables.is_empty(),
-                409 => access.writes(),
+                409 => access.writes(rule.verb),
                 413 | 415 => !rule.body.is_empty(),
                 _ => true,
             };

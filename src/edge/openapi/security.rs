@@ -4,6 +4,7 @@ use http::HeaderName;
 use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value, json};
 
+use super::super::rule::Verb;
 use super::path::unused;
 use crate::domain::dialect::Dialect;
 use crate::domain::scope::{self, Scope};
@@ -22,6 +23,8 @@ pub(super) struct Access {
     public: bool,
     /// The scopes the caller must hold. None means that any credential is enough.
     scopes: Vec<Scope>,
+    /// Whether the caller must be an administrator of the installation.
+    installation: bool,
     /// Whether a publishable key is enough.
     publishable: bool,
 }
@@ -88,7 +91,8 @@ impl Access {
         let scopes = scopes.as_deref().and_then(prost_reflect::Value::as_list).unwrap_or_default();
         let scopes = scopes.iter().map(|scope| scope.as_str().and_then(Scope::parse));
         let scopes = scopes.collect::<Option<_>>().ok_or_else(|| wrong(Scope::RULE))?;
-        Ok(Self { public: flag("public"), scopes, publishable: flag("publishable") })
+        let (public, installation, publishable) = (flag("public"), flag("installation"), flag("publishable"));
+        Ok(Self { public, scopes, installation, publishable })
     }
 
     /// Whether a credential is looked at.
@@ -96,9 +100,9 @@ impl Access {
         !self.public
     }
 
-    /// Whether the RPC is there to change something.
-    pub(super) fn writes(&self) -> bool {
-        self.scopes.iter().any(|scope| scope.plain().starts_with("write:"))
+    /// Whether the RPC is there to change something, as this way to it says.
+    pub(super) fn writes(&self, verb: Verb) -> bool {
+        self.scopes.iter().any(|scope| scope.plain().starts_with("write:") || (scope.is_admin() && verb != Verb::Get))
     }
 
     /// Whether a publishable key is enough.
@@ -121,6 +125,7 @@ impl Access {
             [one] => format!("Needs the scope {one}."),
             several => format!("Needs the scopes {}.", several.join(", ")),
         };
+        let needs = if self.installation { format!("{needs} {INSTALLATION}") } else { needs };
         let publishable =
             if self.publishable { "A publishable key is enough." } else { "Publishable keys are refused." };
         format!("{needs} {publishable}")
@@ -137,6 +142,8 @@ fn capitalized(header: &str) -> String {
 }
 
 const BEARER: &str = "bearer";
+const INSTALLATION: &str =
+    "Only for administrators of the installation: the key must be a live one of the project `default`.";
 
 #[cfg(test)]
 mod tests {
@@ -173,10 +180,15 @@ mod tests {
 
         let whoami = access("Auth", "WhoAmI");
         assert_eq!(security.requirement(&whoami, Dialect::Standard), json!([{"bearer": []}, {"x-api-key": []}]));
-        assert!(whoami.is_guarded() && !whoami.writes());
-        assert!(access("Keys", "CreateKey").writes() && !access("Keys", "CreateKey").is_publishable());
+        assert!(whoami.is_guarded() && !whoami.writes(Verb::Get));
+        assert!(access("Keys", "CreateKey").writes(Verb::Post) && !access("Keys", "CreateKey").is_publishable());
 
-        let open = Access { public: true, scopes: Vec::new(), publishable: false };
+        let delete = access("Auth", "DeleteProject");
+        assert!(delete.writes(Verb::Delete) && !access("Auth", "ListProjects").writes(Verb::Get));
+        let words = delete.in_words(Dialect::Standard);
+        assert!(words.contains("`admin`") && words.contains("administrators of the installation"), "{words}");
+
+        let open = Access { public: true, scopes: Vec::new(), installation: false, publishable: false };
         assert_eq!(security.requirement(&open, Dialect::Standard), json!([]));
     }
 }

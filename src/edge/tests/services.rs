@@ -129,6 +129,11 @@ named!(Auth {
     list_scopes: ListScopesRequest => ListScopesResponse,
     update_scope: UpdateScopeRequest => UpdateScopeResponse,
     delete_scope: DeleteScopeRequest => DeleteScopeResponse,
+    create_project: CreateProjectRequest => CreateProjectResponse,
+    get_project: GetProjectRequest => GetProjectResponse,
+    list_projects: ListProjectsRequest => ListProjectsResponse,
+    update_project: UpdateProjectRequest => UpdateProjectResponse,
+    delete_project: DeleteProjectRequest => DeleteProjectResponse,
 }
     type WatchRevocationsStream = futures_util::stream::Iter<std::vec::IntoIter<Result<WatchRevocationsResponse, Status>>>;
 

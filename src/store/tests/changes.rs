@@ -37,7 +37,7 @@ async fn the_log_holds_every_change_in_order(db: TestDb) {
     let revisions: Vec<u64> = all.iter().map(|change| change.revision.0).collect();
     assert_eq!(revisions, [1, 2, 3, 4]);
     let revoked = &all[3];
-    assert_eq!((&revoked.key, revoked.kind, revoked.occurred_at), (&live.id, ChangeKind::Revoked, at(4)));
+    assert_eq!((revoked.key.as_ref(), revoked.kind, revoked.occurred_at), (Some(&live.id), ChangeKind::Revoked, at(4)));
     assert_eq!(
         (&revoked.hashes[..], &revoked.project, revoked.environment),
         (&[hash][..], &project(), Environment::Live)
@@ -87,7 +87,7 @@ async fn an_import_is_logged_key_by_key(db: TestDb) {
     let changes = db.store.list_changes_after(Revision(1), 1_000).await.unwrap();
     assert_eq!(changes.len(), 250);
     for (change, (key, hash)) in changes.iter().zip(&batch) {
-        assert_eq!((&change.key, &change.hashes[..]), (&key.id, &[*hash][..]));
+        assert_eq!((change.key.as_ref(), &change.hashes[..]), (Some(&key.id), &[*hash][..]));
         assert_eq!(db.store.find_credential(hash).await.unwrap().unwrap().key, *key);
     }
     let twice = [batch[0].clone()];

@@ -63,7 +63,7 @@ async fn callers_that_go_away_leave_nothing_half_done(db: TestDb) {
     assert_eq!(keys.len(), changes.len(), "each key that was made is in the log, and no other");
     for change in &changes {
         let stored = db.store.find_credential(&change.hashes[0]).await.unwrap().unwrap();
-        assert_eq!(stored.key.id, change.key);
+        assert_eq!(Some(&stored.key.id), change.key.as_ref());
         assert!(keys.contains(&stored.key));
         assert_eq!(stored.key.details.scopes.is_empty(), stored.key.details.alias.is_none(), "with its sets");
     }

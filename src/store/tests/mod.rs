@@ -10,6 +10,7 @@ mod keys;
 mod migrations;
 mod plans;
 mod products;
+mod projects;
 mod races;
 mod scopes;
 mod statements;

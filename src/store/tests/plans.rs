@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    audit, changes, credentials, idempotency, key_lists, keys, products, projects, scopes, user_keys, users,
+    audit, changes, credentials, idempotency, key_lists, keys, products, project_data, projects, scopes, user_keys,
+    users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -19,6 +20,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         key_lists::PLANNED,
         keys::PLANNED,
         products::PLANNED,
+        project_data::PLANNED,
         projects::PLANNED,
         scopes::PLANNED,
         user_keys::PLANNED,

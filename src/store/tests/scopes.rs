@@ -11,7 +11,6 @@ use crate::store::{Conflict, HOLDERS_COUNTED, ScopeDeleted, StoreError, StoredSc
 
 on_both_engines! {
     a_held_scope_stays,
-    a_project_has_its_own_prefix,
     an_unregistered_scope_is_not_granted,
     scopes_are_kept_by_their_plain_form,
 }
@@ -125,18 +124,4 @@ async fn a_held_scope_stays(db: TestDb) {
     let many: Vec<_> = (0..HOLDERS_COUNTED as u64 + 5).map(|n| (holder(&["read:budgets"], n), new_hash())).collect();
     db.store.import_keys(&many).await.unwrap();
     assert_eq!(delete().await, ScopeDeleted::Held(HOLDERS_COUNTED as u64));
-}
-
-async fn a_project_has_its_own_prefix(db: TestDb) {
-    let own = crate::domain::secret::SecretPrefix::parse_own("bk").unwrap();
-    assert!(!db.store.ensure_project(&project(), at(9)).await.unwrap(), "it is there already");
-    let found = db.store.find_project(&project()).await.unwrap().unwrap();
-    assert_eq!((found.secret_prefix.as_str(), found.created_at), ("sk", at(0)));
-    db.store.set_secret_prefix(&project(), &own).await.unwrap();
-    assert_eq!(db.store.find_project(&project()).await.unwrap().unwrap().secret_prefix, own);
-    assert_eq!(db.store.find_project(&other_project()).await.unwrap().unwrap().secret_prefix.as_str(), "sk");
-    let nowhere = crate::domain::id::ProjectId::parse("nowhere").unwrap();
-    assert_eq!(db.store.find_project(&nowhere).await.unwrap(), None);
-    let lost = db.store.set_secret_prefix(&nowhere, &own).await;
-    assert_eq!(lost, Err(StoreError::Conflict(Conflict::Version)));
 }

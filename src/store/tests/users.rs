@@ -302,7 +302,7 @@ async fn blocking_and_deleting_turn_every_key_of_the_user(db: TestDb) {
         changes.iter().map(|change| (change.key.clone(), change.kind, change.hashes.clone())).collect()
     };
     let wanted = |kinds: [ChangeKind; 2]| {
-        let of = |n: usize, key: &Key| (key.id.clone(), kinds[n], vec![hashes[n]]);
+        let of = |n: usize, key: &Key| (Some(key.id.clone()), kinds[n], vec![hashes[n]]);
         vec![of(0, &one), of(1, &held)]
     };
     for (kinds, now) in [

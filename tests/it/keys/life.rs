@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatepost::domain::environment::Environment;
 use gatepost::domain::id::ProjectId;
-use gatepost::domain::secret::{SecretPrefix, SecretShape};
+use gatepost::domain::secret::SecretShape;
 use serde_json::{Value, json};
 
 use super::{act, decision, read};
@@ -65,9 +65,8 @@ async fn each_type_has_its_prefix_and_its_rules() {
     }
     assert!(server.new_key_by(&server.test(), json!({"name": "test"})).await.secret.starts_with("sk_test_"));
 
-    let store = server.store().await;
-    let own = SecretPrefix::parse_own("bk").expect("a prefix");
-    store.set_secret_prefix(&ProjectId::default_project(), &own).await.expect("the store answers");
+    let own = json!({"project": {"id": "default", "keyPrefix": "bk"}, "updateMask": "keyPrefix"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &admin, own).await.ok();
     let billing = server.key(&["read:products"]).await;
     assert!(billing.secret.starts_with("bk_live_"), "a project sets its own prefix for secret keys");
     assert!(server.new_key_by(&server.test(), json!({"name": "t"})).await.secret.starts_with("bk_test_"));

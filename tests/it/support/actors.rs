@@ -111,6 +111,13 @@ impl TestServer {
         }
     }
 
+    /// A new project, and its first administrators, live and test.
+    pub(crate) async fn project(&self, name: &str) -> [Actor; 2] {
+        let request = json!({"project": {"id": name}});
+        let made = self.call(Wire::Grpc, "Auth/CreateProject", &self.live(), request).await.ok();
+        administrators(&made)
+    }
+
     /// The administrator of another project, which is made for it.
     pub(crate) async fn other_project(&self, name: &str, environment: Environment) -> Actor {
         let project = ProjectId::parse(name).expect("a project's name");
@@ -123,4 +130,11 @@ impl TestServer {
         store.import_keys(&[(new.key.clone(), hash)]).await.expect("the store answers");
         Actor::made(new.secret.expose(), new.key.id.as_str())
     }
+}
+
+/// The administrators that the answer of `CreateProject` tells of, live and test.
+pub(crate) fn administrators(made: &Value) -> [Actor; 2] {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    [("liveSecret", "liveKey"), ("testSecret", "testKey")]
+        .map(|(secret, key)| Actor::made(&text(&made[secret]), &text(&made[key]["id"])))
 }

@@ -42,8 +42,8 @@ impl Answer {
     pub(super) fn success(wire: Wire, rpc: &Rpc, headers: HeaderMap, body: Value, document: Value) -> Self {
         let mut shown = body.clone();
         if rpc.policy().secret_response {
-            // Only the place that is for it may hold a secret.
-            shown.as_object_mut().and_then(|members| members.remove("secret"));
+            // Only the places that are for it may hold a secret.
+            leaks::take_what_is_meant(&mut shown);
         }
         let (code, http) = (Code::Ok, 200);
         let answer = Self {
@@ -156,7 +156,8 @@ impl Answer {
 
 /// `key.allowed_ips[2]` as `allowedIps[2]`. Names of metadata are the client's own.
 fn client_name(path: &str) -> String {
-    let inner = ["key.", "product.", "scope."].iter().find_map(|body| path.strip_prefix(body)).unwrap_or(path);
+    let inner =
+        ["key.", "product.", "scope.", "project."].iter().find_map(|body| path.strip_prefix(body)).unwrap_or(path);
     let (field, own) = inner.split_once('.').filter(|(field, _)| *field == "metadata").unwrap_or((inner, ""));
     let mut words = field.split('_');
     let mut name = words.next().unwrap_or_default().to_owned();

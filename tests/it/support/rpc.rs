@@ -19,6 +19,7 @@ pub(crate) struct Policy {
     pub(crate) publishable: bool,
     pub(crate) user: bool,
     pub(crate) secret_response: bool,
+    pub(crate) installation: bool,
 }
 
 impl Rpc {
@@ -63,6 +64,7 @@ impl Rpc {
             publishable: flag("publishable"),
             user: flag("user"),
             secret_response: flag("secret_response"),
+            installation: flag("installation"),
         }
     }
 

@@ -1,0 +1,151 @@
+//! The projects part of the Auth service on the wire.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use super::fields::Fields;
+use super::page::{page_fields, place};
+use super::request::Around;
+use crate::domain::administrator::AdministratorKey;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::ProjectId;
+use crate::domain::project::ProjectDetails;
+use crate::domain::secret::SecretPrefix;
+use crate::proto::v1;
+use crate::service::Context;
+use crate::service::paging::ListScope;
+use crate::service::projects::{Founded, Projects};
+
+/// Decodes, validates, calls the service, encodes.
+#[derive(Clone, Debug)]
+pub(super) struct ProjectRpcs {
+    context: Arc<Context>,
+    projects: Projects,
+}
+
+impl ProjectRpcs {
+    /// The RPCs over this context.
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { projects: Projects::new(Arc::clone(&context)), context }
+    }
+
+    pub(super) async fn create(
+        &self,
+        request: Request<v1::CreateProjectRequest>,
+    ) -> Result<Response<v1::CreateProjectResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let project = message.project.ok_or_else(|| Error::field("project", "is needed"))?;
+            let (id, details) = new_project(project)?;
+            let Founded { project, live, test } = self.projects.create(&around.caller, id, details).await?;
+            let shown = |new: AdministratorKey| {
+                (Some(convert::key(new.key, project.created_at)), new.secret.expose().to_owned())
+            };
+            let ((live_key, live_secret), (test_key, test_secret)) = (shown(live), shown(test));
+            let project = Some(convert::project(project));
+            Ok(v1::CreateProjectResponse { project, live_key, live_secret, test_key, test_secret })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    pub(super) async fn find(
+        &self,
+        request: Request<v1::GetProjectRequest>,
+    ) -> Result<Response<v1::GetProjectResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let found = self.projects.find(&around.caller, &message.id).await;
+        let project = found.map_err(|error| around.status(&error))?;
+        Ok(Response::new(v1::GetProjectResponse { project: Some(convert::project(project)) }))
+    }
+
+    pub(super) async fn list(
+        &self,
+        request: Request<v1::ListProjectsRequest>,
+    ) -> Result<Response<v1::ListProjectsResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let list = ListScope::new(&around.caller, "projects", "");
+            let keyring = &self.context.keyring;
+            let wanted = page_fields!(message).read(around.dialect, &list, keyring)?;
+            let page = self.projects.list(&around.caller, &wanted).await?;
+            let place = place(&page, &wanted, &list, keyring, |project| project.id.as_str());
+            Ok(place.answer(|pagination, next_page_token| v1::ListProjectsResponse {
+                data: page.items.into_iter().map(convert::project).collect(),
+                pagination,
+                next_page_token,
+            }))
+        };
+        answer.await.map_err(|error: Error| around.status(&error))
+    }
+
+    pub(super) async fn update(
+        &self,
+        request: Request<v1::UpdateProjectRequest>,
+    ) -> Result<Response<v1::UpdateProjectResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let project = message.project.ok_or_else(|| Error::field("project", "is needed"))?;
+            let mut fields = Fields::under("project.");
+            let mask = fields.mask(message.update_mask.as_ref(), &CHANGEABLE);
+            fields.finish(())?;
+            let (id, etag) = (project.id.clone(), project.etag.clone());
+            let update =
+                self.projects.update(&around.caller, &id, Some(&etag), |details| change(details, project, &mask));
+            Ok(v1::UpdateProjectResponse { project: Some(convert::project(update.await?)) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    pub(super) async fn delete(
+        &self,
+        request: Request<v1::DeleteProjectRequest>,
+    ) -> Result<Response<v1::DeleteProjectResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let deleted = self.projects.delete(&around.caller, &message.id, message.etag.as_deref()).await;
+        let project = deleted.map_err(|error| around.status(&error))?;
+        Ok(Response::new(v1::DeleteProjectResponse { project: Some(convert::project(project)) }))
+    }
+}
+
+fn new_project(project: v1::Project) -> Result<(ProjectId, ProjectDetails)> {
+    let mut fields = Fields::under("project.");
+    let id = ProjectId::parse(&project.id);
+    if id.is_none() {
+        fields.refuse("id", ProjectId::RULE);
+    }
+    let mut details = ProjectDetails {
+        display_name: fields.line("display_name", project.display_name, 0, 100),
+        description: fields.prose("description", project.description, 1_000),
+        ..ProjectDetails::default()
+    };
+    if !project.key_prefix.is_empty() {
+        prefix(&mut fields, &project.key_prefix, &mut details);
+    }
+    let id = fields.finish(id)?.ok_or_else(|| Error::field("project.id", ProjectId::RULE))?;
+    Ok((id, details))
+}
+
+/// Changes the masked fields.
+fn change(details: &mut ProjectDetails, project: v1::Project, mask: &[&str]) -> Result<()> {
+    let mut fields = Fields::under("project.");
+    for field in mask {
+        match *field {
+            "display_name" => details.display_name = fields.line("display_name", project.display_name.clone(), 0, 100),
+            "description" => details.description = fields.prose("description", project.description.clone(), 1_000),
+            // The mask holds only the names of CHANGEABLE; this is the last of them.
+            _ => prefix(&mut fields, &project.key_prefix, details),
+        }
+    }
+    fields.finish(())
+}
+
+fn prefix(fields: &mut Fields, wanted: &str, details: &mut ProjectDetails) {
+    match SecretPrefix::parse_own(wanted) {
+        Some(prefix) => details.secret_prefix = prefix,
+        None => fields.refuse("key_prefix", SecretPrefix::RULE),
+    }
+}
+
+const CHANGEABLE: [&str; 3] = ["display_name", "description", "key_prefix"];

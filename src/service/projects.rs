@@ -1,0 +1,118 @@
+//! Projects: who governs the installation makes and deletes them; an administrator of one reads and changes its own.
+
+use std::sync::Arc;
+
+use super::{Context, expect_etag};
+use crate::auth::caller::Caller;
+use crate::domain::administrator::AdministratorKey;
+use crate::domain::environment::Environment;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::ProjectId;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::project::{Project, ProjectDetails};
+use crate::domain::reason::Reason;
+
+/// The projects part of the Auth service. That only administrators call it, and for some of it only those of the
+/// installation, is the policy's to say.
+#[derive(Clone, Debug)]
+pub struct Projects(Arc<Context>);
+
+/// A project that was made, with its first administrators.
+#[derive(Debug)]
+pub struct Founded {
+    /// The project.
+    pub project: Project,
+    /// Its administrator for live data.
+    pub live: AdministratorKey,
+    /// Its administrator for test data.
+    pub test: AdministratorKey,
+}
+
+impl Projects {
+    /// The service over this context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// Makes a project with an administrator key for each environment.
+    pub async fn create(&self, caller: &Caller, id: ProjectId, details: ProjectDetails) -> Result<Founded> {
+        let project = Project::new(id, details, self.0.now());
+        let administrator = |environment| {
+            let mut new = AdministratorKey::of(&project, environment, &*self.0.clock, &*self.0.entropy);
+            "Made with the project".clone_into(&mut new.key.details.description);
+            new
+        };
+        let (live, test) = (administrator(Environment::Live), administrator(Environment::Test));
+        let stored = [&live, &test].map(|new| (new.key.clone(), new.hash(&self.0.keyring)));
+        let audit = self.0.audit(caller, "project.created", project.id.as_str());
+        // No cache has to be told: nobody can have asked for a secret that did not exist.
+        if !self.0.store.found_project(&project, &stored, Some(&audit)).await? {
+            let message = format!("there is, or was, a project {:?}; a name is given once", project.id.as_str());
+            return Err(Error::new(Reason::AlreadyExists, message));
+        }
+        Ok(Founded { project, live, test })
+    }
+
+    /// Reads a project. To all but those who govern the installation, there is none but their own.
+    pub async fn find(&self, caller: &Caller, id: &str) -> Result<Project> {
+        let seen = ProjectId::parse(id).filter(|id| id == caller.project() || caller.governs_installation());
+        let found = match seen {
+            Some(id) => self.0.store.find_project(&id).await?,
+            None => None,
+        };
+        found.ok_or_else(|| Error::not_found("project", id))
+    }
+
+    /// Lists all projects, by name.
+    pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Project>> {
+        refuse_others(caller)?;
+        Ok(self.0.store.list_projects(page).await?)
+    }
+
+    /// Changes the details of a project by `change`.
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: Option<&str>,
+        change: impl FnOnce(&mut ProjectDetails) -> Result<()>,
+    ) -> Result<Project> {
+        let mut project = self.find(caller, id).await?;
+        if caller.environment() != Environment::Live {
+            let message = "a project's settings hold for live data too; change them with a live key";
+            return Err(Error::new(Reason::EnvMismatch, message));
+        }
+        expect_etag(etag, &project.etag())?;
+        let (version, mut details) = (project.version, project.details.clone());
+        change(&mut details)?;
+        project.update(details, self.0.now());
+        let audit = self.0.audit(caller, "project.updated", project.id.as_str());
+        self.0.store.update_project(&project, version, &audit).await?;
+        Ok(project)
+    }
+
+    /// Deletes a project for good: none of its credentials works when this returns.
+    pub async fn delete(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Project> {
+        refuse_others(caller)?;
+        let mut project = self.find(caller, id).await?;
+        if project.id.is_default() {
+            let message = "the project default cannot be deleted: its administrators govern the installation";
+            return Err(Error::new(Reason::InvalidState, message));
+        }
+        expect_etag(etag, &project.etag())?;
+        let version = project.version;
+        project.delete(self.0.now());
+        let audit = self.0.audit(caller, "project.deleted", project.id.as_str());
+        let change = self.0.store.delete_project(&project, version, &audit).await;
+        self.0.committed(&change?);
+        Ok(project)
+    }
+}
+
+/// The door has refused them by the policy of the RPC. What reaches all projects asks once more.
+fn refuse_others(caller: &Caller) -> Result<()> {
+    if caller.governs_installation() {
+        return Ok(());
+    }
+    Err(Error::new(Reason::CallerNotAllowed, "only an administrator of the installation may do this"))
+}

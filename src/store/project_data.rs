@@ -1,0 +1,126 @@
+//! Removing what belonged to a deleted project, a little at a time. Nobody can reach it any more: it only takes room.
+//!
+//! The audit log stays, and the change log ends by its own age. A new table with a project's data has a line in
+//! [`EMPTYING`]; a test compares it with the tables.
+
+use super::Store;
+use super::db::{Tx, values};
+use super::error::Result;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::ProjectId;
+
+impl Store {
+    /// Up to `limit` deleted projects that may still have data, each with the time of its deletion.
+    pub async fn list_projects_to_empty(&self, limit: u32) -> Result<Vec<(ProjectId, Timestamp)>> {
+        let rows = self.db.fetch_all(TO_EMPTY, values![limit]).await?;
+        rows.iter().map(|row| Ok((ProjectId::stored(row.text("id")?), row.time("deleted_at")?))).collect()
+    }
+
+    /// Removes up to `batch` keys, products, users and requests of a deleted project, with all that hangs on them; whether
+    /// anything was left to remove.
+    pub async fn empty_project(&self, project: &ProjectId, batch: u32) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        // Of several nodes that empty one project, one is at it at a time. A project that was not deleted is not touched.
+        if tx.execute(CLAIM, values![project.as_str()]).await? == 0 {
+            return Ok(false);
+        }
+        let mut removed = self.remove_products(&mut tx, project, batch).await?;
+        for statement in EMPTYING {
+            removed += tx.execute(statement, values![project.as_str(), batch]).await?;
+        }
+        // Keys name users, so these come when there is nothing else.
+        if removed == 0 {
+            removed = self.remove_users(&mut tx, project, batch).await?;
+        }
+        tx.commit().await?;
+        Ok(removed > 0)
+    }
+
+    /// Notes that nothing of a deleted project is left.
+    pub async fn project_is_empty(&self, project: &ProjectId, now: Timestamp) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        tx.execute(EMPTIED, values![project.as_str(), now]).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn remove_products(&self, tx: &mut Tx, project: &ProjectId, batch: u32) -> Result<u64> {
+        let mut removed = 0;
+        for find in [PRODUCTS, DELETED_PRODUCTS] {
+            for row in tx.fetch_all(find, values![project.as_str(), batch]).await? {
+                let seq = row.int("seq")?;
+                tx.execute(TAGS, values![seq]).await?;
+                tx.execute(self.db.product_search().remove, values![seq]).await?;
+                removed += tx.execute(PRODUCT, values![seq]).await?;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn remove_users(&self, tx: &mut Tx, project: &ProjectId, batch: u32) -> Result<u64> {
+        let mut removed = 0;
+        for find in [USERS, DELETED_USERS] {
+            for row in tx.fetch_all(find, values![project.as_str(), batch]).await? {
+                let seq = row.int("seq")?;
+                tx.execute(self.db.user_search().remove, values![seq]).await?;
+                removed += tx.execute(USER, values![seq]).await?;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
+/// transaction the keys chosen are the same each time.
+const EMPTYING: [&str; 6] = [KEY_SECRETS, KEY_SCOPES, KEY_ALLOWED_IPS, KEYS, SCOPES, REQUESTS];
+
+/// No name is empty: the condition leads along the index.
+const TO_EMPTY: &str = "SELECT id, deleted_at FROM projects WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
+        AND id > '' ORDER BY id LIMIT $1";
+const CLAIM: &str = "UPDATE projects SET emptied_at = NULL WHERE id = $1 AND deleted_at IS NOT NULL";
+const EMPTIED: &str = "UPDATE projects SET emptied_at = $2 WHERE id = $1 AND deleted_at IS NOT NULL";
+const PRODUCTS: &str = "SELECT seq FROM products WHERE project = $1 AND environment IN ('live', 'test')
+        AND deleted_at IS NULL LIMIT $2";
+const DELETED_PRODUCTS: &str = "SELECT seq FROM products WHERE project = $1 AND deleted_at IS NOT NULL
+    ORDER BY seq LIMIT $2";
+const TAGS: &str = "DELETE FROM product_tags WHERE product = $1";
+const PRODUCT: &str = "DELETE FROM products WHERE seq = $1";
+const USERS: &str = "SELECT seq FROM users WHERE project = $1 AND environment IN ('live', 'test')
+        AND deleted_at IS NULL LIMIT $2";
+const DELETED_USERS: &str = "SELECT seq FROM users WHERE project = $1 AND deleted_at IS NOT NULL
+    ORDER BY seq LIMIT $2";
+const USER: &str = "DELETE FROM users WHERE seq = $1";
+const KEY_SECRETS: &str = "DELETE FROM key_secrets WHERE key_id IN
+    (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const KEY_SCOPES: &str = "DELETE FROM key_scopes WHERE key_id IN
+    (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const KEY_ALLOWED_IPS: &str = "DELETE FROM key_allowed_ips WHERE key_id IN
+    (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const KEYS: &str = "DELETE FROM keys WHERE id IN
+    (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const SCOPES: &str = "DELETE FROM scopes WHERE (project, plain) IN
+    (SELECT s.project, s.plain FROM scopes s WHERE s.project = $1 ORDER BY s.plain LIMIT $2)";
+const REQUESTS: &str = "DELETE FROM idempotency WHERE (project, environment, actor, idempotency_key) IN
+    (SELECT i.project, i.environment, i.actor, i.idempotency_key FROM idempotency i WHERE i.project = $1
+        ORDER BY i.environment, i.actor, i.idempotency_key LIMIT $2)";
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[
+    (TO_EMPTY, "projects_to_empty"),
+    (CLAIM, "sqlite_autoindex_projects_1"),
+    (EMPTIED, "sqlite_autoindex_projects_1"),
+    (PRODUCTS, "products_listed"),
+    (DELETED_PRODUCTS, "products_deleted"),
+    (TAGS, "PRIMARY KEY"),
+    (PRODUCT, "PRIMARY KEY"),
+    (USERS, "users_listed"),
+    (DELETED_USERS, "users_deleted"),
+    (USER, "PRIMARY KEY"),
+    (KEY_SECRETS, "key_secrets_by_key"),
+    (KEY_SCOPES, "PRIMARY KEY"),
+    (KEY_ALLOWED_IPS, "PRIMARY KEY"),
+    (KEYS, "sqlite_autoindex_keys_1"),
+    (SCOPES, "PRIMARY KEY"),
+    (REQUESTS, "PRIMARY KEY"),
+];
