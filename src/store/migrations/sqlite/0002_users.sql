@@ -39,4 +39,5 @@ CREATE VIRTUAL TABLE user_words USING fts5 (
 ALTER TABLE keys ADD COLUMN user_id TEXT REFERENCES users (id);
 
 CREATE INDEX keys_listed_by_user ON keys (project, environment, user_id, id) WHERE user_id IS NOT NULL;
-CREATE INDEX keys_of_user ON keys (user_id, id) WHERE user_id IS NOT NULL AND revoked_at IS NULL;
+-- Found by: those of a user that are not revoked. The reference is held against it too when a user is removed.
+CREATE INDEX keys_of_user ON keys (user_id, revoked_at, id) WHERE user_id IS NOT NULL;
