@@ -74,7 +74,7 @@ async fn found(store: &Store, keyring: &Keyring, now: Timestamp) -> Result<Plain
     let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
     let new = AdministratorKey::new(&project, &prefix, Environment::Live, &SystemClock, &SystemEntropy);
     let stored: [(Key, SecretHash); 1] = [(new.key.clone(), new.hash(keyring))];
-    if !store.found_project(&project, now, &stored).await? {
+    if !store.found_project(&project, now, &stored, &[]).await? {
         return Err("there are keys already; take an empty directory".into());
     }
     Ok(new.secret)

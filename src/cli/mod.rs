@@ -6,6 +6,7 @@
 
 mod admin_key;
 mod arguments;
+mod audit;
 mod completions;
 mod configuration;
 mod connection;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::{FromArgMatches, Parser, Subcommand};
 
+use self::audit::AuditCommand;
 use self::exit::{Exit, Failure};
 use crate::config::{ConfigError, Flags};
 
@@ -57,6 +59,7 @@ enum Command {
     Keys(Box<keys::KeysArgs>),
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
+    Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
     Completions(completions::CompletionsArgs),
@@ -97,6 +100,10 @@ impl Command {
             Self::Projects(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
             Self::Keys(args) => client(args.run()),
+            Self::Audit(args) => match &args.command {
+                AuditCommand::List(list) => client(list.run()),
+                AuditCommand::Verify(verify) => verify.run(),
+            },
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
@@ -111,6 +118,10 @@ impl Command {
             Self::Products(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.answers_json(),
+            Self::Audit(args) => match &args.command {
+                AuditCommand::List(list) => list.output().json,
+                AuditCommand::Verify(_) => false,
+            },
             Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,
         }
     }

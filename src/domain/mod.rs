@@ -1,6 +1,7 @@
 //! What Gatepost is about, as values: no transport, no SQL, no reading of the clock or of randomness.
 
 pub mod audit;
+pub mod audit_chain;
 pub mod change;
 pub mod clock;
 pub mod dialect;

@@ -7,11 +7,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::World;
+use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::environment::Environment;
 use crate::domain::error::Result;
-use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::id::{AuditEventId, KeyId, ProjectId};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
 use crate::domain::scope::ScopeSet;
 use crate::domain::sealing::Keyring;
@@ -27,6 +28,10 @@ pub(super) fn make_data_dir(path: &Path) -> io::Result<()> {
 pub(super) async fn first_start(store: &Store, keyring: &Keyring, world: &World) -> Result<Vec<AdministratorKey>> {
     let project = ProjectId::default_project();
     if store.find_project(&project).await?.is_some() {
+        // Of a database from before the audit log was a chain.
+        for project in store.list_projects_without_audit_log().await? {
+            store.record(&command_line_event(world, &project, "project.audit_begun", project.as_str())).await?;
+        }
         return Ok(Vec::new());
     }
     let prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
@@ -34,7 +39,9 @@ pub(super) async fn first_start(store: &Store, keyring: &Keyring, world: &World)
         .map(|environment| AdministratorKey::new(&project, &prefix, environment, &*world.clock, &*world.entropy));
     let stored: Vec<_> = keys.iter().map(|new| (new.key.clone(), new.hash(keyring))).collect();
     // Of several nodes that start at once, one makes the project, and only its keys exist.
-    let made = store.found_project(&project, world.clock.now(), &stored).await?;
+    let mut events = vec![command_line_event(world, &project, "project.created", project.as_str())];
+    events.extend(keys.iter().map(|new| new.event(world)));
+    let made = store.found_project(&project, world.clock.now(), &stored, &events).await?;
     Ok(if made { keys.into() } else { Vec::new() })
 }
 
@@ -82,8 +89,37 @@ impl AdministratorKey {
         Self { key, secret }
     }
 
+    /// The entry of the audit log about its making.
+    pub(super) fn event(&self, world: &World) -> AuditEvent {
+        key_event(world, &self.key, "key.created").changing_key(None, &self.key)
+    }
+
     /// What the store looks it up by.
     pub fn hash(&self, keyring: &Keyring) -> SecretHash {
         keyring.hash(self.secret.expose())
+    }
+}
+
+/// The entry of the audit log about what the command line does to a key.
+pub(super) fn key_event(world: &World, key: &Key, action: &str) -> AuditEvent {
+    let event = command_line_event(world, &key.project, action, key.id.as_str());
+    AuditEvent { environment: Some(key.environment), ..event }
+}
+
+/// The entry of the audit log about what the command line does to a whole project.
+pub(super) fn command_line_event(world: &World, project: &ProjectId, action: &str, target: &str) -> AuditEvent {
+    let now = world.clock.now();
+    AuditEvent {
+        id: AuditEventId::new(now, &*world.entropy),
+        project: project.clone(),
+        environment: None,
+        actor: None,
+        action: action.to_owned(),
+        target: target.to_owned(),
+        request_id: None,
+        client_ip: None,
+        occurred_at: now,
+        before: None,
+        after: None,
     }
 }

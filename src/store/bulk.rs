@@ -7,6 +7,7 @@ use super::db::{Tx, Value, values};
 use super::error::{Conflict, Result};
 use super::key_rows::{self, RotationColumns};
 use super::{Store, changes, keys, projects};
+use crate::domain::audit::AuditEvent;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{KeyId, ProjectId};
@@ -27,11 +28,21 @@ impl Store {
         Ok(last)
     }
 
-    /// Makes a project together with its first keys, all or nothing; whether there was none of this name.
-    pub async fn found_project(&self, id: &ProjectId, now: Timestamp, keys: &[(Key, SecretHash)]) -> Result<bool> {
+    /// Makes a project together with its first keys, all or nothing, and writes down these events; whether there was none of
+    /// this name.
+    pub async fn found_project(
+        &self,
+        id: &ProjectId,
+        now: Timestamp,
+        keys: &[(Key, SecretHash)],
+        events: &[AuditEvent],
+    ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         if !projects::insert(&mut tx, id, now).await? {
             return Ok(false);
+        }
+        for event in events {
+            self.record_in(&mut tx, event).await?;
         }
         insert(&mut tx, keys).await?;
         tx.commit().await?;

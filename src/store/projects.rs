@@ -3,6 +3,7 @@
 use super::Store;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
+use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::project::Project;
@@ -24,11 +25,12 @@ impl Store {
     }
 
     /// Chooses what the project's secret keys begin with from now on. A project that is not there is a version conflict.
-    pub async fn set_secret_prefix(&self, id: &ProjectId, prefix: &SecretPrefix) -> Result<()> {
+    pub async fn set_secret_prefix(&self, id: &ProjectId, prefix: &SecretPrefix, event: &AuditEvent) -> Result<()> {
         let mut tx = self.db.begin().await?;
         if tx.execute(SET_PREFIX, values![id.as_str(), prefix.as_str()]).await? == 0 {
             return Err(StoreError::Conflict(Conflict::Version));
         }
+        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }

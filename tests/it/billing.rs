@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use gatepost::domain::id::ProjectId;
-use gatepost::domain::secret::SecretPrefix;
 use serde_json::json;
 
 use crate::support::{Actor, TestServer};
@@ -89,8 +87,7 @@ async fn held_keys_and_wrong_addresses_have_words_of_their_own() {
 async fn a_project_has_its_own_prefix() {
     let server = TestServer::start().await;
     let before = server.key(&["READ_PRODUCTS"]).await;
-    let own = SecretPrefix::parse_own("bk").unwrap();
-    server.store().await.set_secret_prefix(&ProjectId::default_project(), &own).await.unwrap();
+    server.set_secret_prefix("bk").await;
     let after = server.key(&["READ_PRODUCTS"]).await;
     let test = server.new_key_by(&server.test(), json!({"name": "t", "scopes": ["READ_PRODUCTS"]})).await;
     assert!(after.secret.starts_with("bk_live_") && test.secret.starts_with("bk_test_"));

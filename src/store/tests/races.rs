@@ -95,7 +95,7 @@ async fn one_use_begins_the_grace_period(db: TestDb) {
         db.store.rotate_key(&key, 1, &hash, None, &event(&project())).await.unwrap();
         let outcomes = on_two_nodes(&db, |store, n| {
             let key = key.id.clone();
-            async move { store.begin_grace(&key, &hash, at(60 + n as u64)).await.unwrap() }
+            async move { store.begin_grace(&key, &hash, at(60 + n as u64), event(&project())).await.unwrap() }
         })
         .await;
         assert_eq!(outcomes.iter().flatten().count(), 1, "{outcomes:?}");
@@ -110,13 +110,14 @@ async fn a_scope_is_either_granted_or_removed(db: TestDb) {
             description: String::new(),
             created_at: at(0),
         };
-        db.store.create_scope(&scope).await.unwrap();
+        db.store.create_scope(&scope, &event(&project())).await.unwrap();
         let plain = scope.scope.plain().to_owned();
         let outcomes = on_two_nodes(&db, |store, n| {
             let scope = scope.scope.clone();
             async move {
                 if n < 2 {
-                    store.delete_scope(&project(), scope.plain()).await.unwrap() == ScopeDeleted::Deleted
+                    store.delete_scope(&project(), scope.plain(), &event(&project())).await.unwrap()
+                        == ScopeDeleted::Deleted
                 } else {
                     let mut key = key(at(n as u64));
                     key.details.scopes = ScopeSet::new([scope]);

@@ -33,8 +33,8 @@ fn holder(scopes: &[&str], seconds: u64) -> Key {
 
 async fn scopes_are_kept_by_their_plain_form(db: TestDb) {
     let budgets = scope("READ_BUDGETS");
-    db.store.create_scope(&budgets).await.unwrap();
-    let again = db.store.create_scope(&scope("read:budgets")).await;
+    db.store.create_scope(&budgets, &event(&project())).await.unwrap();
+    let again = db.store.create_scope(&scope("read:budgets"), &event(&project())).await;
     assert_eq!(again, Err(StoreError::Conflict(Conflict::Exists)));
     let found = db.store.find_scope(&project(), "read:budgets").await.unwrap().unwrap();
     assert_eq!((found.scope.spelling(), &found), ("READ_BUDGETS", &budgets));
@@ -42,11 +42,11 @@ async fn scopes_are_kept_by_their_plain_form(db: TestDb) {
     assert_eq!(db.store.find_scope(&project(), "READ_BUDGETS").await.unwrap(), None);
 
     for text in ["write:budgets", "a:b", "z.z:z", "a:b:c"] {
-        db.store.create_scope(&scope(text)).await.unwrap();
+        db.store.create_scope(&scope(text), &event(&project())).await.unwrap();
     }
     let mut elsewhere = scope("read:budgets");
     elsewhere.project = other_project();
-    db.store.create_scope(&elsewhere).await.unwrap();
+    db.store.create_scope(&elsewhere, &event(&project())).await.unwrap();
 
     let mut names = Vec::new();
     let mut after = None;
@@ -63,8 +63,8 @@ async fn scopes_are_kept_by_their_plain_form(db: TestDb) {
     assert_eq!((page.items[0].scope.plain(), page.items.len(), page.total), ("z.z:z", 1, Some(5)));
     assert!(db.store.list_scopes(&project(), &numbered(2, 3)).await.unwrap().items.is_empty());
 
-    assert!(db.store.update_scope(&project(), "read:budgets", "Something else").await.unwrap());
-    assert!(!db.store.update_scope(&project(), "read:nothing", "x").await.unwrap());
+    assert!(db.store.update_scope(&project(), "read:budgets", "Something else", &event(&project())).await.unwrap());
+    assert!(!db.store.update_scope(&project(), "read:nothing", "x", &event(&project())).await.unwrap());
     let found = db.store.find_scope(&project(), "read:budgets").await.unwrap().unwrap();
     assert_eq!(found.description, "Something else");
     let other = db.store.find_scope(&other_project(), "read:budgets").await.unwrap().unwrap();
@@ -80,7 +80,7 @@ async fn an_unregistered_scope_is_not_granted(db: TestDb) {
 
     let mut elsewhere = scope("read:budgets");
     elsewhere.project = other_project();
-    db.store.create_scope(&elsewhere).await.unwrap();
+    db.store.create_scope(&elsewhere, &event(&project())).await.unwrap();
     let made = db.store.create_key(&wanted, &new_hash(), None, None, &event(&project())).await;
     assert_eq!(made.map(drop), unknown, "a scope of another project is not one of this");
 
@@ -90,14 +90,14 @@ async fn an_unregistered_scope_is_not_granted(db: TestDb) {
     let widened = db.store.update_key(&key, 1, ChangeKind::Updated, &event(&project())).await;
     assert_eq!(widened.map(drop), unknown);
 
-    db.store.create_scope(&scope("READ_BUDGETS")).await.unwrap();
+    db.store.create_scope(&scope("READ_BUDGETS"), &event(&project())).await.unwrap();
     db.store.update_key(&key, 1, ChangeKind::Updated, &event(&project())).await.unwrap();
     db.create(&wanted).await;
 }
 
 async fn a_held_scope_stays(db: TestDb) {
-    db.store.create_scope(&scope("read:budgets")).await.unwrap();
-    let delete = async || db.store.delete_scope(&project(), "read:budgets").await.unwrap();
+    db.store.create_scope(&scope("read:budgets"), &event(&project())).await.unwrap();
+    let delete = async || db.store.delete_scope(&project(), "read:budgets", &event(&project())).await.unwrap();
     let count = async || db.store.count_keys_with_scope(&project(), "read:budgets").await.unwrap();
     let mut keys = [holder(&["read:budgets", "read:keys"], 1), holder(&["read:budgets"], 2), holder(&["admin"], 3)];
     for key in &keys {
@@ -121,7 +121,7 @@ async fn a_held_scope_stays(db: TestDb) {
     let revoked = db.store.find_key(&project(), Environment::Live, &keys[0].id).await.unwrap().unwrap();
     assert!(revoked.details.scopes.holds("read:budgets"), "what a revoked key held is still told");
 
-    db.store.create_scope(&scope("read:budgets")).await.unwrap();
+    db.store.create_scope(&scope("read:budgets"), &event(&project())).await.unwrap();
     let many: Vec<_> = (0..HOLDERS_COUNTED as u64 + 5).map(|n| (holder(&["read:budgets"], n), new_hash())).collect();
     db.store.import_keys(&many).await.unwrap();
     assert_eq!(delete().await, ScopeDeleted::Held(HOLDERS_COUNTED as u64));
@@ -132,11 +132,11 @@ async fn a_project_has_its_own_prefix(db: TestDb) {
     assert!(!db.store.ensure_project(&project(), at(9)).await.unwrap(), "it is there already");
     let found = db.store.find_project(&project()).await.unwrap().unwrap();
     assert_eq!((found.secret_prefix.as_str(), found.created_at), ("sk", at(0)));
-    db.store.set_secret_prefix(&project(), &own).await.unwrap();
+    db.store.set_secret_prefix(&project(), &own, &event(&project())).await.unwrap();
     assert_eq!(db.store.find_project(&project()).await.unwrap().unwrap().secret_prefix, own);
     assert_eq!(db.store.find_project(&other_project()).await.unwrap().unwrap().secret_prefix.as_str(), "sk");
     let nowhere = crate::domain::id::ProjectId::parse("nowhere").unwrap();
     assert_eq!(db.store.find_project(&nowhere).await.unwrap(), None);
-    let lost = db.store.set_secret_prefix(&nowhere, &own).await;
+    let lost = db.store.set_secret_prefix(&nowhere, &own, &event(&project())).await;
     assert_eq!(lost, Err(StoreError::Conflict(Conflict::Version)));
 }

@@ -1,8 +1,9 @@
 //! Those who call the server: what they send to say who they are.
 
+use gatepost::domain::audit::AuditEvent;
 use gatepost::domain::entropy::SystemEntropy;
 use gatepost::domain::environment::Environment;
-use gatepost::domain::id::ProjectId;
+use gatepost::domain::id::{AuditEventId, ProjectId};
 use gatepost::domain::secret::{PlainSecret, SecretPrefix};
 use gatepost::server::AdministratorKey;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -109,6 +110,26 @@ impl TestServer {
         for scope in scopes {
             self.call(Wire::Grpc, "Auth/CreateScope", &self.live(), json!({"scope": {"name": scope}})).await.ok();
         }
+    }
+
+    /// Chooses what the project's secret keys begin with from now on, as the command line does.
+    pub(crate) async fn set_secret_prefix(&self, prefix: &str) {
+        let project = ProjectId::default_project();
+        let event = AuditEvent {
+            id: AuditEventId::new(self.now(), &SystemEntropy),
+            project: project.clone(),
+            environment: None,
+            actor: None,
+            action: "project.updated".to_owned(),
+            target: project.to_string(),
+            request_id: None,
+            client_ip: None,
+            occurred_at: self.now(),
+            before: None,
+            after: None,
+        };
+        let prefix = SecretPrefix::parse_own(prefix).expect("a prefix");
+        self.store().await.set_secret_prefix(&project, &prefix, &event).await.expect("the store answers");
     }
 
     /// The administrator of another project, which is made for it.
