@@ -41,7 +41,7 @@ fn decision(criterion: &mut Criterion) {
         store.import_keys(&[(new.key.clone(), new.hash(&keyring))]).await.expect("a key");
         store
     });
-    let cache = CredentialCache::new(1_000, Duration::from_secs(3600));
+    let cache = CredentialCache::new(1_000, Duration::from_secs(3600), &SystemEntropy);
     cache.confirm(Revision(1), Instant::now());
     let strangers = Strangers::new(Arc::new(SystemClock));
     let credentials = Arc::new(Credentials::new(store, cache, keyring, strangers, Arc::new(SystemEntropy)));

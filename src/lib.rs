@@ -23,19 +23,21 @@
 //! # One request
 //!
 //! 1. [`net::serve`] accepts the connection (TLS, first bytes, time-outs) and hands each request to the front
-//!    (`server/front.rs`), a tower service.
+//!    (`server/front.rs`).
 //! 2. The front gives the request its id, tells the wire by the content type, opens the trace span, and catches panics. It
 //!    answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json` itself (`server/endpoints.rs`), and refuses what did not
 //!    come over HTTPS where it had to.
 //! 3. It resolves the RPC: by its path for gRPC and gRPC-Web ([`proto::MethodId`]), by method and path template for JSON
 //!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
 //! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the
-//!    headers, finds them ([`auth::lookup`]: checksum, cache, store), decides ([`auth::decide`]) and holds the RPC's
+//!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`]) and holds the RPC's
 //!    [policy](auth::policy) against them. The `Caller` it makes goes into the request's extensions; nothing acts without
 //!    one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
-//! 5. Under the deadline (the client's or the configured one), gRPC goes to tonic's generated service, gRPC-Web through
-//!    `GrpcWebLayer` to the same. JSON goes to [`edge::Edge::call`]: path, query and body become protobuf bytes by tables,
-//!    one `prost` decode makes the message, and generated code calls the very function that tonic would call.
+//! 5. Under the deadline (the client's or the configured one), the request becomes protobuf bytes: those of the one message of
+//!    a unary gRPC or gRPC-Web call (`server/unary.rs`), or what [`edge::Edge::call`] makes of path, query and body by tables.
+//!    [`proto::dispatch`], generated, decodes them and calls the very function that tonic would call. Streams and base64 go
+//!    through tonic's generated services and `GrpcWebLayer` (`server/grpc.rs`). `Auth.Verify` alone has a shorter way to the
+//!    same decision (`rpc/verify.rs`).
 //! 6. The function in [`rpc`] takes the caller out of the extensions, validates the message into domain types, calls a
 //!    [`service`], and encodes what it answers. Whatever is refused is a [`domain::error::Error`] with a
 //!    [`Reason`](domain::reason::Reason): [`rpc::status`] makes the gRPC status of it, and [`edge::problem`] the problem
@@ -54,8 +56,8 @@
 //!    [`domain::reason`].
 //! 3. The crate now lacks a trait's function: write it in the service's file in `rpc/`, what it does in `service/`, and
 //!    what it keeps in `store/`. All are tested where they stand.
-//! 4. A new service is also a field and a line of dispatch in `server/grpc.rs`, a type in `Rpcs` of `server/front.rs`, and
-//!    made in `server.rs`.
+//! 4. A new service is also a field and a line of dispatch in `server/grpc.rs`, a type in [`rpc::Rpcs`], and made in
+//!    `server.rs`.
 //!
 //! All three wires, reflection, the OpenAPI document and the matrix of refusals in `tests/it` have it from then on. Values
 //! for its examples are in `edge/openapi/example.rs`; the suite sends them to a server.

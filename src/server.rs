@@ -209,7 +209,7 @@ impl Server {
         let first_keys = bootstrap::first_start(&store, &keyring, &world).await.map_err(StartError::Store)?;
 
         let keyring = Arc::new(keyring);
-        let cache = CredentialCache::new(config.cache.capacity, config.cache.trust);
+        let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
         let credentials = Arc::new(Credentials::new(
             store.clone(),

@@ -5,7 +5,7 @@ use std::error::Error;
 use prost::Message;
 
 const PROTO: &str = "../../proto";
-const METHODS: [&str; 2] = ["Verify", "GetProduct"];
+const METHODS: [&str; 3] = ["Verify", "WhoAmI", "GetProduct"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO}");

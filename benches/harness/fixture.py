@@ -63,6 +63,7 @@ class Fixture:
         question = json_question(credential)
         self.write("caller", self.caller)
         self.write("verify.frame", frame(verify))
+        self.write("whoami.frame", frame(b""))
         self.write("product.frame", frame(field(1, product)))
         self.write("question.json", question)
         self.write("verify.lua", self.lua(question))
@@ -74,6 +75,7 @@ class Fixture:
         self.write("verify.json", answer)
         self.write("verify.web", web)
         self.write("verify.pb", first_message(web))
+        self.write("whoami.pb", first_message(client.grpc_web("/gatepost.v1.Auth/WhoAmI", b"")))
         body = client.grpc_web("/gatepost.v1.Products/GetProduct", field(1, product))
         self.write("product.pb", first_message(body))
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
+use super::recent::Recent;
 use crate::domain::change::Revision;
+use crate::domain::entropy::Entropy;
 use crate::domain::secret::SecretHash;
 use crate::store::StoredCredential;
 
@@ -19,6 +21,7 @@ use crate::store::StoredCredential;
 #[derive(Debug)]
 pub struct CredentialCache {
     entries: Cache<SecretHash, Entry, UnitWeighter, DefaultHashBuilder, Evictions>,
+    recent: Recent<(SecretHash, Entry)>,
     generations: Box<[AtomicU64]>,
     creations: AtomicU64,
     revision: AtomicU64,
@@ -66,7 +69,7 @@ struct Entry {
 impl CredentialCache {
     /// A cache of at most `capacity` secrets, whose entries are believed for `trust` after the last word that the
     /// change log was read to its end.
-    pub fn new(capacity: usize, trust: Duration) -> Self {
+    pub fn new(capacity: usize, trust: Duration, entropy: &dyn Entropy) -> Self {
         let counts = Arc::new(Counts::default());
         Self {
             entries: Cache::with(
@@ -76,6 +79,7 @@ impl CredentialCache {
                 DefaultHashBuilder::default(),
                 Evictions(Arc::clone(&counts)),
             ),
+            recent: Recent::new(capacity, entropy),
             generations: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             creations: AtomicU64::new(0),
             revision: AtomicU64::new(0),
@@ -84,13 +88,22 @@ impl CredentialCache {
         }
     }
 
-    /// What is known about a secret, if that can still be believed.
-    pub fn find(&self, hash: &SecretHash) -> Option<Known> {
-        let known = self.entries.get(hash).filter(|entry| self.is_current(hash, entry)).map(|entry| entry.known);
-        let known = known.filter(|_| self.trust.holds());
-        let count = if known.is_some() { &self.counts.hits } else { &self.counts.misses };
+    /// What is known about a secret that was presented lately, if that can still be believed. Needs no stored hash.
+    pub fn recall(&self, presented: &str) -> Option<Known> {
+        let (hash, entry) = self.recent.find(presented)?;
+        let known = self.believed(&hash, entry)?.known;
+        self.counts.hits.fetch_add(1, Ordering::Relaxed);
+        Some(known)
+    }
+
+    /// What is known about a presented secret, by its stored hash, if that can still be believed.
+    pub fn find(&self, presented: &str, hash: &SecretHash) -> Option<Known> {
+        let found = self.entries.get(hash).and_then(|entry| self.believed(hash, entry));
+        let count = if found.is_some() { &self.counts.hits } else { &self.counts.misses };
         count.fetch_add(1, Ordering::Relaxed);
-        known
+        let entry = found?;
+        self.recent.remember(presented, (*hash, entry.clone()));
+        Some(entry.known)
     }
 
     /// Must be called before the store is read, so that a change in between is noticed.
@@ -160,10 +173,11 @@ impl CredentialCache {
         &self.counts
     }
 
-    fn is_current(&self, hash: &SecretHash, entry: &Entry) -> bool {
+    fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
         let issued = matches!(entry.known, Known::Issued(_));
-        entry.generation == self.slot(hash).load(Ordering::SeqCst)
-            && (issued || entry.creations == self.creations.load(Ordering::SeqCst))
+        let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
+            && (issued || entry.creations == self.creations.load(Ordering::SeqCst));
+        (current && self.trust.holds()).then_some(entry)
     }
 
     fn slot(&self, hash: &SecretHash) -> &AtomicU64 {
@@ -213,9 +227,10 @@ const SLOTS: usize = 1 << 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::entropy::SystemEntropy;
 
     fn cache() -> CredentialCache {
-        let cache = CredentialCache::new(100, Duration::from_secs(3600));
+        let cache = CredentialCache::new(100, Duration::from_secs(3600), &SystemEntropy);
         cache.confirm(Revision(1), Instant::now());
         cache
     }
@@ -226,8 +241,29 @@ mod tests {
         SecretHash::from_bytes(bytes)
     }
 
+    /// Asks both ways; what was found by the stored hash is recalled from then on.
     fn knows(cache: &CredentialCache, hash: &SecretHash) -> bool {
-        cache.find(hash).is_some()
+        let presented = format!("secret {:?}", hash.as_bytes().first());
+        let recalled = cache.recall(&presented).is_some();
+        let found = cache.find(&presented, hash).is_some();
+        assert!(found || !recalled, "nothing is recalled that is not believed");
+        assert_eq!(cache.recall(&presented).is_some(), found);
+        found
+    }
+
+    #[test]
+    fn what_was_recalled_is_forgotten_with_the_rest() {
+        let (cache, secret) = (cache(), hash(1, 1));
+        for forget in [
+            (|cache: &CredentialCache, secret| cache.invalidate(&[secret])) as fn(&CredentialCache, SecretHash),
+            |cache, _| cache.invalidate_unknown(),
+            |cache, _| cache.clear(),
+        ] {
+            cache.keep(cache.begin(secret), Known::Unknown);
+            assert!(knows(&cache, &secret));
+            forget(&cache, secret);
+            assert!(!knows(&cache, &secret));
+        }
     }
 
     #[test]
@@ -261,7 +297,7 @@ mod tests {
 
     #[test]
     fn nothing_is_believed_without_word_from_the_change_log() {
-        let cache = CredentialCache::new(100, Duration::from_millis(50));
+        let cache = CredentialCache::new(100, Duration::from_millis(50), &SystemEntropy);
         let secret = hash(1, 1);
         cache.keep(cache.begin(secret), Known::Unknown);
         assert!(!knows(&cache, &secret), "before the first word");

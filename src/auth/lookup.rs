@@ -73,11 +73,14 @@ impl Credentials {
     }
 
     async fn look_up(&self, presented: &str, address: Option<IpAddr>) -> Result<Found> {
+        if let Some(known) = self.cache.recall(presented) {
+            return Ok(known.into());
+        }
         if SecretShape::parse(presented).is_none() {
             return Ok(Found::Malformed);
         }
         let hash = self.keyring.hash(presented);
-        if let Some(known) = self.cache.find(&hash) {
+        if let Some(known) = self.cache.find(presented, &hash) {
             return Ok(known.into());
         }
         // Boxed, like all that only some calls need: what is awaited in place makes the future of every call larger.

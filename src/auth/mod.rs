@@ -10,4 +10,5 @@ pub mod feed;
 pub mod guard;
 pub mod lookup;
 pub mod policy;
+mod recent;
 pub mod strangers;

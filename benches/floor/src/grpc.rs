@@ -32,6 +32,7 @@ pub async fn serve_web(address: SocketAddr, answers: &Path) -> Result<(), Box<dy
 #[derive(Clone)]
 struct Floor {
     verify: v1::VerifyResponse,
+    whoami: v1::WhoAmIResponse,
     product: v1::GetProductResponse,
 }
 
@@ -39,6 +40,7 @@ impl Floor {
     fn load(answers: &Path) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             verify: v1::VerifyResponse::decode(fs::read(answers.join("verify.pb"))?.as_slice())?,
+            whoami: v1::WhoAmIResponse::decode(fs::read(answers.join("whoami.pb"))?.as_slice())?,
             product: v1::GetProductResponse::decode(fs::read(answers.join("product.pb"))?.as_slice())?,
         })
     }
@@ -49,6 +51,10 @@ impl Auth for Floor {
     async fn verify(&self, _: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
         Ok(Response::new(self.verify.clone()))
     }
+
+    async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
+        Ok(Response::new(self.whoami.clone()))
+    }
 }
 
 #[tonic::async_trait]
@@ -58,7 +64,7 @@ impl Products for Floor {
     }
 }
 
-#[allow(clippy::all, dead_code, reason = "generated for all of the API, of which two methods are called")]
+#[allow(clippy::all, dead_code, reason = "generated for all of the API, of which three methods are called")]
 mod v1 {
     tonic::include_proto!("gatepost.v1");
 }

@@ -1,8 +1,8 @@
-//! What the frameworks cost by themselves: servers that decode Verify's and GetProduct's requests and give back an
-//! answer they were started with. No credential is looked at and nothing is looked up.
+//! What the frameworks cost by themselves: servers that decode the requests of Verify, WhoAmI and GetProduct and give
+//! back an answer they were started with. No credential is looked at and nothing is looked up.
 //!
 //! `floor tonic|tonic-web|axum PORT ANSWERS`: `ANSWERS` is a directory that holds what the real server answered, as
-//! `verify.pb` and `product.pb` (messages without a frame) or `verify.json` and `product.json`.
+//! `verify.pb`, `whoami.pb` and `product.pb` (messages without a frame) or `verify.json`.
 
 mod grpc;
 mod json;
