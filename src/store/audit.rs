@@ -190,23 +190,25 @@ macro_rules! entry_columns {
 }
 pub(super) use entry_columns;
 
-/// All statements say the whole filter; they differ in the condition that leads to an index of its own. The environment's
-/// entries and those of the whole project are each in the order of an index, and are merged.
+/// All statements say the whole filter; they differ in the condition that leads to an index of its own. The newest of
+/// the environment's entries and of those of the whole project are each taken along an index, and put together.
 macro_rules! statements {
     ($leading:literal) => {
         Statements {
             page: concat!(
-                "SELECT ",
+                "SELECT * FROM (SELECT ",
                 entry_columns!(),
                 " FROM audit_events e WHERE e.environment = $2 AND ",
                 statements!(@filter),
                 $leading,
-                " AND (e.occurred_at, e.seq) < ($8, $9) UNION ALL SELECT ",
+                statements!(@newest),
+                ") newest_own UNION ALL SELECT * FROM (SELECT ",
                 entry_columns!(),
                 " FROM audit_events e WHERE e.environment = '' AND ",
                 statements!(@filter),
                 $leading,
-                " AND (e.occurred_at, e.seq) < ($8, $9) ORDER BY occurred_at DESC, seq DESC LIMIT $10 OFFSET $11"
+                statements!(@newest),
+                ") newest_shared ORDER BY occurred_at DESC, seq DESC LIMIT $10 OFFSET $11"
             ),
             count: concat!(
                 "SELECT (SELECT COUNT(*) FROM audit_events e WHERE e.environment = $2 AND ",
@@ -218,6 +220,9 @@ macro_rules! statements {
                 " AND e.occurred_at < $8) AS total"
             ),
         }
+    };
+    (@newest) => {
+        " AND (e.occurred_at, e.seq) < ($8, $9) ORDER BY e.occurred_at DESC, e.seq DESC LIMIT CAST($10 AS BIGINT) + $11"
     };
     (@filter) => {
         "e.project = $1 AND ($3 IS NULL OR e.actor = $3) AND ($4 IS NULL OR e.target = $4)
