@@ -11,6 +11,7 @@ ALTER TABLE audit_events ADD COLUMN link BYTEA NOT NULL DEFAULT '';
 
 UPDATE audit_events SET
     seq = 1 - numbered.from_the_end,
+    actor = COALESCE(actor, 'command-line'),
     environment = COALESCE((SELECT k.environment FROM keys k WHERE k.id = audit_events.target),
         (SELECT k.environment FROM keys k WHERE k.id = audit_events.actor), ''),
     noun = split_part(action, '.', 1)
