@@ -8,11 +8,12 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/error_reason.proto",
     "gatepost/v1/keys.proto",
     "gatepost/v1/products.proto",
+    "gatepost/v1/users.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -97,16 +98,16 @@ fn write_dispatch(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error
         for method in service.methods() {
             let how = if method.is_server_streaming() { "streaming" } else { "unary" };
             let function = snake_case(method.name());
-            writeln!(arms, "{id} => {how}(self.{field}.{function}(decode(request)?).await),")?;
+            writeln!(arms, "{id} => {how}(self.{field}.{function}(decode(call)?).await),")?;
             id += 1;
         }
     }
     let code = format!(
         "/// An implementation of each service.\n#[derive(Debug)]\npub struct Services<{parameters}> {{ {fields} }}\n\
          impl<{parameters}> Clone for Services<{parameters}> {{ fn clone(&self) -> Self {{ Self {{ {clones} }} }} }}\n\
-         impl<{bounds}> Dispatch for Services<{parameters}> {{\n\
-         async fn dispatch(&self, method: MethodId, request: Request<Bytes>) -> Result<Reply, Status> {{\n\
-         match method.index() {{\n{arms}_ => Err(Status::unimplemented(\"\")),\n}}\n}}\n}}\n"
+         impl<C: Context, {bounds}> Dispatch<C> for Services<{parameters}> {{\n\
+         async fn dispatch(&self, call: Call<C>) -> Result<Reply, Status> {{\n\
+         match call.method.index() {{\n{arms}_ => Err(Status::unimplemented(\"\")),\n}}\n}}\n}}\n"
     );
     fs::write(out.join("dispatch.rs"), code)?;
     Ok(())

@@ -88,6 +88,7 @@ fn make(number: usize, now: Timestamp) -> (Key, PlainSecret) {
         project: ProjectId::default_project(),
         environment: Environment::Live,
         kind: KeyKind::Secret,
+        user: None,
         details: KeyDetails {
             name: format!("Orders service {number}"),
             owner: Some(format!("team-{}", number % TEAMS)),

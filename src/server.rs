@@ -51,6 +51,7 @@ use crate::rpc::Rpcs;
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
+use crate::rpc::users::UsersService;
 use crate::service::Context;
 use crate::service::revocations::Revocations;
 use crate::store::{MasterKeyError as MasterKeyCheckError, OpenError, Store, StoreOptions};
@@ -236,6 +237,7 @@ impl Server {
             auth: Arc::new(AuthService::new(Arc::clone(&context), revocations, Arc::clone(metrics))),
             keys: Arc::new(KeysService::new(Arc::clone(&context))),
             products: Arc::new(ProductsService::new(Arc::clone(&context))),
+            users: Arc::new(UsersService::new(Arc::clone(&context))),
         });
         let health = HealthServer::new(HealthService::new(readiness.clone()));
         let grpc = Services::new(&rpcs, health, config.limits.max_body)

@@ -11,6 +11,7 @@ use crate::domain::environment::Environment;
 use crate::domain::key::KeyState;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
+use crate::domain::user::Standing;
 use crate::store::{SecretRole, StoredCredential};
 
 /// What a credential is asked to do, and under which circumstances.
@@ -124,15 +125,22 @@ fn wants_all<R: Recorder>(_: &R) -> bool {
 
 fn status<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
     let key = &credential.key;
-    let reason = match key.state(question.now) {
+    let by_itself = match key.state(question.now) {
         KeyState::Active | KeyState::Expired => None,
         KeyState::Revoked => Some(Reason::Revoked),
         KeyState::Suspended => Some(Reason::Suspended),
     };
-    answer(recorder, Check::Status, reason, || match reason {
-        Some(Reason::Revoked) => "the key is revoked".into(),
-        Some(_) => "the key is suspended".into(),
-        None => "the key is neither revoked nor suspended".into(),
+    let reason = match (by_itself, credential.user) {
+        (Some(Reason::Revoked), _) | (_, Some(Standing::Deleted)) => Some(Reason::Revoked),
+        (Some(_), _) | (_, Some(Standing::Blocked)) => Some(Reason::Suspended),
+        (None, None | Some(Standing::Good)) => None,
+    };
+    answer(recorder, Check::Status, reason, || match (reason, by_itself) {
+        (Some(Reason::Revoked), Some(Reason::Revoked)) => "the key is revoked".into(),
+        (Some(Reason::Revoked), _) => "the user of the key is deleted".into(),
+        (Some(_), Some(_)) => "the key is suspended".into(),
+        (Some(_), None) => "the user of the key is blocked".into(),
+        (None, _) => "the key is neither revoked nor suspended".into(),
     })
 }
 
@@ -201,4 +209,48 @@ fn answer<'a>(
     let outcome = if reason.is_some() { Outcome::Failed } else { Outcome::Passed };
     recorder.record(check, outcome, detail);
     reason.map_or(Ok(()), |reason| Err(Objection { reason, scope: None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::memo::Memo;
+    use crate::store::tests::support::{at, full_key};
+
+    #[test]
+    fn a_user_makes_a_key_worse_and_never_better() {
+        let key = full_key(at(0));
+        let mut suspended = key.clone();
+        suspended.suspend(at(1)).unwrap();
+        let mut revoked = suspended.clone();
+        revoked.revoke(at(1));
+        let mut expired = key.clone();
+        expired.details.expires_at = Some(at(1));
+        let (held, gone, over) = (Some(Reason::Suspended), Some(Reason::Revoked), Some(Reason::Expired));
+        let users = [None, Some(Standing::Good), Some(Standing::Blocked), Some(Standing::Deleted)];
+        for (key, wanted) in [
+            (key, [None, None, held, gone]),
+            (suspended, [held, held, held, gone]),
+            (revoked, [gone, gone, gone, gone]),
+            (expired, [over, over, held, gone]),
+        ] {
+            for (user, wanted) in users.into_iter().zip(wanted) {
+                let credential = StoredCredential {
+                    key: key.clone(),
+                    role: SecretRole::Current,
+                    secret_expires_at: None,
+                    waits_for_first_use: false,
+                    user,
+                    told: Memo::default(),
+                };
+                let client = Some("10.0.0.1".parse().unwrap());
+                let now = at(1).plus(Duration::from_secs(1));
+                let question = Question { now, environment: None, client, scopes: &[] };
+                let decision = decide(&credential, &question, &mut ());
+                assert_eq!(decision.err().map(|objection| objection.reason), wanted, "{user:?} {:?}", key.state(now));
+            }
+        }
+    }
 }

@@ -23,6 +23,7 @@ use crate::domain::network::unmapped;
 use crate::proto::v1::auth_client::AuthClient;
 use crate::proto::v1::keys_client::KeysClient;
 use crate::proto::v1::products_client::ProductsClient;
+use crate::proto::v1::users_client::UsersClient;
 
 /// The flags that say which server, and as whom.
 #[derive(Args, Clone, Debug)]
@@ -99,6 +100,10 @@ impl Connection {
 
     pub(super) fn products(&self) -> ProductsClient<InterceptedService<Channel, Caller>> {
         ProductsClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub(super) fn users(&self) -> UsersClient<InterceptedService<Channel, Caller>> {
+        UsersClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 }
 

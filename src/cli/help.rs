@@ -38,7 +38,10 @@ fn groups(command: &Command) -> String {
 /// A test holds this to be every command.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "config", "admin-key", "projects"]),
-    ("Client of a running server (GATEPOST_URL, GATEPOST_KEY)", &["keys", "scopes", "products", "audit", "whoami"]),
+    (
+        "Client of a running server (GATEPOST_URL, GATEPOST_KEY)",
+        &["keys", "scopes", "products", "users", "audit", "whoami"],
+    ),
     ("Shell", &["completions"]),
 ];
 

@@ -85,5 +85,8 @@ mod tests {
         assert_eq!(written(&v1::WhoAmIResponse::default())["keyId"], json!(""));
         assert_eq!(written(&v1::Scope::default())["builtIn"], json!(false));
         assert_eq!(written(&v1::Product::default())["tags"], json!([]));
+        assert_eq!(written(&v1::ListUsersResponse::default())["data"], json!([]));
+        assert_eq!(written(&v1::SearchUsersResponse::default())["data"], json!([]));
+        assert_eq!(written(&v1::User::default())["metadata"], json!({}));
     }
 }

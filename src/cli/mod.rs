@@ -23,6 +23,7 @@ mod refusal;
 mod scopes;
 mod serve;
 mod text;
+mod users;
 mod whoami;
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ enum Command {
     Keys(Box<keys::KeysArgs>),
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
+    Users(Box<users::UsersArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
@@ -106,6 +108,7 @@ impl Command {
             },
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
+            Self::Users(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -116,6 +119,7 @@ impl Command {
             Self::Keys(args) => args.output().json,
             Self::Scopes(args) => args.output().json,
             Self::Products(args) => args.output().json,
+            Self::Users(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.answers_json(),
             Self::Audit(args) => match &args.command {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::Timestamp;
 use super::environment::Environment;
-use super::id::{AuditEventId, KeyId, ProjectId};
+use super::id::{AuditEventId, KeyId, ProjectId, UserId};
 use super::key::Key;
 
 /// One entry.
@@ -113,6 +113,7 @@ fn key_fields(key: &Key) -> Map<String, Value> {
         ("alias", json!(details.alias)),
         ("description", json!(details.description)),
         ("owner", json!(details.owner)),
+        ("user", json!(key.user.as_ref().map(UserId::as_str))),
         ("scopes", details.scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
         ("allowedIps", details.allowed_ips.iter().map(ToString::to_string).collect()),
         ("metadata", json!(details.metadata.to_map())),

@@ -37,9 +37,9 @@ pub enum ChangeKind {
     Updated,
     /// It got a new secret, or a waiting grace period began.
     Rotated,
-    /// It was suspended.
+    /// It was suspended, or its user blocked.
     Suspended,
-    /// It works again.
+    /// It works again, or its user was unblocked.
     Resumed,
     /// It was revoked.
     Revoked,

@@ -54,6 +54,11 @@ prefixed_id!(
     "prod"
 );
 prefixed_id!(
+    /// Names a user: `usr_` and 32 hexadecimal digits.
+    UserId,
+    "usr"
+);
+prefixed_id!(
     /// Names an entry of the audit log: `evt_` and 32 hexadecimal digits.
     AuditEventId,
     "evt"

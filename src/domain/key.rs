@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::error::{Error, Result};
-use super::id::{KeyId, ProjectId};
+use super::id::{KeyId, ProjectId, UserId};
 use super::metadata::Metadata;
 use super::network::AllowList;
 use super::reason::Reason;
@@ -22,6 +22,8 @@ pub struct Key {
     pub environment: Environment,
     /// What it is for.
     pub kind: KeyKind,
+    /// The service account it acts for.
+    pub user: Option<UserId>,
     /// What may be changed about it.
     pub details: KeyDetails,
     /// Whether its secret can be shown again.

@@ -21,4 +21,5 @@ pub mod scope;
 pub mod sealing;
 pub mod secret;
 pub mod throttle;
+pub mod user;
 pub mod words;

@@ -67,7 +67,7 @@ mod wire;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use prost_reflect::DescriptorPool;
 use tonic::body::Body;
 
@@ -114,13 +114,13 @@ pub struct Matched<'e> {
 
 /// A call, without its body.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct Call<'a, C> {
     /// Path and query.
     pub uri: &'a Uri,
     /// The headers. The service sees those on a list.
     pub headers: &'a HeaderMap,
     /// What the service is handed beside the message: who is calling.
-    pub extensions: Extensions,
+    pub context: C,
     /// The request's id, which problem documents repeat.
     pub request_id: &'a str,
 }
@@ -162,10 +162,10 @@ impl Edge {
     }
 
     /// Calls the RPC of a route that [`resolve`](Self::resolve) found for this very call, which the caller has authorized.
-    pub async fn call<B, D>(&self, matched: Matched<'_>, call: Call<'_>, body: B, services: &D) -> Response<Body>
+    pub async fn call<B, C, D>(&self, matched: Matched<'_>, call: Call<'_, C>, body: B, services: &D) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes>,
-        D: Dispatch,
+        D: Dispatch<C>,
     {
         let (request_id, path) = (call.request_id, call.uri.path());
         match transcoder::call(&self.tables, matched, call, body, services, self.max_body).await {

@@ -18,27 +18,27 @@ use super::stream::{Format, StreamBody};
 use super::tables::{MessageId, Tables};
 use super::wire::{close, open};
 use super::{Call, Matched, percent, refusal, spelling};
-use crate::proto::dispatch::{Dispatch, Reply};
+use crate::proto::dispatch::{self, Dispatch, Reply};
 
 /// Calls the route's RPC and writes its answer.
-pub(super) async fn call<B, D>(
+pub(super) async fn call<B, C, D>(
     tables: &Arc<Tables>,
     matched: Matched<'_>,
-    call: Call<'_>,
+    call: Call<'_, C>,
     body: B,
     services: &D,
     max_body: usize,
 ) -> Result<Response<TonicBody>, Status>
 where
     B: http_body::Body<Data = Bytes>,
-    D: Dispatch,
+    D: Dispatch<C>,
 {
-    let Call { uri, headers, extensions, request_id } = call;
+    let Call { uri, headers, context, request_id } = call;
     let route = matched.route;
     let body = super::body::read(headers, body, max_body).await?;
     let message = assemble(tables, matched, uri, &body)?;
-    let request = tonic::Request::from_parts(to_metadata(headers), extensions, message.into());
-    let reply = services.dispatch(route.method, request).await;
+    let (method, metadata, message) = (route.method, to_metadata(headers), message.into());
+    let reply = services.dispatch(dispatch::Call { method, context, metadata, message }).await;
     match reply.map_err(|status| spelling::for_client(tables, route, status))? {
         Reply::Unary { metadata, message } => {
             let message = message.message();

@@ -32,8 +32,8 @@ pub struct DrainReport {
 /// every connection that it ends, waits for requests in flight up to [`Settings::drain`], cuts what is left and says how
 /// many that were.
 ///
-/// Nothing that a client or the system does to one connection ends the loop. Each request carries its [`Connection`] in
-/// its extensions. Dropping the future cuts all connections.
+/// Nothing that a client or the system does to one connection ends the loop. The service is told the [`Connection`] of each
+/// request. Dropping the future cuts all connections.
 pub async fn serve<S: Service>(
     listener: Listener,
     service: S,

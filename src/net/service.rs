@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use super::liveness::{InFlight, Liveness};
 
-/// The connection that a request came on; in the extensions of every request.
+/// The connection that a request came on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The other end of the socket: the client, or the nearest proxy (see [`client_address()`](super::client_address())).
@@ -27,31 +27,29 @@ pub struct Connection {
     pub tls: bool,
 }
 
-/// What `serve` asks of a service: any of hyper's over its requests that does not fail and can be cloned for each
-/// connection. Implemented for all that fit.
-pub trait Service:
-    hyper::service::Service<
-        Request<Incoming>,
-        Response = Response<Self::Answer>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
-    + Send
-    + 'static
-{
-    /// The body of its responses.
+/// What is served: answers every request, and is cloned for each connection. A function of both will do.
+pub trait Service: Clone + Send + 'static {
+    /// The body of its answers.
     type Answer: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    /// A request on its way to an answer.
+    type Future: Future<Output = Response<Self::Answer>> + Send + 'static;
+
+    /// Answers a request that came on this connection.
+    fn call(&self, connection: Connection, request: Request<Incoming>) -> Self::Future;
 }
 
-impl<S, B> Service for S
+impl<F, R, B> Service for F
 where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
-        + Clone
-        + Send
-        + 'static,
+    F: Fn(Connection, Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     type Answer = B;
+    type Future = R;
+
+    fn call(&self, connection: Connection, request: Request<Incoming>) -> R {
+        self(connection, request)
+    }
 }
 
 /// The service of one connection.
@@ -67,9 +65,9 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for PerConnection<S>
     type Error = Infallible;
     type Future = Handled<S>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Handled<S> {
-        request.extensions_mut().insert(self.connection);
-        Handled { in_flight: Some(InFlight::new(self.liveness.clone())), answer: self.service.call(request) }
+    fn call(&self, request: Request<Incoming>) -> Handled<S> {
+        let in_flight = Some(InFlight::new(self.liveness.clone()));
+        Handled { in_flight, answer: self.service.call(self.connection, request) }
     }
 }
 
@@ -77,7 +75,7 @@ pin_project! {
     /// A request on its way to a response.
     pub(super) struct Handled<S>
     where
-        S: hyper::service::Service<Request<Incoming>>,
+        S: Service,
     {
         // Before the answer, so that what a dropped request leaves behind in it is still counted as being in flight.
         #[pin]
@@ -91,7 +89,7 @@ impl<S: Service> Future for Handled<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.answer.poll(cx));
+        let response = ready!(this.answer.poll(cx));
         let mut in_flight = this.in_flight.take();
         in_flight.iter_mut().for_each(InFlight::offered);
         Poll::Ready(Ok(response.map(|body| Counted { body, in_flight })))

@@ -9,15 +9,27 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use prost::Message;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::{MethodId, v1};
 
-/// Calls RPCs by their ids.
-pub trait Dispatch: Send + Sync {
-    /// Calls the RPC with the encoded request message.
-    fn dispatch(&self, method: MethodId, request: Request<Bytes>)
-    -> impl Future<Output = Result<Reply, Status>> + Send;
+/// Calls RPCs by their ids. A call comes with a context `C`: who makes it, for one.
+pub trait Dispatch<C>: Send + Sync {
+    /// Calls the RPC.
+    fn dispatch(&self, call: Call<C>) -> impl Future<Output = Result<Reply, Status>> + Send;
+}
+
+/// A call of an RPC, its message encoded.
+#[derive(Clone)]
+pub struct Call<C> {
+    /// The RPC.
+    pub method: MethodId,
+    /// What the service finds in the request's extensions.
+    pub context: C,
+    /// The request metadata.
+    pub metadata: MetadataMap,
+    /// The encoded message.
+    pub message: Bytes,
 }
 
 /// What an RPC answered, its messages encoded.
@@ -85,6 +97,18 @@ impl fmt::Debug for Reply {
     }
 }
 
+/// What can travel with a call.
+pub trait Context: Clone + Send + Sync + 'static {}
+
+impl<C: Clone + Send + Sync + 'static> Context for C {}
+
+impl<C> fmt::Debug for Call<C> {
+    /// Without the message and the metadata: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Call").field(&self.method).finish()
+    }
+}
+
 impl fmt::Debug for Framed {
     /// Without the message: it may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,10 +116,11 @@ impl fmt::Debug for Framed {
     }
 }
 
-fn decode<M: Message + Default>(request: Request<Bytes>) -> Result<Request<M>, Status> {
-    let (metadata, extensions, bytes) = request.into_parts();
-    let message = M::decode(bytes).map_err(|error| Status::internal(format!("{UNDECODABLE}: {error}")))?;
-    Ok(Request::from_parts(metadata, extensions, message))
+fn decode<C: Context, M: Message + Default>(call: Call<C>) -> Result<Request<M>, Status> {
+    let message = M::decode(call.message).map_err(|error| Status::internal(format!("{UNDECODABLE}: {error}")))?;
+    let mut extensions = Extensions::new();
+    extensions.insert(call.context);
+    Ok(Request::from_parts(call.metadata, extensions, message))
 }
 
 fn unary<M: Message>(response: Result<Response<M>, Status>) -> Result<Reply, Status> {

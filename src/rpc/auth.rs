@@ -7,12 +7,12 @@ use futures_util::Stream;
 use futures_util::stream;
 use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
-use tonic::{Extensions, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
-use super::request::{Around, Deadline};
+use super::request::{Around, Arrival, Deadline};
 use super::verify::{self, Asked};
 use crate::auth::decide::Outcome;
 use crate::domain::change::{Change, ChangeKind, Revision};
@@ -49,12 +49,8 @@ impl AuthService {
     }
 
     /// Verify, for a question that was read where it lies.
-    pub(super) async fn verify_at_a_glance(
-        &self,
-        asked: Asked<'_>,
-        extensions: &mut Extensions,
-    ) -> Result<Reply, Status> {
-        let around = Around::take(extensions)?;
+    pub(super) async fn verify_at_a_glance(&self, asked: Asked<'_>, arrival: Arrival) -> Result<Reply, Status> {
+        let around = Around::of(Some(arrival))?;
         let verdict = self.decide(&around, asked).await.map_err(|error| around.status(&error))?;
         Ok(Reply::Unary { metadata: MetadataMap::new(), message: verify::encoded(&verdict) })
     }
@@ -130,6 +126,7 @@ impl AuthRpc for AuthService {
             owner: key.details.owner.clone(),
             scopes: convert::scopes(caller.scopes()),
             expires_at: caller.expires_at().map(convert::time),
+            user_id: key.user.as_ref().map(ToString::to_string),
             publishable_key_id: caller.publishable_key().map(ToString::to_string),
         }))
     }

@@ -7,6 +7,7 @@ use crate::domain::environment::Environment;
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
 use crate::domain::product::Product;
 use crate::domain::scope::ScopeSet;
+use crate::domain::user::{User, UserKind, UserState};
 use crate::proto::v1;
 use crate::service::scopes::RegisteredScope;
 
@@ -95,6 +96,7 @@ pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
         allowed_ips: key.details.allowed_ips.iter().map(range).collect(),
         metadata: key.details.metadata.to_map(),
         recoverable: key.recoverable,
+        user: key.user.map(|id| id.to_string()),
         hint: key.hint.into(),
         created_by: key.created_by.map(|id| id.to_string()),
         created_at: Some(time(key.created_at)),
@@ -122,6 +124,50 @@ pub(super) fn product(product: Product) -> v1::Product {
         deleted_at: product.deleted_at.map(time),
         etag,
         environment: environment.into(),
+    }
+}
+
+pub(super) fn user(user: User) -> v1::User {
+    let (etag, environment) = (user.etag(), environment(user.environment));
+    let kind = match user.kind {
+        UserKind::Human => v1::user::Type::Human,
+        UserKind::ServiceAccount => v1::user::Type::ServiceAccount,
+    };
+    let state = match user.state() {
+        UserState::Active => v1::user::State::Active,
+        UserState::Blocked => v1::user::State::Blocked,
+    };
+    v1::User {
+        id: user.id.to_string(),
+        r#type: kind.into(),
+        handle: user.details.handle.map(|handle| handle.to_string()),
+        alias: user.details.alias,
+        email: user.details.email.map(|email| email.to_string()),
+        first_name: user.details.first_name,
+        last_name: user.details.last_name,
+        metadata: user.details.metadata,
+        state: state.into(),
+        created_at: Some(time(user.created_at)),
+        updated_at: Some(time(user.updated_at)),
+        deleted_at: user.deleted_at.map(time),
+        etag,
+        environment: environment.into(),
+    }
+}
+
+pub(super) fn user_kind_in(kind: v1::user::Type) -> Option<UserKind> {
+    match kind {
+        v1::user::Type::Unspecified => None,
+        v1::user::Type::Human => Some(UserKind::Human),
+        v1::user::Type::ServiceAccount => Some(UserKind::ServiceAccount),
+    }
+}
+
+pub(super) fn user_state_in(state: v1::user::State) -> Option<UserState> {
+    match state {
+        v1::user::State::Unspecified => None,
+        v1::user::State::Active => Some(UserState::Active),
+        v1::user::State::Blocked => Some(UserState::Blocked),
     }
 }
 

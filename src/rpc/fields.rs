@@ -10,6 +10,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result, Violation};
 use crate::domain::network::{AllowList, RANGE_RULE, parse_range};
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::words::words;
 
 /// Collects the broken rules of one request.
 #[derive(Debug, Default)]
@@ -50,6 +51,15 @@ impl Fields {
         value
     }
 
+    /// The name of a person or thing: a line without characters that turn or break the text they are shown in.
+    pub(super) fn name(&mut self, field: &str, value: String, least: usize, most: usize) -> String {
+        if value.contains(['\u{2028}', '\u{2029}', '\u{feff}']) || value.contains(is_bidi_control) {
+            self.refuse(field, "must not hold characters that change the direction or the line of text");
+            return value;
+        }
+        self.line(field, value, least, most)
+    }
+
     /// Prose: up to `most` characters, no control characters but tab and line breaks.
     pub(super) fn prose(&mut self, field: &str, value: String, most: usize) -> String {
         let count = value.chars().count();
@@ -59,6 +69,22 @@ impl Fields {
             self.refuse(field, "must not hold control characters");
         }
         value
+    }
+
+    /// The words of a query of up to 200 characters: 1 to 10.
+    pub(super) fn words(&mut self, field: &str, value: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if value.chars().count() > 200 {
+            self.refuse(field, "must have up to 200 characters");
+        } else {
+            found.extend(words(value));
+            found.sort();
+            found.dedup();
+            if !(1..=10).contains(&found.len()) {
+                self.refuse(field, "must have 1 to 10 words of letters or digits");
+            }
+        }
+        found
     }
 
     /// Visible ASCII: 1 to `most` characters.
@@ -204,6 +230,11 @@ impl Fields {
         }
         parsed
     }
+}
+
+/// Embeddings, overrides and isolates (Unicode Standard Annex 9, section 2): they show one name as another.
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn cut(text: &str) -> String {

@@ -11,6 +11,7 @@ use super::request::Around;
 use super::{audit, convert};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::UserId;
 use crate::domain::key::{KeyDetails, KeyKind, MAX_GRACE};
 use crate::proto::v1;
 use crate::proto::v1::keys_server::Keys as KeysRpc;
@@ -186,8 +187,10 @@ fn new_key(message: v1::CreateKeyRequest) -> Result<NewKey> {
         metadata: fields.metadata("metadata", message.metadata).into(),
         expires_at: fields.time("expires_at", message.expires_at),
     };
+    let user = message.user.and_then(|id| user(&mut fields, &id));
     fields.finish(NewKey {
         kind: kind.unwrap_or(KeyKind::Secret),
+        user,
         environment: environment.flatten(),
         details,
         recoverable: message.recoverable,
@@ -229,7 +232,8 @@ fn take(details: &mut KeyDetails, change: KeyDetails, mask: &[&str]) {
 
 /// The filters as the client named them, which are the same on every page.
 fn named(message: &v1::ListKeysRequest) -> String {
-    format!("{:?} {:?} {:?} {:?}", message.r#type, message.state, message.owner, message.alias)
+    let v1::ListKeysRequest { r#type, state, owner, alias, user, .. } = message;
+    format!("{type:?} {state:?} {owner:?} {alias:?} {user:?}")
 }
 
 fn filter(message: &v1::ListKeysRequest, now: Timestamp) -> Result<KeyFilter> {
@@ -242,8 +246,17 @@ fn filter(message: &v1::ListKeysRequest, now: Timestamp) -> Result<KeyFilter> {
             .map(|state| (state, now)),
         owner: message.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
         alias: message.alias.clone().map(|alias| fields.line("alias", alias, 1, 100)),
+        user: message.user.as_ref().and_then(|id| user(&mut fields, id)),
     };
     fields.finish(filter)
+}
+
+fn user(fields: &mut Fields, id: &str) -> Option<UserId> {
+    let user = UserId::parse(id);
+    if user.is_none() {
+        fields.refuse("user", "must be the id of a user, `usr_` and 32 hexadecimal digits");
+    }
+    user
 }
 
 /// The client's `Idempotency-Key`: 1 to 255 visible ASCII characters, sent once.

@@ -9,30 +9,31 @@ mod page;
 pub mod products;
 pub mod request;
 pub mod status;
+pub mod users;
 mod verify;
 
-use bytes::Bytes;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use self::auth::AuthService;
 use self::keys::KeysService;
 use self::products::ProductsService;
+use self::request::Arrival;
+use self::users::UsersService;
 use self::verify::Asked;
-use crate::proto::dispatch::{Dispatch, Reply, Services};
-use crate::proto::{MethodId, VERIFY};
+use crate::proto::VERIFY;
+use crate::proto::dispatch::{Call, Dispatch, Reply, Services};
 
 /// All RPCs, for the doors that call them by their ids with encoded messages.
 #[derive(Clone, Debug)]
-pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService>);
+pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService, UsersService>);
 
-impl Dispatch for Rpcs {
-    async fn dispatch(&self, method: MethodId, mut request: Request<Bytes>) -> Result<Reply, Status> {
-        if method == VERIFY {
-            let bytes = request.get_ref().clone();
-            if let Some(asked) = Asked::at_a_glance(&bytes) {
-                return self.0.auth.verify_at_a_glance(asked, request.extensions_mut()).await;
-            }
+impl Dispatch<Arrival> for Rpcs {
+    async fn dispatch(&self, call: Call<Arrival>) -> Result<Reply, Status> {
+        if call.method == VERIFY
+            && let Some(asked) = Asked::at_a_glance(&call.message)
+        {
+            return self.0.auth.verify_at_a_glance(asked, call.context).await;
         }
-        self.0.dispatch(method, request).await
+        self.0.dispatch(call).await
     }
 }

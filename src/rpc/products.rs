@@ -10,7 +10,6 @@ use super::page::{page_fields, place};
 use super::request::Around;
 use crate::domain::error::{Error, Result};
 use crate::domain::product::{Price, ProductDetails};
-use crate::domain::words::words;
 use crate::proto::v1;
 use crate::proto::v1::products_server::Products as ProductsRpc;
 use crate::service::Context;
@@ -87,7 +86,9 @@ impl ProductsRpc for ProductsService {
     ) -> Result<Response<v1::SearchProductsResponse>, Status> {
         let (around, message) = Around::split(request)?;
         let answer = async {
-            let words = query(&message.query)?;
+            let mut fields = Fields::default();
+            let words = fields.words("query", &message.query);
+            let words = fields.finish(words)?;
             let list = ListScope::new(&around.caller, "products found", &words.join(" "));
             let keyring = &self.context.keyring;
             let wanted = page_fields!(message).read(around.dialect, &list, keyring)?;
@@ -180,23 +181,6 @@ fn price(fields: &mut Fields, amount: Option<&str>, currency: Option<&str>) -> O
             Price::parse(amount, currency).map_err(|(field, rule)| fields.refuse(field, rule)).ok()
         }
     }
-}
-
-/// The words of a query: at least one.
-fn query(text: &str) -> Result<Vec<String>> {
-    let mut fields = Fields::default();
-    let mut found = Vec::new();
-    if text.chars().count() > 200 {
-        fields.refuse("query", "must have up to 200 characters");
-    } else {
-        found.extend(words(text));
-        found.sort();
-        found.dedup();
-        if !(1..=10).contains(&found.len()) {
-            fields.refuse("query", "must have 1 to 10 words of letters or digits");
-        }
-    }
-    fields.finish(found)
 }
 
 const CHANGEABLE: [&str; 7] = ["name", "description", "price", "currency", "tags", "active", "metadata"];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::{Extensions, Request, Status};
+use tonic::{Request, Status};
 
 use super::status;
 use crate::auth::caller::Caller;
@@ -11,15 +11,26 @@ use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 
-/// The parts of a request around its message: in the extensions of every request that passed the guard.
+/// How a call arrived: in the extensions of every request that passed the guard.
 #[derive(Clone, Debug)]
-pub struct Around {
-    /// Who is calling.
-    pub caller: Caller,
+pub struct Arrival {
+    /// Who is calling; none at an RPC that is open to anyone.
+    pub caller: Option<Caller>,
     /// The family of paths the call came in by.
     pub dialect: Dialect,
     /// When the client stops waiting, if it said.
     pub deadline: Option<Deadline>,
+}
+
+/// The parts around the message of a request that somebody made.
+#[derive(Clone, Debug)]
+pub(super) struct Around {
+    /// Who is calling.
+    pub(super) caller: Caller,
+    /// The family of paths the call came in by.
+    pub(super) dialect: Dialect,
+    /// When the client stops waiting, if it said.
+    pub(super) deadline: Option<Deadline>,
 }
 
 /// When the client stops waiting.
@@ -42,15 +53,18 @@ impl Around {
     /// INTERNAL for a request that did not pass the guard.
     pub(super) fn split<M>(request: Request<M>) -> Result<(Self, M), Status> {
         let (_, mut extensions, message) = request.into_parts();
-        Ok((Self::take(&mut extensions)?, message))
+        Ok((Self::of(extensions.remove())?, message))
     }
 
-    /// Takes the parts out of a request's extensions.
-    pub(super) fn take(extensions: &mut Extensions) -> Result<Self, Status> {
-        extensions.remove::<Self>().ok_or_else(|| {
-            tracing::error!("a call reached its RPC without passing the guard");
-            status::of(&Error::new(Reason::Internal, "the call was not checked"), "unknown")
-        })
+    /// The same for a call whose message is read elsewhere.
+    pub(super) fn of(arrival: Option<Arrival>) -> Result<Self, Status> {
+        match arrival {
+            Some(Arrival { caller: Some(caller), dialect, deadline }) => Ok(Self { caller, dialect, deadline }),
+            _ => {
+                tracing::error!("a call reached its RPC without passing the guard");
+                Err(status::of(&Error::new(Reason::Internal, "the call was not checked"), "unknown"))
+            }
+        }
     }
 
     /// Tells an error of this request.

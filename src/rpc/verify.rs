@@ -7,11 +7,12 @@
 use std::net::IpAddr;
 
 use prost::Message;
-use prost::encoding::{WireType, decode_key, decode_varint, uint64};
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, uint64};
 
 use super::convert;
 use super::fields::Fields;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::UserId;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretShape;
@@ -103,18 +104,28 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
         tell(credential, &mut answer);
     }
     answer.revision = verdict.revision.0;
+    answer.user_id =
+        verdict.credential.as_ref().and_then(|credential| credential.key.user.as_ref()).map(UserId::to_string);
     answer
 }
 
-/// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision.
+/// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision and,
+/// last, the credential's user.
 pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let decision = decision(verdict);
-    let credential = verdict.credential.as_deref().map(told).unwrap_or_default();
-    Framed::written(decision.encoded_len() + credential.len() + REVISION, |out| {
+    let credential = verdict.credential.as_deref();
+    let told = credential.map(told).unwrap_or_default();
+    let user = credential.and_then(|credential| credential.key.user.as_ref());
+    Framed::written(decision.encoded_len() + told.len() + REVISION + USER, |out| {
         decision.encode_raw(out);
-        out.extend_from_slice(credential);
+        out.extend_from_slice(told);
         if verdict.revision.0 != 0 {
             uint64::encode(13, &verdict.revision.0, out);
+        }
+        if let Some(user) = user {
+            encode_key(14, WireType::LengthDelimited, out);
+            encode_varint(user.as_str().len() as u64, out);
+            out.extend_from_slice(user.as_str().as_bytes());
         }
     })
 }
@@ -172,6 +183,8 @@ fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
 
 /// Room for a revision: its tag and the longest varint.
 const REVISION: usize = 11;
+/// Room for a user's id: its tag, its length and itself.
+const USER: usize = 38;
 
 #[cfg(test)]
 mod tests {
@@ -181,7 +194,10 @@ mod tests {
 
     use super::*;
     use crate::domain::change::Revision;
+    use crate::domain::entropy::SystemEntropy;
+    use crate::domain::key::Key;
     use crate::domain::memo::Memo;
+    use crate::domain::user::Standing;
     use crate::store::SecretRole;
     use crate::store::tests::support::{at, full_key};
 
@@ -196,10 +212,11 @@ mod tests {
     #[test]
     fn both_ways_tell_the_same() {
         let credential = Arc::new(StoredCredential {
-            key: full_key(at(0)),
+            key: Key { user: Some(UserId::new(at(0), &SystemEntropy)), ..full_key(at(0)) },
             role: SecretRole::Previous,
             secret_expires_at: Some(at(60)),
             waits_for_first_use: false,
+            user: Some(Standing::Good),
             told: Memo::default(),
         });
         for objection in DECISIONS.map(Some).into_iter().chain([None]) {

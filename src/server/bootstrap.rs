@@ -70,6 +70,7 @@ impl AdministratorKey {
             project: project.clone(),
             environment,
             kind: KeyKind::Secret,
+            user: None,
             details: KeyDetails {
                 name: format!("administrator ({environment})"),
                 description: "Made on the command line of the server".to_owned(),

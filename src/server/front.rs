@@ -1,9 +1,7 @@
 //! One request, from its headers to its answer: id, wire, deadline, route, the guard, the RPC.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::mem;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -30,10 +28,10 @@ use crate::domain::id::KeyId;
 use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
-use crate::net::{ClientAddress, Connection, client_address, forwarded_https};
+use crate::net::{ClientAddress, Connection, Service, client_address, forwarded_https};
 use crate::proto::MethodId;
 use crate::rpc::Rpcs;
-use crate::rpc::request::{Around, Deadline};
+use crate::rpc::request::{Arrival, Deadline};
 use crate::rpc::status;
 use crate::telemetry::metrics::{Door, Metrics, Status};
 use crate::telemetry::{Answered, RequestSpan};
@@ -76,20 +74,18 @@ struct Known {
     key: Option<KeyId>,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Front {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+impl Service for Front {
+    type Answer = Body;
+    type Future = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(Arc::clone(&self.0).handle(request))
+    fn call(&self, connection: Connection, request: Request<Incoming>) -> Self::Future {
+        Box::pin(Arc::clone(&self.0).handle(connection, request))
     }
 }
 
 impl Parts {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn handle(self: Arc<Self>, connection: Connection, request: Request<Incoming>) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        let connection = head.extensions.get::<Connection>().copied();
         let id = self.ids.take(&head.headers);
         let mut known = Known {
             header: header(&id),
@@ -102,12 +98,11 @@ impl Parts {
             key: None,
         };
         let origin = head.headers.get(http::header::ORIGIN).cloned();
-        let tls = connection.is_some_and(|connection| connection.tls);
 
         let span = RequestSpan::open(&known.id, known.wire.into(), &head.headers);
         let answer = {
             // Pinned where it stands: the future is large, and every wrapper would move it once more.
-            let answer = pin!(self.answer(&mut head, body, &mut known, tls));
+            let answer = pin!(self.answer(&mut head, body, &mut known, connection.tls));
             AssertUnwindSafe(answer.instrument(span.span().clone())).catch_unwind().await
         };
         let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &*panic));
@@ -127,11 +122,11 @@ impl Parts {
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, known.header);
         self.cors.mark(origin.as_ref(), headers);
-        if tls {
+        if connection.tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
         }
         // Every answer to HEAD, a refusal too: over HTTP/2 nobody else takes the body away (RFC 9110, section 9.3.2).
-        Ok(if head.method == Method::HEAD { edge::without_body(response) } else { response })
+        if head.method == Method::HEAD { edge::without_body(response) } else { response }
     }
 
     async fn answer(&self, head: &mut Head, body: Incoming, known: &mut Known, tls: bool) -> Response<Body> {
@@ -166,11 +161,11 @@ impl Parts {
         let Some(method) = MethodId::find(known.uri.path()) else {
             return self.refuse(known, &Error::new(Reason::UnknownMethod, "there is no such RPC"));
         };
-        let patience = match self.admit(head, known, method, Dialect::Standard).await {
-            Ok(patience) => patience,
+        let (arrival, patience) = match self.admit(head, known, method, Dialect::Standard).await {
+            Ok(admitted) => admitted,
             Err(error) => return self.refuse(known, &error),
         };
-        let call = pin!(self.grpc.call(known.wire, method, head, body, &known.id));
+        let call = pin!(self.grpc.call(known.wire, method, arrival, head, body, &known.id));
         match within(patience, call).await {
             Some(response) => response,
             None => self.refuse(known, &too_late()),
@@ -187,12 +182,11 @@ impl Parts {
             }
             Resolution::NotFound => return problem::response(&refusal::unknown_path(), &known.id, path),
         };
-        let patience = match self.admit(head, known, matched.route.method, matched.route.dialect).await {
-            Ok(patience) => patience,
+        let (arrival, patience) = match self.admit(head, known, matched.route.method, matched.route.dialect).await {
+            Ok(admitted) => admitted,
             Err(error) => return self.refuse(known, &error),
         };
-        let extensions = mem::take(&mut head.extensions);
-        let call = edge::Call { uri: &known.uri, headers: &head.headers, extensions, request_id: &known.id };
+        let call = edge::Call { uri: &known.uri, headers: &head.headers, context: arrival, request_id: &known.id };
         let call = pin!(self.edge.call(matched, call, body, &self.rpcs));
         match within(patience, call).await {
             Some(response) => response,
@@ -200,8 +194,14 @@ impl Parts {
         }
     }
 
-    /// The one check: leaves the caller in the request and says how long the call may take, or says why not.
-    async fn admit(&self, head: &mut Head, known: &mut Known, method: MethodId, dialect: Dialect) -> Result<Duration> {
+    /// The one check: says who calls and how long that may take, or why not.
+    async fn admit(
+        &self,
+        head: &Head,
+        known: &mut Known,
+        method: MethodId,
+        dialect: Dialect,
+    ) -> Result<(Arrival, Duration)> {
         known.rpc = Some(method);
         let call = Call {
             method,
@@ -215,11 +215,8 @@ impl Parts {
             Ok(caller) => {
                 self.metrics.decided(Door::Guard, None);
                 let (patience, deadline) = self.deadline(&head.headers)?;
-                if let Some(caller) = caller {
-                    known.key = Some(caller.key().id.clone());
-                    head.extensions.insert(Around { caller, dialect, deadline });
-                }
-                Ok(patience)
+                known.key = caller.as_ref().map(|caller| caller.key().id.clone());
+                Ok((Arrival { caller, dialect, deadline }, patience))
             }
             Err(refusal) => {
                 known.key = refusal.key.as_ref().map(|credential| credential.key.id.clone());
@@ -266,14 +263,10 @@ impl Parts {
         self.refuse(known, &Error::new(Reason::Internal, "Something went wrong on the server"))
     }
 
-    fn client(&self, connection: Option<Connection>, headers: &HeaderMap) -> ClientAddress {
-        match connection {
-            // Nobody's word counts, so nobody's is looked for.
-            Some(connection) if self.proxies == 0 => client_address(connection.peer, [], 0),
-            Some(connection) => client_address(connection.peer, values(headers, &FORWARDED_FOR), self.proxies),
-            // Every request comes over a connection; without one, nobody's address is known.
-            None => ClientAddress::Unknown { peer: IpAddr::from([0; 4]) },
-        }
+    fn client(&self, connection: Connection, headers: &HeaderMap) -> ClientAddress {
+        // Where nobody's word counts, nobody's is looked for.
+        let said = if self.proxies == 0 { Vec::new() } else { values(headers, &FORWARDED_FOR) };
+        client_address(connection.peer, said, self.proxies)
     }
 
     fn came_over_https(&self, headers: &HeaderMap) -> bool {

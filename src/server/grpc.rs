@@ -22,10 +22,13 @@ use crate::domain::reason::Reason;
 use crate::proto::v1::auth_server::AuthServer;
 use crate::proto::v1::keys_server::KeysServer;
 use crate::proto::v1::products_server::ProductsServer;
+use crate::proto::v1::users_server::UsersServer;
 use crate::proto::{DESCRIPTORS, MethodId};
 use crate::rpc::auth::AuthService;
 use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
+use crate::rpc::request::Arrival;
+use crate::rpc::users::UsersService;
 use crate::rpc::{Rpcs, status};
 
 /// The services that need no credential, and nothing else: what every gRPC client expects to find.
@@ -42,6 +45,7 @@ struct All {
     auth: AuthServer<AuthService>,
     keys: KeysServer<KeysService>,
     products: ProductsServer<ProductsService>,
+    users: UsersServer<UsersService>,
     open: [Boxed; OPEN_SERVICES.len()],
 }
 
@@ -71,6 +75,7 @@ impl Services {
             auth: AuthServer::from_arc(Arc::clone(&rpcs.0.auth)).max_decoding_message_size(max_message),
             keys: KeysServer::from_arc(Arc::clone(&rpcs.0.keys)).max_decoding_message_size(max_message),
             products: ProductsServer::from_arc(Arc::clone(&rpcs.0.products)).max_decoding_message_size(max_message),
+            users: UsersServer::from_arc(Arc::clone(&rpcs.0.users)).max_decoding_message_size(max_message),
             open: [Boxed::new(health), Boxed::new(reflection().build_v1()?), Boxed::new(reflection().build_v1alpha()?)],
         })))
     }
@@ -85,15 +90,17 @@ impl Services {
         &self,
         wire: Wire,
         method: MethodId,
+        arrival: Arrival,
         head: &mut Head,
         body: Incoming,
         request_id: &str,
     ) -> Response<Body> {
         if !unary::serves(wire, method, &head.headers) {
+            head.extensions.insert(arrival);
             let uri = Uri::from_static(method.path());
             return Box::pin(self.stream(wire, uri, head, body, request_id)).await;
         }
-        match unary::call(wire, method, head, body, &self.0.rpcs, self.0.max_message).await {
+        match unary::call(wire, method, arrival, head, body, &self.0.rpcs, self.0.max_message).await {
             Ok(response) => response,
             Err(Failure::Refused(error)) => refusal(wire, &error, request_id),
             Err(Failure::Answered(status)) => in_our_words(wire, on_wire(wire, status), request_id),
@@ -131,6 +138,8 @@ impl Services {
             self.0.auth.clone().call(request).await
         } else if path.starts_with("/gatepost.v1.Products/") {
             self.0.products.clone().call(request).await
+        } else if path.starts_with("/gatepost.v1.Users/") {
+            self.0.users.clone().call(request).await
         } else if path.starts_with("/gatepost.v1.Keys/") {
             self.0.keys.clone().call(request).await
         } else if let Some(open) = OPEN_SERVICES.iter().position(|service| path.starts_with(service)) {

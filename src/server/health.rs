@@ -96,7 +96,7 @@ fn stopping() -> Status {
 }
 
 /// The whole server, and each of its services.
-const SERVICES: [&str; 4] = ["", "gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products"];
+const SERVICES: [&str; 5] = ["", "gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products", "gatepost.v1.Users"];
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use super::grpc::{GRPC_STATUS, words};
 use super::request::Wire;
@@ -23,8 +23,9 @@ use crate::domain::error::Error;
 use crate::domain::reason::Reason;
 use crate::edge::body::{Unread, read_whole};
 use crate::proto::MethodId;
-use crate::proto::dispatch::{Dispatch, Framed, Reply};
+use crate::proto::dispatch::{Call, Dispatch, Framed, Reply};
 use crate::rpc::Rpcs;
+use crate::rpc::request::Arrival;
 
 /// Why a call has no message for an answer.
 pub(super) enum Failure {
@@ -52,6 +53,7 @@ pub(super) fn serves(wire: Wire, method: MethodId, headers: &HeaderMap) -> bool 
 pub(super) async fn call<B>(
     wire: Wire,
     method: MethodId,
+    arrival: Arrival,
     head: &mut Head,
     body: B,
     rpcs: &Rpcs,
@@ -62,8 +64,7 @@ where
 {
     let message = read(body, limit).await.map_err(Failure::Refused)?;
     let metadata = MetadataMap::from_headers(mem::take(&mut head.headers));
-    let request = Request::from_parts(metadata, mem::take(&mut head.extensions), message);
-    match rpcs.dispatch(method, request).await.map_err(Failure::Answered)? {
+    match rpcs.dispatch(Call { method, context: arrival, metadata, message }).await.map_err(Failure::Answered)? {
         Reply::Unary { metadata, message } => Ok(respond(wire, metadata, message)),
         Reply::Stream { .. } => Err(Failure::Answered(Status::new(Code::Internal, "a stream for a unary call"))),
     }

@@ -11,13 +11,14 @@ use crate::domain::change::ChangeKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::KeyId;
+use crate::domain::id::{KeyId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind, RotationMode};
 use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{self, Scope, ScopeSet};
 use crate::domain::secret::{PlainSecret, SecretPrefix};
+use crate::domain::user::UserState;
 use crate::store::{KeyCreated, KeyFilter, NewIdempotent};
 
 /// The Keys service.
@@ -29,6 +30,8 @@ pub struct Keys(Arc<Context>);
 pub struct NewKey {
     /// What it is for.
     pub kind: KeyKind,
+    /// The service account it shall act for.
+    pub user: Option<UserId>,
     /// The environment it is wanted in; the caller's own unless given.
     pub environment: Option<Environment>,
     /// The rest.
@@ -76,6 +79,7 @@ impl Keys {
             project: caller.project().clone(),
             environment: caller.environment(),
             kind: new.kind,
+            user: new.user,
             details,
             recoverable: new.recoverable,
             hint: secret.hint().into(),
@@ -153,6 +157,7 @@ impl Keys {
     /// Lets a suspended key work again.
     pub async fn resume(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        self.refuse_if_user_is_blocked(&key).await?;
         let before = key.clone();
         if !key.resume(self.0.now())? {
             return Ok(key);
@@ -269,6 +274,18 @@ impl Keys {
         expect_etag(etag, &key.etag())?;
         let version = key.version;
         Ok((key, version))
+    }
+
+    /// Whoever watches the changes would take it that a resumed key works.
+    async fn refuse_if_user_is_blocked(&self, key: &Key) -> Result<()> {
+        let Some(user) = &key.user else { return Ok(()) };
+        let user = self.0.store.find_user(&key.project, key.environment, user).await?;
+        match user.map(|user| user.state()) {
+            Some(UserState::Blocked) => {
+                Err(Error::new(Reason::InvalidState, "the user of the key is blocked; unblock the user first"))
+            }
+            Some(UserState::Active) | None => Ok(()),
+        }
     }
 
     async fn write(&self, caller: &Caller, before: &Key, key: Key, version: i64, kind: ChangeKind) -> Result<Key> {

@@ -19,6 +19,7 @@ pub mod paging;
 pub mod products;
 pub mod revocations;
 pub mod scopes;
+pub mod users;
 pub mod verify;
 
 /// What every service works with.

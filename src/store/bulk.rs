@@ -10,7 +10,7 @@ use super::{Store, changes, keys, projects};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::id::{KeyId, ProjectId, UserId};
 use crate::domain::key::Key;
 use crate::domain::secret::SecretHash;
 
@@ -91,6 +91,7 @@ async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
             key.suspended_at,
             key.revoked_at,
             key.version,
+            key.user.as_ref().map(UserId::as_str),
         ]);
     }
     rows.insert(tx).await
@@ -204,7 +205,7 @@ fn sql(into: &str, columns: usize, rows: usize) -> &'static str {
     format!("INSERT INTO {into} VALUES {}", rows.join(", ")).leak()
 }
 
-/// Rows of one insertion. 22 columns of so many rows stay below the placeholders that a statement may have: 32,766 in
+/// Rows of one insertion. 23 columns of so many rows stay below the placeholders that a statement may have: 32,766 in
 /// SQLite, 65,535 in PostgreSQL.
 const ROWS: usize = 100;
 
@@ -214,8 +215,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 static KEYS: Insertion = insertion!(
     "keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint, expires_at,
         rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at, suspended_at,
-        revoked_at, version)",
-    22
+        revoked_at, version, user_id)",
+    23
 );
 static SECRETS: Insertion = insertion!("key_secrets (hash, key_id, pepper, role)", 4);
 static SCOPES: Insertion = insertion!("key_scopes (key_id, plain, spelling, project)", 4);

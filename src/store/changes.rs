@@ -74,17 +74,29 @@ pub(super) async fn write(
     hashes: Vec<SecretHash>,
     now: Timestamp,
 ) -> Result<Change> {
+    write_of(tx, &key.project, key.environment, key.id.clone(), kind, hashes, now).await
+}
+
+/// Writes a change of a key that is known by its id.
+pub(super) async fn write_of(
+    tx: &mut Tx,
+    project: &ProjectId,
+    environment: Environment,
+    key: KeyId,
+    kind: ChangeKind,
+    hashes: Vec<SecretHash>,
+    now: Timestamp,
+) -> Result<Change> {
     let taken = take(tx, 1).await?;
     let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-    let (project, environment) = (key.project.as_str(), key.environment.as_str());
-    let values = values![taken, project, environment, key.id.as_str(), kind.as_str(), &bytes, now];
+    let values = values![taken, project.as_str(), environment.as_str(), key.as_str(), kind.as_str(), &bytes, now];
     tx.execute(INSERT, values).await?;
     tx.announce().await?;
     Ok(Change {
         revision: revision(taken)?,
-        project: key.project.clone(),
-        environment: key.environment,
-        key: key.id.clone(),
+        project: project.clone(),
+        environment,
+        key,
         kind,
         hashes,
         occurred_at: now,

@@ -9,6 +9,7 @@ use crate::domain::id::KeyId;
 use crate::domain::key::{Key, RotationMode};
 use crate::domain::memo::Memo;
 use crate::domain::secret::SecretHash;
+use crate::domain::user::Standing;
 
 /// What is stored behind a secret.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct StoredCredential {
     pub secret_expires_at: Option<Timestamp>,
     /// Whether this is the new secret of a rotation whose grace period begins with its first use ([`Store::begin_grace`]).
     pub waits_for_first_use: bool,
+    /// What the user means for it that the key acts for; none where there is no such user.
+    pub user: Option<Standing>,
     /// What callers are told of it, encoded: kept for who tells it, and nothing the store knows of.
     pub told: Memo<Box<[u8]>>,
 }
@@ -79,6 +82,7 @@ impl Store {
 
 fn read(row: &Row) -> Result<StoredCredential> {
     let key = key_rows::read(row)?;
+    let user = standing(&key, row)?;
     let waits = key
         .rotation
         .as_ref()
@@ -89,6 +93,7 @@ fn read(row: &Row) -> Result<StoredCredential> {
             role: SecretRole::Current,
             secret_expires_at: None,
             waits_for_first_use: waits,
+            user,
             told: Memo::default(),
         }),
         "previous" => {
@@ -100,6 +105,7 @@ fn read(row: &Row) -> Result<StoredCredential> {
                 role: SecretRole::Previous,
                 secret_expires_at,
                 waits_for_first_use: false,
+                user,
                 told: Memo::default(),
             })
         }
@@ -107,11 +113,34 @@ fn read(row: &Row) -> Result<StoredCredential> {
     }
 }
 
-const FIND: &str =
-    concat!("SELECT s.role, ", key_columns!(), " FROM key_secrets s JOIN keys k ON k.id = s.key_id WHERE s.hash = $1");
+/// A key whose user cannot be found is damage: it may be that of somebody who was blocked.
+fn standing(key: &Key, row: &Row) -> Result<Option<Standing>> {
+    if key.user.is_none() {
+        return Ok(None);
+    }
+    row.opt_str("standing")?.and_then(Standing::parse).map(Some).ok_or_else(|| damaged("keys.user_id"))
+}
+
+/// What the user of a key `k` means for it.
+macro_rules! standing_column {
+    () => {
+        "(SELECT CASE WHEN u.deleted_at IS NOT NULL THEN 'deleted' WHEN u.blocked_at IS NOT NULL THEN 'blocked'
+            ELSE 'good' END FROM users u WHERE u.id = k.user_id) AS standing"
+    };
+}
+
+const FIND: &str = concat!(
+    "SELECT s.role, ",
+    standing_column!(),
+    ", ",
+    key_columns!(),
+    " FROM key_secrets s JOIN keys k ON k.id = s.key_id WHERE s.hash = $1"
+);
 /// The keys are cut off before their secrets are joined, so that no key is cut in two.
 const RECENT: &str = concat!(
     "SELECT s.hash, s.role, ",
+    standing_column!(),
+    ", ",
     key_columns!(),
     " FROM (SELECT r.id AS recent_id FROM keys r WHERE r.revoked_at IS NULL AND (r.updated_at, r.id) < ($1, $2)
         ORDER BY r.updated_at DESC, r.id DESC LIMIT $3) recent

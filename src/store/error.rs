@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::user_keys::MAX_KEYS_OF_USER;
 use crate::domain::error::{self, Error as DomainError};
 use crate::domain::reason::Reason;
 
@@ -27,9 +28,21 @@ pub enum Conflict {
     /// Another unrevoked key of the project and environment has the alias.
     #[error("another key has this alias")]
     Alias,
+    /// Another user of the project and environment has the email address.
+    #[error("another user has this email address")]
+    Email,
     /// A thing of this name exists already.
     #[error("a thing of this name exists already")]
     Exists,
+    /// Another user of the project and environment has the handle.
+    #[error("another user has this handle")]
+    Handle,
+    /// The user that a key is to act for is no service account of its project and environment.
+    #[error("there is no such service account")]
+    ServiceAccount,
+    /// The user has as many keys as a user may have.
+    #[error("the user has too many keys")]
+    TooManyKeys,
     /// A scope that is to be granted is not registered.
     #[error("a scope is not registered")]
     UnknownScope,
@@ -45,6 +58,21 @@ impl From<StoreError> for DomainError {
             StoreError::Conflict(Conflict::Alias) => Self::new(
                 Reason::AlreadyExists,
                 "another key of this environment has the alias; choose another, or revoke that key first",
+            ),
+            StoreError::Conflict(Conflict::Email) => {
+                Self::new(Reason::AlreadyExists, "another user of this environment has the email address")
+            }
+            StoreError::Conflict(Conflict::Handle) => {
+                Self::new(Reason::AlreadyExists, "another user of this environment has the handle; choose another")
+            }
+            StoreError::Conflict(Conflict::ServiceAccount) => {
+                Self::field("user", "must be the id of a service account of this project and environment")
+            }
+            StoreError::Conflict(Conflict::TooManyKeys) => Self::new(
+                Reason::InvalidState,
+                format!(
+                    "the user has {MAX_KEYS_OF_USER} keys that are not revoked, and may have no more; revoke one first"
+                ),
             ),
             StoreError::Conflict(Conflict::Exists) => {
                 Self::new(Reason::AlreadyExists, "a thing of this name exists already")

@@ -7,7 +7,7 @@ use super::key_rows::{self, key_columns};
 use super::pages::{self, Statements};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
-use crate::domain::id::ProjectId;
+use crate::domain::id::{ProjectId, UserId};
 use crate::domain::key::{Key, KeyKind, KeyState};
 use crate::domain::page::{Page, PageRequest};
 
@@ -22,6 +22,8 @@ pub struct KeyFilter {
     pub owner: Option<String>,
     /// Only keys with this alias.
     pub alias: Option<String>,
+    /// Only keys of this user.
+    pub user: Option<UserId>,
 }
 
 impl Store {
@@ -44,6 +46,7 @@ impl Store {
             filter.alias.as_deref(),
             state,
             now,
+            filter.user.as_ref().map(UserId::as_str),
         ];
         self.page(statements, filter, after.into(), request, key_rows::read).await
     }
@@ -52,6 +55,9 @@ impl Store {
 /// All statements say the whole filter; they differ in the condition that leads to an index of its own. The part of the
 /// filter that is likely to leave the fewest keys leads.
 fn statements(filter: &KeyFilter) -> Statements {
+    if filter.alias.is_none() && filter.user.is_some() {
+        return BY_USER;
+    }
     match (&filter.alias, &filter.owner, filter.state, filter.kind) {
         (Some(_), ..) => BY_ALIAS,
         (None, Some(_), ..) => BY_OWNER,
@@ -83,7 +89,7 @@ macro_rules! statements {
                 " FROM keys k WHERE ",
                 statements!(@filter),
                 $leading,
-                " AND k.id < $8 ORDER BY k.id DESC LIMIT $9 OFFSET $10"
+                " AND k.id < $9 ORDER BY k.id DESC LIMIT $10 OFFSET $11"
             ),
             count: concat!("SELECT COUNT(*) AS total FROM keys k WHERE ", statements!(@filter), $leading),
         }
@@ -92,13 +98,15 @@ macro_rules! statements {
         "k.project = $1 AND k.environment = $2
             AND ($3 IS NULL OR k.kind = $3) AND ($4 IS NULL OR k.owner = $4) AND ($5 IS NULL OR k.alias = $5)
             AND ($6 IS NULL OR $6 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= $7 THEN 'expired'
-                WHEN k.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END)"
+                WHEN k.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END)
+            AND ($8 IS NULL OR k.user_id = $8)"
     };
 }
 
 const ALL: Statements = statements!("");
 const BY_ALIAS: Statements = statements!(" AND k.alias = $5");
 const BY_OWNER: Statements = statements!(" AND k.owner = $4");
+const BY_USER: Statements = statements!(" AND k.user_id = $8");
 const BY_KIND: Statements = statements!(" AND k.kind = $3");
 const ACTIVE: Statements = statements!(" AND k.suspended_at IS NULL AND k.revoked_at IS NULL");
 const EXPIRED: Statements = statements!(" AND k.expires_at IS NOT NULL AND k.revoked_at IS NULL");
@@ -117,6 +125,8 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (BY_ALIAS.count, "keys_listed_by_alias"),
     (BY_OWNER.page, "keys_listed_by_owner"),
     (BY_OWNER.count, "keys_listed_by_owner"),
+    (BY_USER.page, "keys_listed_by_user"),
+    (BY_USER.count, "keys_listed_by_user"),
     (BY_KIND.page, "keys_listed_by_kind"),
     (BY_KIND.count, "keys_listed_by_kind"),
     (ACTIVE.page, "keys_listed_unsuspended"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use crate::domain::environment::Environment;
-use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::id::{KeyId, ProjectId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind, Rotation, RotationMode};
 use crate::domain::network::AllowList;
 use crate::domain::scope::{Scope, ScopeSet};
@@ -16,7 +16,7 @@ macro_rules! key_columns {
     () => {
         "k.id, k.project, k.environment, k.kind, k.name, k.alias, k.description, k.owner, k.metadata, k.recoverable,
         k.hint, k.expires_at, k.rotated_at, k.rotation_mode, k.grace_micros, k.old_expires_at, k.created_by,
-        k.created_at, k.updated_at, k.suspended_at, k.revoked_at, k.version,
+        k.created_at, k.updated_at, k.suspended_at, k.revoked_at, k.version, k.user_id,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM key_scopes c WHERE c.key_id = k.id) AS scopes,
         (SELECT string_agg(a.ip_range, ' ') FROM key_allowed_ips a WHERE a.key_id = k.id) AS allowed_ips"
     };
@@ -34,6 +34,7 @@ pub(super) fn read(row: &Row) -> Result<Key> {
         project: ProjectId::stored(row.text("project")?),
         environment,
         kind,
+        user: row.opt_text("user_id")?.map(UserId::stored),
         details: KeyDetails {
             name: row.text("name")?,
             alias: row.opt_text("alias")?,
@@ -84,6 +85,7 @@ pub(super) async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
         key.suspended_at,
         key.revoked_at,
         key.version,
+        key.user.as_ref().map(UserId::as_str),
     ];
     tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Alias))?;
     Ok(())
@@ -197,8 +199,8 @@ fn allowed_ips(text: Option<&str>) -> Result<AllowList> {
 const INSERT: &str =
     "INSERT INTO keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint,
         expires_at, rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at,
-        suspended_at, revoked_at, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+        suspended_at, revoked_at, version, user_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
 const UPDATE: &str = "UPDATE keys SET name = $5, alias = $6, description = $7, owner = $8, metadata = $9, hint = $10,
         expires_at = $11, rotated_at = $12, rotation_mode = $13, grace_micros = $14, old_expires_at = $15,
         updated_at = $16, suspended_at = $17, revoked_at = $18, version = $19

@@ -6,7 +6,7 @@ use super::db::{Tx, damaged, values};
 use super::error::Result;
 use super::idempotency::{self, NewIdempotent};
 use super::key_rows::{self, key_columns};
-use super::{Store, changes, scopes};
+use super::{Store, changes, scopes, user_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
@@ -33,7 +33,8 @@ impl Store {
     /// Stores a new key with the hash of its secret and, for a recoverable one, the secret sealed.
     ///
     /// # Errors
-    /// [`Conflict::Alias`], or [`Conflict::UnknownScope`] where a scope was removed from the registry in the meantime.
+    /// [`Conflict::Alias`], [`Conflict::ServiceAccount`] or [`Conflict::TooManyKeys`] for the user it acts for, or
+    /// [`Conflict::UnknownScope`] where a scope was removed from the registry in the meantime.
     pub async fn create_key(
         &self,
         key: &Key,
@@ -49,6 +50,7 @@ impl Store {
                 return Ok(KeyCreated::Replay { fingerprint: known.fingerprint, answer: known.answer });
             }
         }
+        user_keys::claim(&mut tx, key).await?;
         key_rows::insert(&mut tx, key).await?;
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         key_rows::insert_sets(&mut tx, key).await?;
@@ -165,7 +167,7 @@ impl Store {
 }
 
 /// The hashes of a key's secrets, by which caches hold it.
-async fn hashes(tx: &mut Tx, key: &KeyId) -> Result<Vec<SecretHash>> {
+pub(super) async fn hashes(tx: &mut Tx, key: &KeyId) -> Result<Vec<SecretHash>> {
     let rows = tx.fetch_all(HASHES, values![key.as_str()]).await?;
     let hash = |row: &super::db::Row| changes::hash(row.bytes("hash")?, "key_secrets.hash");
     let hashes: Vec<SecretHash> = rows.iter().map(hash).collect::<Result<_>>()?;

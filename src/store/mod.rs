@@ -41,6 +41,9 @@ mod product_search;
 mod products;
 mod projects;
 mod scopes;
+mod user_keys;
+mod user_search;
+mod users;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -56,6 +59,7 @@ pub use keys::KeyCreated;
 pub use options::{Location, StoreOptions};
 pub use products::ProductFilter;
 pub use scopes::{HOLDERS_COUNTED, ScopeDeleted, StoredScope};
+pub use users::UserFilter;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -24,7 +24,7 @@ impl Store {
             let total = matches!(request, PageRequest::Numbered { .. }).then_some(0);
             return Ok(Page { items: Vec::new(), has_more: false, total });
         }
-        let search = self.db.text_search();
+        let search = self.db.product_search();
         let expression = search.expression(project, environment, words);
         let filter = values![project.as_str(), environment.as_str(), &expression];
         let below = self.place_of(project, environment, pages::after(request)).await?;

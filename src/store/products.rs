@@ -123,7 +123,7 @@ impl Store {
         let seq = row.int("seq")?;
         tx.execute(DELETE_TAGS, values![seq]).await?;
         insert_tags(&mut tx, product, seq).await?;
-        tx.execute(self.db.text_search().remove, values![seq]).await?;
+        tx.execute(self.db.product_search().remove, values![seq]).await?;
         if product.deleted_at.is_none() {
             self.put_words(&mut tx, product, seq).await?;
         }
@@ -152,7 +152,7 @@ impl Store {
         found.sort_unstable();
         found.dedup();
         let stored = stored_words(&product.project, product.environment, &found);
-        tx.execute(self.db.text_search().put, values![seq, &stored]).await?;
+        tx.execute(self.db.product_search().put, values![seq, &stored]).await?;
         Ok(())
     }
 }

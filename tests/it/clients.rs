@@ -33,6 +33,7 @@ async fn grpcurl_finds_its_way_by_reflection() {
             "gatepost.v1.Auth",
             "gatepost.v1.Keys",
             "gatepost.v1.Products",
+            "gatepost.v1.Users",
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
         ]
@@ -326,7 +327,7 @@ async fn health_is_asked_and_watched_without_a_credential() {
     let server = TestServer::start().await;
     let mut health = HealthClient::new(server.clients().channel());
     let service = |service: &str| HealthCheckRequest { service: service.to_owned() };
-    for name in ["", "gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products"] {
+    for name in ["", "gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products", "gatepost.v1.Users"] {
         let answer = health.check(service(name)).await.expect("an answer").into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{name:?}");
     }

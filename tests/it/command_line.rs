@@ -140,6 +140,47 @@ async fn products_and_scopes_are_kept() {
 }
 
 #[tokio::test]
+async fn users_and_their_keys_are_kept() {
+    let server = TestServer::start().await;
+    let create = "users create --email Ada@example.com --first-name Ada --handle ada --metadata a=b --json --last-name";
+    let made = admin(&server, create).and("King Noel").run().await.json();
+    let id = made["id"].as_str().unwrap();
+    let told = [&made["type"], &made["state"], &made["email"], &made["lastName"]];
+    assert_eq!(told, ["HUMAN", "ACTIVE", "Ada@example.com", "King Noel"]);
+    let account = admin(&server, "users create --type service-account --handle build-bot -q").run().await.ok();
+    assert_eq!(admin(&server, "users list --all -q").run().await.ok(), format!("{account}\n{id}"));
+    assert_eq!(admin(&server, "users list --type service-account -q").run().await.ok(), account);
+    assert_eq!(admin(&server, "users list --email ADA@EXAMPLE.COM -q").run().await.ok(), id);
+    assert_eq!(admin(&server, "users search noel ad -q").run().await.ok(), id);
+    let update =
+        admin(&server, &format!("users update {id} --first-name Augusta --no-metadata --json --handle")).and("");
+    let updated = update.run().await.json();
+    assert_eq!((&updated["firstName"], updated.get("handle")), (&"Augusta".into(), None));
+    assert_eq!(updated["metadata"], serde_json::json!({}));
+
+    let key = admin(&server, &format!("keys create --name bot --user {account} -q")).run().await.ok();
+    crate::support::Actor::made(&key, "");
+    let whoami = || Gatepost::new("whoami --json").calls(&server, &key).run();
+    assert_eq!(whoami().await.json()["userId"], account);
+    assert_eq!(admin(&server, &format!("keys list --user {account} -q")).run().await.ok().lines().count(), 1);
+    admin(&server, &format!("users block {account} {id}")).run().await.ok();
+    let refused = whoami().await.fails_with(3);
+    assert!(refused.contains("SUSPENDED") || refused.contains("suspended"), "{refused}");
+    assert_eq!(admin(&server, "users list --state blocked -q").run().await.ok().lines().count(), 2);
+    admin(&server, &format!("users unblock {account}")).run().await.ok();
+    whoami().await.ok();
+    let table = admin(&server, "users list").run().await.ok();
+    assert!(
+        table.contains("service-account") && table.contains("BLOCKED") && table.contains("Augusta King"),
+        "{table}"
+    );
+    admin(&server, &format!("users delete {account} {id}")).run().await.ok();
+    whoami().await.fails_with(3);
+    admin(&server, &format!("users show {id}")).run().await.fails_with(4);
+    admin(&server, &format!("users update {id}")).run().await.fails_with(2);
+}
+
+#[tokio::test]
 async fn scripts_can_tell_failures_apart() {
     let server = TestServer::start().await;
     let stranger = crate::support::Actor::stranger("sk", gatepost::domain::environment::Environment::Live);

@@ -9,7 +9,7 @@ use crate::support::proxy::CutProxy;
 use crate::support::{Actor, TestServer, Wire};
 
 /// Asks until the answer is this; it must be within a bound that no machine is too slow for.
-async fn soon(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+pub(crate) async fn soon(what: &str, mut ask: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !ask().await {
         assert!(began.elapsed() < Duration::from_secs(20), "{what} did not happen");

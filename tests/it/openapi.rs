@@ -158,6 +158,8 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
         let name = format!("read:{}", call.method.as_str().to_lowercase());
         make("Auth/CreateScope", json!({"scope": {"name": name}})).await;
         name
+    } else if call.template.contains("/users/") {
+        text(&make("Users/CreateUser", json!({"user": {}})).await["user"]["id"]).to_owned()
     } else {
         text(&make("Products/CreateProduct", json!({"product": {"name": "Shoe"}})).await["product"]["id"]).to_owned()
     };

@@ -67,7 +67,7 @@ async fn only_health_and_reflection_are_open() {
     served.sort();
     let ours: Vec<_> = Rpc::all().iter().map(|rpc| rpc.0.parent_service().full_name().to_owned()).collect();
     let (guarded, open): (Vec<_>, Vec<_>) = served.into_iter().partition(|name| ours.contains(name));
-    assert_eq!(guarded, ["gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products"]);
+    assert_eq!(guarded, ["gatepost.v1.Auth", "gatepost.v1.Keys", "gatepost.v1.Products", "gatepost.v1.Users"]);
     assert_eq!(
         open,
         ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"],

@@ -38,6 +38,9 @@ pub(super) struct CreateArgs {
     /// Who it belongs to, in your own words.
     #[arg(long)]
     owner: Option<String>,
+    /// The id of the service account it acts for.
+    #[arg(long)]
+    user: Option<String>,
     /// A pair of your own; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
@@ -90,6 +93,7 @@ impl CreateArgs {
             alias: self.alias.clone(),
             description: self.description.clone(),
             owner: self.owner.clone(),
+            user: self.user.clone(),
             scopes: self.scopes.clone(),
             allowed_ips: self.allowed_ips.clone(),
             metadata: self.metadata.iter().cloned().collect(),

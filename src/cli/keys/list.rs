@@ -21,6 +21,9 @@ pub(super) struct ListArgs {
     /// Only keys of this owner.
     #[arg(long)]
     owner: Option<String>,
+    /// Only keys of this user, by id.
+    #[arg(long)]
+    user: Option<String>,
     /// Only the key with this alias.
     #[arg(long)]
     alias: Option<String>,
@@ -67,6 +70,7 @@ impl ListArgs {
             r#type: self.kind.map(|kind| v1::key::Type::from(kind).into()),
             state: state.map(Into::into),
             owner: self.owner.clone(),
+            user: self.user.clone(),
             alias: self.alias.clone(),
             ..v1::ListKeysRequest::default()
         }

@@ -79,6 +79,7 @@ fn record(decision: &v1::VerifyResponse) -> Rows {
     }
     rows.field("project", decision.project());
     rows.field("owner", decision.owner());
+    rows.field("user", decision.user_id());
     rows.field("scopes", decision.scopes.join(" "));
     rows.field("expires", time(decision.expires_at.as_ref()));
     for (name, value) in &decision.metadata {

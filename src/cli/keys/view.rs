@@ -42,6 +42,7 @@ pub(super) fn record(key: &v1::Key) -> Rows {
     rows.field("scopes", if key.scopes.is_empty() { "none".to_owned() } else { key.scopes.join(" ") });
     rows.field("addresses", if key.allowed_ips.is_empty() { "any".to_owned() } else { key.allowed_ips.join(" ") });
     rows.field("owner", key.owner());
+    rows.field("user", key.user());
     for (name, value) in &key.metadata {
         rows.field("metadata", format!("{name}={value}"));
     }

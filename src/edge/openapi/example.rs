@@ -57,7 +57,7 @@ impl Scene<'_> {
                 let known = !behaviour.output_only && field.name() != "etag" && self.known(field).is_some();
                 behaviour.required || known
             }
-            Use::Change => field.name() == "description",
+            Use::Change => field.name() == "description" || field.full_name() == "gatepost.v1.User.alias",
         }
     }
 
@@ -105,6 +105,22 @@ impl Scene<'_> {
             ("Product", "active") => json!(true),
             ("Product", "metadata") => json!({"sku": "TS-42"}),
             ("Product", "deleted_at") if self.method == "DeleteProduct" => json!(LATER),
+            (_, "id") if message.contains("User") => json!("usr_0192f6a8d3e17f4a9c5b6d7e8f9012a3"),
+            ("User", "type") => json!("HUMAN"),
+            ("User", "alias") if self.for_ == Use::Change => json!("The Countess"),
+            // An address is one user's, and each dialect has its example.
+            ("User", "email") => json!(match self.dialect {
+                Dialect::Standard => "ada@example.com",
+                Dialect::Storefront => "ada@shop.example.com",
+                Dialect::Billing => "ada@billing.example.com",
+            }),
+            ("User", "first_name") => json!("Ada"),
+            ("User", "last_name") => json!("Lovelace"),
+            ("User", "metadata") => json!({"crm": "C-1815"}),
+            ("User", "state") if self.method == "BlockUser" => json!("BLOCKED"),
+            ("User", "deleted_at") if self.method == "DeleteUser" => json!(LATER),
+            ("UpdateUserRequest", "update_mask") => json!("alias"),
+            ("SearchUsersRequest", "query") => json!("ada"),
             (_, "name") if message.contains("Scope") => json!("read:budgets"),
             ("Scope", "description") => json!("See budgets"),
             ("Check", "name") => json!("scopes"),

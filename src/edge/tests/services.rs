@@ -9,10 +9,11 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::proto::dispatch::{Dispatch, Framed, Messages, Reply, Services};
+use crate::proto::dispatch::{Call, Dispatch, Framed, Messages, Reply, Services};
 use crate::proto::v1::auth_server::Auth;
 use crate::proto::v1::keys_server::Keys;
 use crate::proto::v1::products_server::Products;
+use crate::proto::v1::users_server::Users;
 use crate::proto::v1::*;
 use crate::proto::{METHODS, MethodId};
 
@@ -29,7 +30,7 @@ pub(super) struct Asked {
     pub(super) method: MethodId,
     pub(super) message: Bytes,
     pub(super) metadata: MetadataMap,
-    pub(super) marker: Option<Marker>,
+    pub(super) marker: Marker,
 }
 
 /// Stands for the caller that the server puts into a request.
@@ -60,10 +61,9 @@ impl Recorder {
     }
 }
 
-impl Dispatch for Recorder {
-    async fn dispatch(&self, method: MethodId, request: Request<Bytes>) -> Result<Reply, Status> {
-        let (metadata, extensions, message) = request.into_parts();
-        let marker = extensions.get().copied();
+impl Dispatch<Marker> for Recorder {
+    async fn dispatch(&self, call: Call<Marker>) -> Result<Reply, Status> {
+        let Call { method, context: marker, metadata, message } = call;
         *self.asked.lock().unwrap() = Some(Asked { method, message, metadata, marker });
         self.answer.lock().unwrap().take().expect("one call per recorder")
     }
@@ -109,6 +109,17 @@ named!(Products {
     delete_product: DeleteProductRequest => DeleteProductResponse,
 });
 
+named!(Users {
+    create_user: CreateUserRequest => CreateUserResponse,
+    get_user: GetUserRequest => GetUserResponse,
+    list_users: ListUsersRequest => ListUsersResponse,
+    search_users: SearchUsersRequest => SearchUsersResponse,
+    update_user: UpdateUserRequest => UpdateUserResponse,
+    block_user: BlockUserRequest => BlockUserResponse,
+    unblock_user: UnblockUserRequest => UnblockUserResponse,
+    delete_user: DeleteUserRequest => DeleteUserResponse,
+});
+
 named!(Auth {
     verify: VerifyRequest => VerifyResponse,
     batch_verify: BatchVerifyRequest => BatchVerifyResponse,
@@ -134,17 +145,19 @@ named!(Auth {
     }
 );
 
-fn named() -> Services<Named, Named, Named> {
-    Services { auth: Arc::new(Named), keys: Arc::new(Named), products: Arc::new(Named) }
+fn named() -> Services<Named, Named, Named, Named> {
+    Services { auth: Arc::new(Named), keys: Arc::new(Named), products: Arc::new(Named), users: Arc::new(Named) }
+}
+
+fn seven(method: MethodId, message: Bytes) -> Call<Marker> {
+    Call { method, context: Marker(7), metadata: MetadataMap::new(), message }
 }
 
 #[tokio::test]
 async fn every_method_calls_its_own_function() {
     for method in MethodId::all() {
-        let mut request = Request::new(Bytes::new());
-        request.extensions_mut().insert(Marker(7));
         let (Reply::Unary { metadata, .. } | Reply::Stream { metadata, .. }) =
-            named().dispatch(method, request).await.unwrap();
+            named().dispatch(seven(method, Bytes::new())).await.unwrap();
         let called = metadata.get("called").unwrap().to_str().unwrap().replace('_', "");
         let name = method.path().rsplit_once('/').unwrap().1.to_lowercase();
         assert_eq!(called, name, "{}", METHODS[method.index()]);
@@ -153,9 +166,9 @@ async fn every_method_calls_its_own_function() {
 
 #[tokio::test]
 async fn streams_are_encoded_message_by_message() {
-    let request = Request::new(WatchRevocationsRequest { from_revision: Some(7) }.encode_to_vec().into());
+    let message = WatchRevocationsRequest { from_revision: Some(7) }.encode_to_vec();
     let method = MethodId::find("/gatepost.v1.Auth/WatchRevocations").unwrap();
-    let Reply::Stream { messages, .. } = named().dispatch(method, request).await.unwrap() else {
+    let Reply::Stream { messages, .. } = named().dispatch(seven(method, message.into())).await.unwrap() else {
         panic!("not a stream")
     };
     let messages: Vec<_> =

@@ -15,7 +15,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::super::{Call, Edge, Resolution};
-use super::services::{Recorder, bytes};
+use super::services::{Marker, Recorder, bytes};
 use crate::proto::descriptor_pool;
 use crate::proto::v1::WatchRevocationsResponse;
 
@@ -34,9 +34,8 @@ async fn watch(accept: &str, items: ReceiverStream<Item>) -> Response<Body> {
     let request = Request::get("/v1/auth/revocations:watch").header("accept", accept);
     let request = request.body(Empty::<Bytes>::new()).unwrap();
     let Resolution::Found(matched) = edge.resolve(request.method(), request.uri().path()) else { panic!("no route") };
-    let (mut parts, body) = request.into_parts();
-    let extensions = std::mem::take(&mut parts.extensions);
-    let call = Call { uri: &parts.uri, headers: &parts.headers, extensions, request_id: "req_1" };
+    let (parts, body) = request.into_parts();
+    let call = Call { uri: &parts.uri, headers: &parts.headers, context: Marker(9), request_id: "req_1" };
     edge.call(matched, call, body, &Recorder::streaming(items.boxed())).await
 }
 

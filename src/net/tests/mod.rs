@@ -67,7 +67,7 @@ impl Running {
             Arc::new(Stage { entered: AtomicUsize::new(0), left: AtomicUsize::new(0), gate: Semaphore::new(0) });
         let (stop, stopped) = oneshot::channel::<()>();
         let shared = stage.clone();
-        let service = hyper::service::service_fn(move |request| handle(shared.clone(), request));
+        let service = move |connection, request| handle(shared.clone(), connection, request);
         let stopped = async { drop(stopped.await) };
         let report = tokio::spawn(serve_from(listener, address, service, settings, tls, stopped));
         Self { address, stage, stop, report }
@@ -102,12 +102,12 @@ fn ways() -> impl Iterator<Item = Settings> {
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-async fn handle(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn handle(stage: Arc<Stage>, connection: Connection, request: Request<Incoming>) -> Response<Body> {
     stage.entered.fetch_add(1, SeqCst);
     let left = CountDrop(stage.clone());
     let body = match request.uri().path() {
         "/" => text("hello"),
-        "/connection" => text(format!("{:?}", request.extensions().get::<Connection>().expect("every request has it"))),
+        "/connection" => text(format!("{connection:?}")),
         "/echo" => {
             let frames = request.into_body().into_data_stream().filter_map(|data| async { data.ok() });
             StreamBody::new(frames.map(|data| Ok(Frame::data(data)))).boxed_unsync()
@@ -122,7 +122,7 @@ async fn handle(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respons
                 let _kept_with_the_body = &left;
                 Ok(Frame::data(data))
             });
-            return Ok(Response::new(StreamBody::new(frames).boxed_unsync()));
+            return Response::new(StreamBody::new(frames).boxed_unsync());
         }
         "/wait" => {
             stage.gate.acquire().await.expect("never closed").forget();
@@ -133,7 +133,7 @@ async fn handle(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respons
                 stage.gate.acquire().await.expect("never closed").forget();
                 Some((Ok(Frame::data(Bytes::from_static(b"tick"))), (stage, left)))
             });
-            return Ok(Response::new(StreamBody::new(ticks).boxed_unsync()));
+            return Response::new(StreamBody::new(ticks).boxed_unsync());
         }
         "/busy" => {
             while stage.gate.available_permits() == 0 {
@@ -171,10 +171,10 @@ async fn handle(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respons
         other => {
             let mut response = Response::new(text(format!("{} {other}", request.method())));
             *response.status_mut() = StatusCode::NOT_FOUND;
-            return Ok(response);
+            return response;
         }
     };
-    Ok(Response::new(body))
+    Response::new(body)
 }
 
 struct CountDrop(Arc<Stage>);

@@ -28,8 +28,11 @@ macro_rules! step {
 }
 
 /// All steps, in order.
-pub(in crate::store) const MIGRATIONS: &[Step] =
-    &[step!(1, "0001_foundation.sql", "foundation"), step!(3, "0003_audit.sql", "audit")];
+pub(in crate::store) const MIGRATIONS: &[Step] = &[
+    step!(1, "0001_foundation.sql", "foundation"),
+    step!(2, "0002_users.sql", "users"),
+    step!(3, "0003_audit.sql", "audit"),
+];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.
 pub(super) async fn apply_sqlite(connection: &mut sqlx::SqliteConnection) -> Result<(), OpenError> {

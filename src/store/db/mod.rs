@@ -109,11 +109,19 @@ impl Db {
         }
     }
 
-    /// How to search for words here.
-    pub(super) fn text_search(&self) -> &'static TextSearch {
+    /// How to search products for words here.
+    pub(super) fn product_search(&self) -> &'static TextSearch {
         match self {
-            Self::Postgres(_) => &text_search::POSTGRES,
-            Self::Sqlite(_) => &text_search::SQLITE,
+            Self::Postgres(_) => &text_search::POSTGRES_PRODUCTS,
+            Self::Sqlite(_) => &text_search::SQLITE_PRODUCTS,
+        }
+    }
+
+    /// How to search users for words here.
+    pub(super) fn user_search(&self) -> &'static TextSearch {
+        match self {
+            Self::Postgres(_) => &text_search::POSTGRES_USERS,
+            Self::Sqlite(_) => &text_search::SQLITE_USERS,
         }
     }
 

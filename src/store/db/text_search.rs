@@ -6,16 +6,17 @@
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
 use crate::store::products::{product_columns, product_tags};
+use crate::store::users::user_columns;
 
-/// The statements of a search.
+/// The statements of a search for things of one kind.
 pub(in crate::store) struct TextSearch {
-    /// Forgets the words of product `$1`.
+    /// Forgets the words of thing `$1`.
     pub(in crate::store) remove: &'static str,
-    /// Stores the words `$2`, parted by spaces, of product `$1`, which has none.
+    /// Stores the words `$2`, parted by spaces, of thing `$1`, which has none.
     pub(in crate::store) put: &'static str,
-    /// Counts the products of project `$1` and environment `$2` that match `$3`.
+    /// Counts the things of project `$1` and environment `$2` that match `$3`.
     pub(in crate::store) count: &'static str,
-    /// Those products from below `$4`, newest first, `$5` at most after `$6`.
+    /// Those things from below `$4`, newest first, `$5` at most after `$6`.
     pub(in crate::store) page: &'static str,
     term: fn(&str) -> String,
     and: &'static str,
@@ -50,7 +51,7 @@ fn placed(project: &ProjectId, environment: Environment, word: &str) -> String {
     format!("{}\u{b7}{environment}\u{b7}{word}", project.as_str().replace('-', "\u{2010}"))
 }
 
-pub(super) const SQLITE: TextSearch = TextSearch {
+pub(super) const SQLITE_PRODUCTS: TextSearch = TextSearch {
     remove: "DELETE FROM product_words WHERE rowid = $1",
     put: "INSERT INTO product_words (rowid, words) VALUES ($1, $2)",
     // The table as a whole is asked (`product_words MATCH`): without details, FTS5 cannot tell one column from another.
@@ -74,7 +75,24 @@ pub(super) const SQLITE: TextSearch = TextSearch {
     and: " AND ",
 };
 
-pub(super) const POSTGRES: TextSearch = TextSearch {
+pub(super) const SQLITE_USERS: TextSearch = TextSearch {
+    remove: "DELETE FROM user_words WHERE rowid = $1",
+    put: "INSERT INTO user_words (rowid, words) VALUES ($1, $2)",
+    count: "SELECT COUNT(*) AS total FROM user_words w CROSS JOIN users u ON u.seq = w.rowid
+        WHERE w.user_words MATCH $3 AND u.project = $1 AND u.environment = $2 AND u.deleted_at IS NULL",
+    page: concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM user_words w CROSS JOIN users u ON u.seq = w.rowid
+        WHERE w.user_words MATCH $3 AND w.rowid < $4
+            AND u.project = $1 AND u.environment = $2 AND u.deleted_at IS NULL
+        ORDER BY w.rowid DESC LIMIT $5 OFFSET $6"
+    ),
+    term: SQLITE_PRODUCTS.term,
+    and: SQLITE_PRODUCTS.and,
+};
+
+pub(super) const POSTGRES_PRODUCTS: TextSearch = TextSearch {
     remove: "DELETE FROM product_words WHERE product = $1",
     put: "INSERT INTO product_words (product, words) VALUES ($1, array_to_tsvector(string_to_array($2, ' ')))",
     count: "SELECT COUNT(*) AS total FROM product_words w JOIN products p ON p.seq = w.product
@@ -92,4 +110,21 @@ pub(super) const POSTGRES: TextSearch = TextSearch {
     // Quoted lexemes double their quotes and backslashes (PostgreSQL, section 8.11.2).
     term: |word| format!("'{}':*", word.replace('\\', "\\\\").replace('\'', "''")),
     and: " & ",
+};
+
+pub(super) const POSTGRES_USERS: TextSearch = TextSearch {
+    remove: "DELETE FROM user_words WHERE user_seq = $1",
+    put: "INSERT INTO user_words (user_seq, words) VALUES ($1, array_to_tsvector(string_to_array($2, ' ')))",
+    count: "SELECT COUNT(*) AS total FROM user_words w JOIN users u ON u.seq = w.user_seq
+        WHERE w.words @@ $3::tsquery AND u.project = $1 AND u.environment = $2 AND u.deleted_at IS NULL",
+    page: concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM user_words w JOIN users u ON u.seq = w.user_seq
+        WHERE w.words @@ $3::tsquery AND u.seq < $4
+            AND u.project = $1 AND u.environment = $2 AND u.deleted_at IS NULL
+        ORDER BY u.seq DESC LIMIT $5 OFFSET $6"
+    ),
+    term: POSTGRES_PRODUCTS.term,
+    and: POSTGRES_PRODUCTS.and,
 };

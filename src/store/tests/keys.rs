@@ -196,6 +196,7 @@ async fn filters_and_pages_agree_with_the_domain(db: TestDb) {
                         state: state.map(|state| (state, now)),
                         owner: owner.map(str::to_owned),
                         alias: alias.map(str::to_owned),
+                        user: None,
                     };
                     let wanted: Vec<&Key> = keys
                         .iter()

@@ -136,8 +136,8 @@ async fn tables(db: &TestDb) -> Tables {
             rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect()
         }
     };
-    // The driver's own, and the words, which each engine keeps in its own way.
-    tables.retain(|(table, _), _| !table.starts_with("_sqlx") && !table.starts_with("product_words"));
+    // The driver's own, and the words.
+    tables.retain(|(table, _), _| !table.starts_with("_sqlx") && !WORDS.iter().any(|words| table.starts_with(words)));
     for ((_, column), (kind, _)) in &mut tables {
         *kind = match kind.as_str() {
             "INTEGER" | "boolean" if ["recoverable", "active"].contains(&column.as_str()) => "yes or no",
@@ -162,7 +162,7 @@ async fn sqlite_tables(db: &TestDb) -> Tables {
     let mut tables = Tables::new();
     for row in rows.fetch_all(&mut connection).await.unwrap() {
         let table: String = row.get(0);
-        let ours = !table.starts_with("_sqlx") && !table.starts_with("product_words");
+        let ours = !table.starts_with("_sqlx") && !WORDS.iter().any(|words| table.starts_with(words));
         assert!(!ours || row.get::<bool, _>(4), "{table} is not STRICT");
         tables.insert((table, row.get(1)), (row.get(2), row.get(3)));
     }
@@ -198,3 +198,6 @@ impl TestDb {
         }
     }
 }
+
+/// The tables of words, which each engine keeps in its own way.
+const WORDS: [&str; 2] = ["product_words", "user_words"];

@@ -15,6 +15,7 @@ mod races;
 mod scopes;
 mod statements;
 pub(crate) mod support;
+mod users;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
 macro_rules! on_both_engines {

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    audit, audit_check, changes, credentials, idempotency, key_lists, keys, products, projects, scopes,
+    audit, audit_check, changes, credentials, idempotency, key_lists, keys, products, projects, scopes, user_keys,
+    users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -22,6 +23,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         products::PLANNED,
         projects::PLANNED,
         scopes::PLANNED,
+        user_keys::PLANNED,
+        users::PLANNED,
     ] {
         all.extend_from_slice(module);
     }
@@ -31,10 +34,11 @@ fn statements() -> Vec<(&'static str, &'static str)> {
 #[tokio::test]
 async fn every_statement_walks_along_an_index() {
     on_sqlite(async |db| {
-        let search = db.store.db.text_search();
         let mut all = statements();
         let words = "SCAN w VIRTUAL TABLE INDEX";
-        all.extend([(search.page, words), (search.count, words)]);
+        for search in [db.store.db.product_search(), db.store.db.user_search()] {
+            all.extend([(search.page, words), (search.count, words)]);
+        }
 
         let Home::File(directory) = &db.home else { unreachable!() };
         let options = SqliteConnectOptions::new().filename(directory.path().join("gatepost.db"));
@@ -130,6 +134,7 @@ async fn a_small_project_does_not_pay_for_a_large_one() {
             .bind(none)
             .bind(none)
             .bind(0_i64)
+            .bind(none)
             .bind("~")
             .bind(51_i64)
             .bind(0_i64)

@@ -12,13 +12,14 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId};
+use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
 use crate::domain::page::PageRequest;
 use crate::domain::product::{Price, Product, ProductDetails};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretHash;
+use crate::domain::user::{Handle, User, UserDetails, UserKind};
 use crate::store::{KeyCreated, Store, StoreOptions};
 
 /// A store of its own for one test.
@@ -119,6 +120,7 @@ pub(super) fn key(now: Timestamp) -> Key {
         project: project(),
         environment: Environment::Live,
         kind: KeyKind::Secret,
+        user: None,
         details: KeyDetails { name: "A key".to_owned(), ..KeyDetails::default() },
         recoverable: false,
         hint: "sk_live_Ab1c...9xYz".into(),
@@ -153,6 +155,22 @@ pub(crate) fn full_key(now: Timestamp) -> Key {
         expires_at: Some(now.plus(Duration::from_secs(3600))),
     };
     key
+}
+
+/// A service account of the first project's live environment.
+pub(super) fn service_account(handle: &str, now: Timestamp) -> User {
+    User {
+        id: UserId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        kind: UserKind::ServiceAccount,
+        details: UserDetails { handle: Handle::parse(handle), ..UserDetails::default() },
+        created_at: now,
+        updated_at: now,
+        blocked_at: None,
+        deleted_at: None,
+        version: 1,
+    }
 }
 
 /// A product of the first project's live environment.

@@ -26,7 +26,6 @@ fn request(line: &str, body: &str) -> Request<Full<Bytes>> {
         .method(method)
         .uri(uri)
         .header("content-type", "application/json")
-        .extension(Marker(9))
         .body(Full::from(body.to_owned()))
         .unwrap()
 }
@@ -36,9 +35,8 @@ async fn call<B: http_body::Body<Data = Bytes>>(service: &Recorder, request: Req
     let Resolution::Found(matched) = edge.resolve(request.method(), request.uri().path()) else {
         panic!("no route for {}", request.uri())
     };
-    let (mut parts, body) = request.into_parts();
-    let extensions = std::mem::take(&mut parts.extensions);
-    let call = Call { uri: &parts.uri, headers: &parts.headers, extensions, request_id: "req_1" };
+    let (parts, body) = request.into_parts();
+    let call = Call { uri: &parts.uri, headers: &parts.headers, context: Marker(9), request_id: "req_1" };
     edge.call(matched, call, body, service).await
 }
 

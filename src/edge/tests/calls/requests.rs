@@ -181,7 +181,7 @@ async fn services_see_the_caller_and_listed_headers() {
     call(&service, request).await;
     let asked = service.asked.lock().unwrap().clone().unwrap();
     assert_eq!(asked.method.path(), "/gatepost.v1.Keys/CreateKey");
-    assert_eq!(asked.marker, Some(Marker(9)));
+    assert_eq!(asked.marker, Marker(9));
     let mut names: Vec<_> = asked.metadata.as_ref().keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["idempotency-key"]);

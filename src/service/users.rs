@@ -1,0 +1,132 @@
+//! The users of a project: live and test users apart.
+
+use std::sync::Arc;
+
+use super::{Context, expect_etag};
+use crate::auth::caller::Caller;
+use crate::domain::change::Change;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::UserId;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::reason::Reason;
+use crate::domain::user::{User, UserDetails, UserKind};
+use crate::store::UserFilter;
+
+/// The Users service.
+#[derive(Clone, Debug)]
+pub struct Users(Arc<Context>);
+
+impl Users {
+    /// The service over this context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// Adds a user.
+    pub async fn create(&self, caller: &Caller, kind: UserKind, details: UserDetails) -> Result<User> {
+        let now = self.0.now();
+        let user = User {
+            id: UserId::new(now, &*self.0.entropy),
+            project: caller.project().clone(),
+            environment: caller.environment(),
+            kind,
+            details,
+            created_at: now,
+            updated_at: now,
+            blocked_at: None,
+            deleted_at: None,
+            version: 1,
+        };
+        let audit = self.0.audit(caller, "user.created", user.id.as_str());
+        self.0.store.create_user(&user, &audit).await?;
+        Ok(user)
+    }
+
+    /// Reads a user.
+    pub async fn find(&self, caller: &Caller, id: &str) -> Result<User> {
+        let found = match UserId::parse(id) {
+            Some(id) => self.0.store.find_user(caller.project(), caller.environment(), &id).await?,
+            None => None,
+        };
+        found.ok_or_else(|| Error::not_found("user", id))
+    }
+
+    /// Lists users, newest first.
+    pub async fn list(&self, caller: &Caller, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>> {
+        Ok(self.0.store.list_users(caller.project(), caller.environment(), filter, page).await?)
+    }
+
+    /// Lists the users that hold every one of these words, newest first.
+    pub async fn search(&self, caller: &Caller, words: &[String], page: &PageRequest) -> Result<Page<User>> {
+        Ok(self.0.store.search_users(caller.project(), caller.environment(), words, page).await?)
+    }
+
+    /// Changes the details of a user by `change`, which is told what they are.
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: Option<&str>,
+        change: impl FnOnce(UserKind, &mut UserDetails) -> Result<()>,
+    ) -> Result<User> {
+        let mut user = self.find(caller, id).await?;
+        expect_etag(etag, &user.etag())?;
+        let version = user.version;
+        let mut details = user.details.clone();
+        change(user.kind, &mut details)?;
+        user.update(details, self.0.now());
+        let audit = self.0.audit(caller, "user.updated", user.id.as_str());
+        self.0.store.update_user(&user, version, &audit).await?;
+        Ok(user)
+    }
+
+    /// Blocks a user: from when this returns, none of their keys works on this node, and soon on no other.
+    pub async fn block(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
+        let (mut user, version) = self.governed(caller, id, etag).await?;
+        if !user.block(self.0.now()) {
+            return Ok(user);
+        }
+        let audit = self.0.audit(caller, "user.blocked", user.id.as_str());
+        self.committed(&self.0.store.set_blocked(&user, version, &audit).await?);
+        Ok(user)
+    }
+
+    /// Lets a blocked user's keys work again.
+    pub async fn unblock(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
+        let (mut user, version) = self.governed(caller, id, etag).await?;
+        if !user.unblock(self.0.now()) {
+            return Ok(user);
+        }
+        let audit = self.0.audit(caller, "user.unblocked", user.id.as_str());
+        self.committed(&self.0.store.set_blocked(&user, version, &audit).await?);
+        Ok(user)
+    }
+
+    /// Deletes a user, for good, and revokes their keys. Answers the user as they were.
+    pub async fn delete(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
+        let (mut user, version) = self.governed(caller, id, etag).await?;
+        user.delete(self.0.now());
+        let audit = self.0.audit(caller, "user.deleted", user.id.as_str());
+        self.committed(&self.0.store.delete_user(&user, version, &audit).await?);
+        Ok(user)
+    }
+
+    /// A user whose keys the caller may turn on and off, and the version that was read. It is the rule of keys: whoever holds
+    /// less than a key does not govern it, by its user as little as by its id.
+    async fn governed(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<(User, i64)> {
+        let user = self.find(caller, id).await?;
+        let held = self.0.store.scopes_of_user(&user.id).await?;
+        if let Some(scope) = caller.scopes().first_missing(&held) {
+            let message =
+                format!("a key of the user holds {scope}, which the caller does not; only its equals may do this");
+            return Err(Error::new(Reason::ExceedsCaller, message));
+        }
+        expect_etag(etag, &user.etag())?;
+        let version = user.version;
+        Ok((user, version))
+    }
+
+    fn committed(&self, changes: &[Change]) {
+        changes.iter().for_each(|change| self.0.committed(change));
+    }
+}
