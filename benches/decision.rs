@@ -44,7 +44,7 @@ fn decision(criterion: &mut Criterion) {
     let cache = CredentialCache::new(1_000, Duration::from_secs(3600), &SystemEntropy);
     cache.confirm(Revision(1), Instant::now());
     let strangers = Strangers::new(Arc::new(SystemClock));
-    let credentials = Arc::new(Credentials::new(store, cache, keyring, strangers));
+    let credentials = Arc::new(Credentials::new(store, cache, keyring, strangers, Arc::new(SystemEntropy)));
     let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
     let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(SystemClock));
 

@@ -74,7 +74,7 @@ async fn found(store: &Store, keyring: &Keyring, now: Timestamp) -> Result<Plain
     let project = Project::new(ProjectId::default_project(), ProjectDetails::default(), now);
     let new = AdministratorKey::of(&project, Environment::Live, &SystemClock, &SystemEntropy);
     let stored: [(Key, SecretHash); 1] = [(new.key.clone(), new.hash(keyring))];
-    if !store.found_project(&project, &stored, None).await? {
+    if !store.found_project(&project, &stored, &[]).await? {
         return Err("there are keys already; take an empty directory".into());
     }
     Ok(new.secret)

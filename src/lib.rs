@@ -46,7 +46,8 @@
 //!
 //! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
-//! to the other nodes.
+//! to the other nodes. What changes keys, scopes or projects writes its event of the audit log there too
+//! ([`domain::audit`], [`domain::audit_chain`]): `service::Context` makes it, with the fields before and after.
 //!
 //! # Adding an RPC
 //!

@@ -189,7 +189,7 @@ pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), St
         }
         None => config.master_key.load_or_create(&*world.entropy)?,
     };
-    store.check_master_key(keyring.check(), world.clock.now()).await?;
+    store.check_master_key(&keyring, world.clock.now()).await?;
     Ok((store, keyring))
 }
 
@@ -212,7 +212,13 @@ impl Server {
         let keyring = Arc::new(keyring);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
-        let credentials = Arc::new(Credentials::new(store.clone(), cache, Arc::clone(&keyring), strangers));
+        let credentials = Arc::new(Credentials::new(
+            store.clone(),
+            cache,
+            Arc::clone(&keyring),
+            strangers,
+            Arc::clone(&world.entropy),
+        ));
         let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
         let feed = feed.await.map_err(StartError::Store)?;
         let World { clock, entropy } = world;

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
+use crate::domain::entropy::Entropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::id::{AuditEventId, KeyId, ProjectId};
 use crate::domain::key::Key;
 use crate::domain::project::administers_installation;
 use crate::domain::scope::ScopeSet;
@@ -74,6 +76,23 @@ impl Caller {
     /// The request, for the audit log.
     pub fn request_id(&self) -> &Arc<str> {
         &self.request_id
+    }
+
+    /// The entry of the audit log about something the caller does, in its environment.
+    pub fn event(&self, action: &str, target: &str, now: Timestamp, entropy: &dyn Entropy) -> AuditEvent {
+        AuditEvent {
+            id: AuditEventId::new(now, entropy),
+            project: self.project().clone(),
+            environment: Some(self.environment()),
+            actor: Some(self.key().id.clone()),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: Some(self.request_id.to_string()),
+            client_ip: Some(self.client),
+            occurred_at: now,
+            before: None,
+            after: None,
+        }
     }
 
     /// The credential as it was found.

@@ -82,7 +82,7 @@ impl Guard {
         let (credential, beside) = self.find(presented, call.address).await?;
         let caller = self.check(&call, policy, credential, beside)?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
-            self.credentials.used(presented, caller.credential(), self.clock.now()).await;
+            self.credentials.used(presented, caller.credential(), &caller, self.clock.now()).await;
         }
         Ok(Some(caller))
     }

@@ -8,9 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::cache::{CredentialCache, Known};
+use super::caller::Caller;
 use super::strangers::Strangers;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
+use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
@@ -25,6 +27,7 @@ pub struct Credentials {
     keyring: Arc<Keyring>,
     misses: Semaphore,
     strangers: Strangers,
+    entropy: Arc<dyn Entropy>,
 }
 
 /// What is known about a presented secret.
@@ -40,8 +43,14 @@ pub enum Found {
 
 impl Credentials {
     /// Finds credentials in this store, and remembers them in this cache; asks for strangers within these budgets.
-    pub fn new(store: Store, cache: CredentialCache, keyring: Arc<Keyring>, strangers: Strangers) -> Self {
-        Self { store, cache, keyring, misses: Semaphore::new(MAX_LOOKUPS), strangers }
+    pub fn new(
+        store: Store,
+        cache: CredentialCache,
+        keyring: Arc<Keyring>,
+        strangers: Strangers,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { store, cache, keyring, misses: Semaphore::new(MAX_LOOKUPS), strangers, entropy }
     }
 
     /// Finds out what a secret is that was presented at the door, from this address.
@@ -78,10 +87,11 @@ impl Credentials {
         Box::pin(self.ask(hash, address)).await
     }
 
-    /// Tells that a credential was accepted. It starts the grace period that waits for the first use of a new secret.
-    pub async fn used(&self, presented: &str, credential: &StoredCredential, now: Timestamp) {
+    /// Tells that a credential was accepted, in a call of this caller. It starts the grace period that waits for the first use
+    /// of a new secret.
+    pub async fn used(&self, presented: &str, credential: &StoredCredential, caller: &Caller, now: Timestamp) {
         if credential.waits_for_first_use && credential.role == SecretRole::Current {
-            Box::pin(self.begin_grace(presented, credential, now)).await;
+            Box::pin(self.begin_grace(presented, credential, caller, now)).await;
         }
     }
 
@@ -133,10 +143,13 @@ impl Credentials {
         Ok(known.into())
     }
 
-    async fn begin_grace(&self, presented: &str, credential: &StoredCredential, now: Timestamp) {
+    async fn begin_grace(&self, presented: &str, credential: &StoredCredential, caller: &Caller, now: Timestamp) {
         let hash = self.keyring.hash(presented);
+        let mut event = caller.event("key.grace_begun", credential.key.id.as_str(), now, &*self.entropy);
+        // The key's environment: whoever has it verified may be of the other one.
+        event.environment = Some(credential.key.environment);
         // The new secret is good in any case. If the store cannot be written now, the next use tries again.
-        match self.store.begin_grace(&credential.key.id, &hash, now).await {
+        match self.store.begin_grace(&credential.key.id, &hash, now, event).await {
             Ok(Some(change)) => self.apply(&change),
             Ok(None) => {}
             Err(error) => tracing::warn!(key_id = %credential.key.id, %error, "the grace period could not be started"),

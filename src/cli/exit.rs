@@ -31,7 +31,7 @@ pub(super) enum Exit {
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `keys verify`: the credential is VALID
-  1  the server refused or failed
+  1  the server refused or failed; for `audit verify`: a log is broken
   2  the command line or the configuration is wrong
   3  the server refused the credential in GATEPOST_KEY
   4  there is no such key, scope or product

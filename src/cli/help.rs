@@ -40,7 +40,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "config", "admin-key"]),
     (
         "Client of a running server (GATEPOST_URL, GATEPOST_KEY)",
-        &["projects", "keys", "scopes", "products", "users", "whoami"],
+        &["projects", "keys", "scopes", "products", "users", "audit", "whoami"],
     ),
     ("Shell", &["completions"]),
 ];

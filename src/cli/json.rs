@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(written(&v1::ListScopesResponse::default())["data"], json!([]));
         assert_eq!(written(&v1::ListProductsResponse::default())["data"], json!([]));
         assert_eq!(written(&v1::SearchProductsResponse::default())["data"], json!([]));
+        assert_eq!(written(&v1::ListAuditEventsResponse::default())["data"], json!([]));
         assert_eq!(written(&v1::CreateKeyResponse::default())["secret"], json!(""));
         assert_eq!(written(&v1::RotateKeyResponse::default())["secret"], json!(""));
         assert_eq!(written(&v1::RevealKeyResponse::default())["secret"], json!(""));

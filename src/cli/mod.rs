@@ -6,6 +6,7 @@
 
 mod admin_key;
 mod arguments;
+mod audit;
 mod completions;
 mod configuration;
 mod connection;
@@ -33,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{FromArgMatches, Parser, Subcommand};
 
+use self::audit::AuditCommand;
 use self::exit::{Exit, Failure};
 use crate::config::{ConfigError, Flags};
 
@@ -59,6 +61,7 @@ enum Command {
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
     Users(Box<users::UsersArgs>),
+    Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
     Completions(completions::CompletionsArgs),
@@ -99,6 +102,10 @@ impl Command {
             Self::Projects(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
             Self::Keys(args) => client(args.run()),
+            Self::Audit(args) => match &args.command {
+                AuditCommand::List(list) => client(list.run()),
+                AuditCommand::Verify(verify) => verify.run(),
+            },
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
@@ -115,6 +122,10 @@ impl Command {
             Self::Users(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
+            Self::Audit(args) => match &args.command {
+                AuditCommand::List(list) => list.output().json,
+                AuditCommand::Verify(_) => false,
+            },
             Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod administrator;
 pub mod audit;
+pub mod audit_chain;
 pub mod change;
 pub mod clock;
 pub mod dialect;

@@ -173,9 +173,10 @@ const ADMIN: &str = "admin";
 const MAX_LENGTH: usize = 100;
 
 /// The built-in scopes, by name.
-pub const BUILT_IN: [BuiltIn; 12] = [
+pub const BUILT_IN: [BuiltIn; 13] = [
     BuiltIn { name: ADMIN, description: "Everything in the project" },
     BuiltIn { name: "explain:credentials", description: "See why a credential is accepted or refused" },
+    BuiltIn { name: "read:audit", description: "See who did what to the project's keys and scopes" },
     BuiltIn { name: "read:keys", description: "See keys, without their secrets" },
     BuiltIn { name: "read:products", description: "See products" },
     BuiltIn { name: "read:scopes", description: "See which scopes exist" },

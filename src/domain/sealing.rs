@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::audit_chain::AuditKey;
 use super::entropy::Entropy;
 use super::secret::{PlainSecret, SecretHash};
 
@@ -45,6 +46,7 @@ impl MasterKey {
             // The length is the cipher's own, so that making the key cannot fail.
             seal: RandomizedNonceKey::new(&AES_256_GCM, &*expand(&root, b"seal v1")).expect("a key of 32 bytes"),
             pages: hmac::Key::new(hmac::HMAC_SHA256, &*expand(&root, b"page tokens v1")),
+            audit: AuditKey::new(&expand(&root, b"audit v1")),
             check: *expand(&root, b"check v1"),
         }
     }
@@ -61,6 +63,7 @@ pub struct Keyring {
     pepper: hmac::Key,
     seal: RandomizedNonceKey,
     pages: hmac::Key,
+    audit: AuditKey,
     check: [u8; 32],
 }
 
@@ -73,6 +76,11 @@ impl Keyring {
     /// Hashes a request, to know it again.
     pub fn fingerprint(&self, request: &[u8]) -> [u8; 32] {
         tag(&self.pages, request)
+    }
+
+    /// Ties the entries of the audit log together.
+    pub fn audit(&self) -> &AuditKey {
+        &self.audit
     }
 
     /// Proves without telling which master key this is: the store keeps it and is refused with another.

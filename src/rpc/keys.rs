@@ -5,10 +5,10 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::Around;
+use super::{audit, convert};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UserId;
@@ -16,6 +16,7 @@ use crate::domain::key::{KeyDetails, KeyKind, MAX_GRACE};
 use crate::proto::v1;
 use crate::proto::v1::keys_server::Keys as KeysRpc;
 use crate::service::Context;
+use crate::service::audit::Audit;
 use crate::service::keys::{Idempotency, Keys, NewKey};
 use crate::service::paging::ListScope;
 use crate::store::KeyFilter;
@@ -25,12 +26,14 @@ use crate::store::KeyFilter;
 pub struct KeysService {
     context: Arc<Context>,
     keys: Keys,
+    audit: Audit,
 }
 
 impl KeysService {
     /// The RPCs over this context.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { keys: Keys::new(Arc::clone(&context)), context }
+        let audit = Audit::new(Arc::clone(&context));
+        Self { keys: Keys::new(Arc::clone(&context)), audit, context }
     }
 
     fn encode(&self, key: crate::domain::key::Key) -> Option<v1::Key> {
@@ -154,6 +157,15 @@ impl KeysRpc for KeysService {
         let revealed = self.keys.reveal(&around.caller, &message.id).await;
         let (key, secret) = revealed.map_err(|error| around.status(&error))?;
         Ok(Response::new(v1::RevealKeyResponse { key: self.encode(key), secret: secret.expose().to_owned() }))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<v1::ListAuditEventsRequest>,
+    ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let listed = audit::list(&self.context, &self.audit, &around, &message).await;
+        listed.map_err(|error| around.status(&error))
     }
 }
 

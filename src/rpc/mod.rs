@@ -1,5 +1,6 @@
 //! The gRPC services: decode, validate, call the service, encode. JSON clients reach the same functions through the edge.
 
+mod audit;
 pub mod auth;
 mod convert;
 mod fields;

@@ -1,22 +1,24 @@
 //! What the person at the server's machine does to its data, whether a server runs on it or not. There is no caller: whoever
 //! can read the master key and the database needs nobody's leave. Running servers learn of it through the change log.
 
+use serde_json::json;
 use thiserror::Error;
 
+use super::bootstrap::{command_line_event, key_event, made_event};
 use super::{AdministratorKey, StartError, World, open};
 use crate::config::{Config, Database};
-use crate::domain::audit::AuditEvent;
+use crate::domain::audit::fields;
 use crate::domain::change::ChangeKind;
 use crate::domain::environment::Environment;
 use crate::domain::error::Error as DomainError;
-use crate::domain::id::{AuditEventId, KeyId, ProjectId};
+use crate::domain::id::{KeyId, ProjectId};
 use crate::domain::key::{Key, KeyKind};
 use crate::domain::page::PageRequest;
 use crate::domain::project::Project;
 use crate::domain::scope::Scope;
 use crate::domain::sealing::Keyring;
 use crate::domain::secret::SecretPrefix;
-use crate::store::{KeyFilter, Store, StoreError};
+use crate::store::{AuditCheck, KeyFilter, Store, StoreError};
 
 /// An installation's data, opened.
 #[derive(Debug)]
@@ -74,9 +76,13 @@ impl Offline {
     pub async fn set_secret_prefix(&self, id: &ProjectId, prefix: &SecretPrefix) -> Result<Project, OfflineError> {
         let mut project = self.project(id).await?;
         let (version, mut details) = (project.version, project.details.clone());
+        let [before, after] =
+            [&details.secret_prefix, prefix].map(|prefix| fields([("keyPrefix", json!(prefix.as_str()))]));
+        let event =
+            command_line_event(&self.world, id, "project.updated", id.as_str()).changing(Some(before), Some(after));
         details.secret_prefix = prefix.clone();
         project.update(details, self.world.clock.now());
-        self.store.update_project(&project, version, &self.event(id, "project.updated", id.as_str())).await?;
+        self.store.update_project(&project, version, &event).await?;
         Ok(project)
     }
 
@@ -88,7 +94,7 @@ impl Offline {
     ) -> Result<AdministratorKey, OfflineError> {
         let World { clock, entropy } = &self.world;
         let new = AdministratorKey::of(project, environment, &**clock, &**entropy);
-        let event = self.event(&project.id, "key.created", new.key.id.as_str());
+        let event = made_event(&self.world, &new);
         self.store.create_key(&new.key, &new.hash(&self.keyring), None, None, &event).await?;
         Ok(new)
     }
@@ -117,30 +123,28 @@ impl Offline {
     }
 
     async fn revoke(&self, mut key: Key) -> Result<Option<KeyId>, OfflineError> {
-        let version = key.version;
+        let (version, before) = (key.version, key.clone());
         if !key.revoke(self.world.clock.now()) {
             return Ok(None);
         }
-        let event = self.event(&key.project, "key.revoked", key.id.as_str());
+        let event = key_event(&self.world, &key, "key.revoked").changing_key(Some(&before), &key);
         self.store.update_key(&key, version, ChangeKind::Revoked, &event).await?;
         Ok(Some(key.id))
     }
 
-    fn event(&self, project: &ProjectId, action: &str, target: &str) -> AuditEvent {
-        let now = self.world.clock.now();
-        AuditEvent {
-            id: AuditEventId::new(now, &*self.world.entropy),
-            project: project.clone(),
-            actor: None,
-            action: action.to_owned(),
-            target: target.to_owned(),
-            request_id: None,
-            client_ip: None,
-            occurred_at: now,
+    /// Checks the audit log of every project; what came of each.
+    pub async fn check_audit_logs(&self) -> Result<Vec<AuditCheck>, OfflineError> {
+        let mut checks = Vec::new();
+        for project in self.store.list_audited_projects().await? {
+            checks.push(self.store.check_audit_log(&project, AUDIT_BATCH).await?);
         }
+        Ok(checks)
     }
 }
 
 fn is_administrator(key: &Key) -> bool {
     key.details.scopes.iter().any(Scope::is_admin)
 }
+
+/// Entries of the audit log that are read at once.
+const AUDIT_BATCH: u32 = 1_000;

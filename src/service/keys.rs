@@ -129,36 +129,40 @@ impl Keys {
         if details.allowed_ips != key.details.allowed_ips {
             details.allowed_ips = reach(caller, details.allowed_ips)?;
         }
+        let before = key.clone();
         key.update(details, now)?;
-        self.write(caller, key, version, ChangeKind::Updated).await
+        self.write(caller, &before, key, version, ChangeKind::Updated).await
     }
 
     /// Revokes a key, for good.
     pub async fn revoke(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        let before = key.clone();
         if !key.revoke(self.0.now()) {
             return Ok(key);
         }
-        self.write(caller, key, version, ChangeKind::Revoked).await
+        self.write(caller, &before, key, version, ChangeKind::Revoked).await
     }
 
     /// Holds a key.
     pub async fn suspend(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        let before = key.clone();
         if !key.suspend(self.0.now())? {
             return Ok(key);
         }
-        self.write(caller, key, version, ChangeKind::Suspended).await
+        self.write(caller, &before, key, version, ChangeKind::Suspended).await
     }
 
     /// Lets a suspended key work again.
     pub async fn resume(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Key> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
         self.refuse_if_user_is_blocked(&key).await?;
+        let before = key.clone();
         if !key.resume(self.0.now())? {
             return Ok(key);
         }
-        self.write(caller, key, version, ChangeKind::Resumed).await
+        self.write(caller, &before, key, version, ChangeKind::Resumed).await
     }
 
     /// Gives a key a new secret; the old one works for the grace period.
@@ -174,9 +178,10 @@ impl Keys {
         refuse_more_than_own(caller, &key)?;
         let prefix = self.prefix(caller, key.kind).await?;
         let secret = PlainSecret::generate(&prefix, key.environment, &*self.0.entropy);
+        let before = key.clone();
         key.rotate(secret.hint(), grace, mode, self.0.now())?;
         let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
-        let audit = self.0.audit(caller, "key.rotated", key.id.as_str());
+        let audit = self.0.audit(caller, "key.rotated", key.id.as_str()).changing_key(Some(&before), &key);
         let hash = self.0.keyring.hash(secret.expose());
         let change = self.0.store.rotate_key(&key, version, &hash, sealed.as_deref(), &audit).await;
         self.0.committed(&change?);
@@ -215,7 +220,7 @@ impl Keys {
     ) -> Result<(Key, PlainSecret)> {
         let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
         let hash = self.0.keyring.hash(secret.expose());
-        let audit = self.0.audit(caller, "key.created", key.id.as_str());
+        let audit = self.0.audit(caller, "key.created", key.id.as_str()).changing_key(None, &key);
         let actor = caller.key().id.clone();
         let promised = idempotency.map(|idempotency| {
             let answer = Zeroizing::new(format!("{}\n{}", key.id, secret.expose()));
@@ -283,8 +288,9 @@ impl Keys {
         }
     }
 
-    async fn write(&self, caller: &Caller, key: Key, version: i64, kind: ChangeKind) -> Result<Key> {
+    async fn write(&self, caller: &Caller, before: &Key, key: Key, version: i64, kind: ChangeKind) -> Result<Key> {
         let audit = self.0.audit(caller, &format!("key.{}", kind.as_str()), key.id.as_str());
+        let audit = audit.changing_key(Some(before), &key);
         let change = self.0.store.update_key(&key, version, kind, &audit).await;
         self.0.committed(&change?);
         Ok(key)

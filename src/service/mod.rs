@@ -9,11 +9,11 @@ use crate::domain::change::Change;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::AuditEventId;
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
 use crate::store::Store;
 
+pub mod audit;
 pub mod keys;
 pub mod paging;
 pub mod products;
@@ -48,18 +48,9 @@ impl Context {
         self.credentials.apply(change);
     }
 
+    /// The entry of the audit log about what a caller does.
     fn audit(&self, caller: &Caller, action: &str, target: &str) -> AuditEvent {
-        let now = self.now();
-        AuditEvent {
-            id: AuditEventId::new(now, &*self.entropy),
-            project: caller.project().clone(),
-            actor: Some(caller.key().id.clone()),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            request_id: Some(caller.request_id().to_string()),
-            client_ip: Some(caller.client()),
-            occurred_at: now,
-        }
+        caller.event(action, target, self.now(), &*self.entropy)
     }
 }
 

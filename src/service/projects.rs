@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
+
 use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::administrator::AdministratorKey;
+use crate::domain::audit::{AuditEvent, fields};
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ProjectId;
@@ -44,9 +47,19 @@ impl Projects {
         };
         let (live, test) = (administrator(Environment::Live), administrator(Environment::Test));
         let stored = [&live, &test].map(|new| (new.key.clone(), new.hash(&self.0.keyring)));
-        let audit = self.0.audit(caller, "project.created", project.id.as_str());
+        // In the log of whoever makes it, and as the first entries of its own.
+        let made = || {
+            let event = self.0.audit(caller, "project.created", project.id.as_str());
+            event.changing(None, Some(shown(&project.details)))
+        };
+        let own = |event: AuditEvent| AuditEvent { project: project.id.clone(), ..event };
+        let mut events = vec![made(), own(made()).of_whole_project()];
+        for new in [&live, &test] {
+            let event = own(self.0.audit(caller, "key.created", new.key.id.as_str())).changing_key(None, &new.key);
+            events.push(AuditEvent { environment: Some(new.key.environment), ..event });
+        }
         // No cache has to be told: nobody can have asked for a secret that did not exist.
-        if !self.0.store.found_project(&project, &stored, Some(&audit)).await? {
+        if !self.0.store.found_project(&project, &stored, &events).await? {
             let message = format!("there is, or was, a project {:?}; a name is given once", project.id.as_str());
             return Err(Error::new(Reason::AlreadyExists, message));
         }
@@ -85,8 +98,11 @@ impl Projects {
         expect_etag(etag, &project.etag())?;
         let (version, mut details) = (project.version, project.details.clone());
         change(&mut details)?;
+        let (before, after) = (shown(&project.details), shown(&details));
         project.update(details, self.0.now());
-        let audit = self.0.audit(caller, "project.updated", project.id.as_str());
+        let audit = self.0.audit(caller, "project.updated", project.id.as_str()).changing(Some(before), Some(after));
+        // What the installation does to others is for its live administrators to see, who alone may do it.
+        let audit = if project.id == *caller.project() { audit.of_whole_project() } else { audit };
         self.0.store.update_project(&project, version, &audit).await?;
         Ok(project)
     }
@@ -107,6 +123,15 @@ impl Projects {
         self.0.committed(&change?);
         Ok(project)
     }
+}
+
+/// The details as the audit log shows them.
+fn shown(details: &ProjectDetails) -> Map<String, Value> {
+    fields([
+        ("displayName", json!(details.display_name)),
+        ("description", json!(details.description)),
+        ("keyPrefix", json!(details.secret_prefix.as_str())),
+    ])
 }
 
 /// The door has refused them by the policy of the RPC. What reaches all projects asks once more.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
+
 use super::Context;
 use crate::auth::caller::Caller;
+use crate::domain::audit::{self, AuditEvent};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::page::{Page, PageRequest};
@@ -44,7 +47,9 @@ impl Scopes {
         }
         let project = caller.project().clone();
         let new = StoredScope { project, scope, description, created_at: self.0.now() };
-        match self.0.store.create_scope(&new).await {
+        let event =
+            self.event(caller, "scope.registered", &new.scope).changing(None, Some(told(&new.scope, &new.description)));
+        match self.0.store.create_scope(&new, &event).await {
             Ok(()) => Ok(new.into()),
             Err(StoreError::Conflict(Conflict::Exists)) => {
                 Err(Error::new(Reason::AlreadyExists, format!("the scope {} is registered already", new.scope)))
@@ -83,7 +88,9 @@ impl Scopes {
     /// Changes a scope's description.
     pub async fn update(&self, caller: &Caller, name: &str, description: String) -> Result<RegisteredScope> {
         let found = self.find_own(caller, name).await?;
-        if !self.0.store.update_scope(caller.project(), found.scope.plain(), &description).await? {
+        let [before, after] = [&found.description, &description].map(|text| Some(told(&found.scope, text)));
+        let event = self.event(caller, "scope.updated", &found.scope).changing(before, after);
+        if !self.0.store.update_scope(caller.project(), found.scope.plain(), &description, &event).await? {
             return Err(Error::not_found("scope", name));
         }
         Ok(RegisteredScope { description, ..found })
@@ -92,7 +99,9 @@ impl Scopes {
     /// Removes a scope that no key holds any more.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
         let found = self.find_own(caller, name).await?;
-        match self.0.store.delete_scope(caller.project(), found.scope.plain()).await? {
+        let event = self.event(caller, "scope.removed", &found.scope);
+        let event = event.changing(Some(told(&found.scope, &found.description)), None);
+        match self.0.store.delete_scope(caller.project(), found.scope.plain(), &event).await? {
             ScopeDeleted::Deleted => Ok(found),
             ScopeDeleted::Missing => Err(Error::not_found("scope", name)),
             ScopeDeleted::Held(keys) => {
@@ -100,6 +109,11 @@ impl Scopes {
                 Err(Error::new(Reason::InvalidState, message))
             }
         }
+    }
+
+    /// The registry is the whole project's: what happens to it is seen in both environments.
+    fn event(&self, caller: &Caller, action: &str, scope: &Scope) -> AuditEvent {
+        self.0.audit(caller, action, scope.plain()).of_whole_project()
     }
 
     async fn find_own(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
@@ -110,6 +124,11 @@ impl Scopes {
         }
         Ok(found)
     }
+}
+
+/// What the audit log tells of a scope.
+fn told(scope: &Scope, description: &str) -> Map<String, Value> {
+    audit::fields([("name", json!(scope.spelling())), ("description", json!(description))])
 }
 
 impl From<StoredScope> for RegisteredScope {

@@ -65,7 +65,7 @@ impl Verify {
     pub async fn verify(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<Verdict> {
         let verdict = self.judge(caller, inquiry, &mut ()).await?;
         if let (None, Some(credential)) = (verdict.objection, &verdict.credential) {
-            self.0.credentials.used(inquiry.credential, credential, self.0.now()).await;
+            self.0.credentials.used(inquiry.credential, credential, caller, self.0.now()).await;
         }
         Ok(verdict)
     }

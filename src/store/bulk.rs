@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::db::{Tx, Value, values};
 use super::error::{Conflict, Result};
 use super::key_rows::{self, RotationColumns};
-use super::{Store, audit, changes, keys, projects};
+use super::{Store, changes, keys, projects};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::id::{KeyId, UserId};
@@ -28,19 +28,20 @@ impl Store {
         Ok(last)
     }
 
-    /// Makes a project together with its first keys, all or nothing; whether there never was one of this name.
+    /// Makes a project together with its first keys, all or nothing, and writes down these events; whether there never was
+    /// one of this name.
     pub async fn found_project(
         &self,
         project: &Project,
         keys: &[(Key, SecretHash)],
-        event: Option<&AuditEvent>,
+        events: &[AuditEvent],
     ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         if !projects::insert(&mut tx, project).await? {
             return Ok(false);
         }
-        if let Some(event) = event {
-            audit::record(&mut tx, event).await?;
+        for event in events {
+            self.record_in(&mut tx, event).await?;
         }
         insert(&mut tx, keys).await?;
         tx.commit().await?;

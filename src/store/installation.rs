@@ -6,13 +6,17 @@ use super::db::values;
 use super::error::{MasterKeyError, Result};
 use super::{Store, StoreError};
 use crate::domain::clock::Timestamp;
+use crate::domain::sealing::Keyring;
 
 impl Store {
-    /// Compares the master key's check ([`crate::domain::sealing::Keyring::check`]) with the one the database was made
-    /// under; the first caller leaves its own.
-    pub async fn check_master_key(&self, check: &[u8; 32], now: Timestamp) -> Result<(), MasterKeyError> {
-        let stored = self.master_key_check(check, now).await?;
-        verify_slices_are_equal(&stored, check).map_err(|_| MasterKeyError::Other)
+    /// Compares the master key's check ([`Keyring::check`]) with the one the database was made under; the first caller leaves
+    /// its own. With the right master key the audit log can be written from here on; without it, nothing that is audited
+    /// can be changed.
+    pub async fn check_master_key(&self, keyring: &Keyring, now: Timestamp) -> Result<(), MasterKeyError> {
+        let stored = self.master_key_check(keyring.check(), now).await?;
+        verify_slices_are_equal(&stored, keyring.check()).map_err(|_| MasterKeyError::Other)?;
+        self.audit_key.get_or_init(|| keyring.audit().clone());
+        Ok(())
     }
 
     /// Whether the database was made under a master key.

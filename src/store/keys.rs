@@ -6,7 +6,7 @@ use super::db::{Tx, damaged, values};
 use super::error::Result;
 use super::idempotency::{self, NewIdempotent};
 use super::key_rows::{self, key_columns};
-use super::{Store, audit, changes, scopes, user_keys};
+use super::{Store, changes, scopes, user_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
@@ -54,7 +54,7 @@ impl Store {
         key_rows::insert(&mut tx, key).await?;
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         key_rows::insert_sets(&mut tx, key).await?;
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         let change = changes::write(&mut tx, key, ChangeKind::Created, vec![*hash], key.created_at).await?;
         scopes::require_registered(&mut tx, key).await?;
         tx.commit().await?;
@@ -97,7 +97,7 @@ impl Store {
         if updates {
             key_rows::replace_sets(&mut tx, key).await?;
         }
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         let hashes = hashes(&mut tx, &key.id).await?;
         let change = changes::write(&mut tx, key, kind, hashes, key.updated_at).await?;
         if updates {
@@ -127,15 +127,21 @@ impl Store {
         tx.execute(DEMOTE_CURRENT, values![key.id.as_str()]).await?;
         tx.execute(INSERT_SECRET, values![hash.as_bytes(), key.id.as_str(), PEPPER, sealed]).await?;
         hashes.push(*hash);
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         let change = changes::write(&mut tx, key, ChangeKind::Rotated, hashes, key.updated_at).await?;
         tx.commit().await?;
         Ok(change)
     }
 
     /// Begins the grace period of a rotation that waited for the first use of the new secret, which is now. None if that
-    /// happened already, or if this secret is not the current one any more.
-    pub async fn begin_grace(&self, key: &KeyId, current: &SecretHash, now: Timestamp) -> Result<Option<Change>> {
+    /// happened already, or if this secret is not the current one any more. The event gets what changed.
+    pub async fn begin_grace(
+        &self,
+        key: &KeyId,
+        current: &SecretHash,
+        now: Timestamp,
+        event: AuditEvent,
+    ) -> Result<Option<Change>> {
         let mut tx = self.db.begin().await?;
         let claimed = tx.execute(BEGIN_GRACE, values![key.as_str(), now, current.as_bytes()]).await?;
         if claimed == 0 {
@@ -143,6 +149,9 @@ impl Store {
         }
         let row = tx.fetch_one(FIND_ANYWHERE, values![key.as_str()]).await?;
         let key = key_rows::read(&row)?;
+        let mut waiting = key.clone();
+        waiting.rotation.iter_mut().for_each(|rotation| rotation.old_expires_at = None);
+        self.record_in(&mut tx, &event.changing_key(Some(&waiting), &key)).await?;
         let hashes = hashes(&mut tx, &key.id).await?;
         let change = changes::write(&mut tx, &key, ChangeKind::Rotated, hashes, now).await?;
         tx.commit().await?;

@@ -14,6 +14,8 @@
 //! - Lists are in the order of an index and cost the same at any depth, unless the client asks for page numbers.
 //! - Whatever turns a decision about a key writes one row of the change log in the same transaction (`changes.rs`). Its
 //!   revision is taken last, because whoever takes one holds the counter until it commits.
+//! - Whatever an audit event is about is written with it in one transaction (`audit.rs`). The event comes after all rows that
+//!   change and before the revision: whoever writes one holds the project's chain until it commits.
 //! - Values are logged nowhere, and a driver's words only where they are about the machine (`db/failure.rs`).
 //!
 //! # Adding a table
@@ -22,6 +24,7 @@
 //! series end in, and `on_both_engines!` runs a test of the verbs on each.
 
 mod audit;
+mod audit_check;
 mod bulk;
 mod changes;
 mod credentials;
@@ -46,6 +49,8 @@ mod users;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use audit::{AuditFilter, COMMAND_LINE};
+pub use audit_check::{AuditCheck, Break, BreakKind};
 pub use credentials::{RecentPlace, SecretRole, StoredCredential};
 pub use db::{ChangeSignal, PoolUsage};
 pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
@@ -58,19 +63,23 @@ pub use scopes::{HOLDERS_COUNTED, ScopeDeleted, StoredScope};
 pub use users::UserFilter;
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use self::db::Db;
+use crate::domain::audit_chain::AuditKey;
 
 /// The data of an installation.
 #[derive(Clone)]
 pub struct Store {
     db: Db,
+    /// Ties the entries of the audit log together; there once the master key was checked.
+    audit_key: Arc<OnceLock<AuditKey>>,
 }
 
 impl Store {
     /// Opens the database, making it if it is a file that is not there, and brings its tables up to date.
     pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        Ok(Self { db: Db::open(options).await? })
+        Ok(Self { db: Db::open(options).await?, audit_key: Arc::default() })
     }
 
     /// Whether the database answers.

@@ -3,7 +3,7 @@
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
-use super::{Store, audit, changes};
+use super::{Store, changes};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
@@ -47,7 +47,7 @@ impl Store {
     pub async fn update_project(&self, project: &Project, expected_version: i64, event: &AuditEvent) -> Result<()> {
         let mut tx = self.db.begin().await?;
         update(&mut tx, project, expected_version).await?;
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Store {
     pub async fn delete_project(&self, project: &Project, expected_version: i64, event: &AuditEvent) -> Result<Change> {
         let mut tx = self.db.begin().await?;
         update(&mut tx, project, expected_version).await?;
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         let change = changes::write_end(&mut tx, &project.id, project.updated_at).await?;
         tx.commit().await?;
         Ok(change)

@@ -4,6 +4,7 @@ use super::db::{Row, Tx, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
 use super::{Store, changes};
+use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::key::Key;
@@ -39,11 +40,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::Exists`] where one of the same plain form is registered.
-    pub async fn create_scope(&self, scope: &StoredScope) -> Result<()> {
+    pub async fn create_scope(&self, scope: &StoredScope, event: &AuditEvent) -> Result<()> {
         let mut tx = self.db.begin().await?;
         let (plain, spelling) = (scope.scope.plain(), scope.scope.spelling());
         let values = values![scope.project.as_str(), plain, spelling, &scope.description, scope.created_at];
         tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
+        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -62,16 +64,30 @@ impl Store {
     }
 
     /// Changes what a scope's description says; whether there is such a scope.
-    pub async fn update_scope(&self, project: &ProjectId, plain: &str, description: &str) -> Result<bool> {
+    pub async fn update_scope(
+        &self,
+        project: &ProjectId,
+        plain: &str,
+        description: &str,
+        event: &AuditEvent,
+    ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let changed = tx.execute(UPDATE, values![project.as_str(), plain, description]).await? > 0;
+        if tx.execute(UPDATE, values![project.as_str(), plain, description]).await? == 0 {
+            return Ok(false);
+        }
+        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
-        Ok(changed)
+        Ok(true)
     }
 
     /// Removes a scope, unless an unrevoked key holds it.
-    pub async fn delete_scope(&self, project: &ProjectId, plain: &str) -> Result<ScopeDeleted> {
+    pub async fn delete_scope(&self, project: &ProjectId, plain: &str, event: &AuditEvent) -> Result<ScopeDeleted> {
         let mut tx = self.db.begin().await?;
+        // Its row comes first, then the audit log, then the counter, as everywhere; if keys hold it, all that is undone.
+        if tx.execute(DELETE, values![project.as_str(), plain]).await? == 0 {
+            return Ok(ScopeDeleted::Missing);
+        }
+        self.record_in(&mut tx, event).await?;
         // Whoever grants a scope takes the counter before it looks the scope up, and so must whoever takes one away:
         // then one of the two sees what the other did.
         changes::take(&mut tx, 0).await?;
@@ -80,9 +96,8 @@ impl Store {
         if let Ok(held @ 1..) = u64::try_from(held) {
             return Ok(ScopeDeleted::Held(held));
         }
-        let deleted = tx.execute(DELETE, values![project.as_str(), plain]).await?;
         tx.commit().await?;
-        Ok(if deleted > 0 { ScopeDeleted::Deleted } else { ScopeDeleted::Missing })
+        Ok(ScopeDeleted::Deleted)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::db::{Tx, values};
 use super::error::{Conflict, Result, StoreError};
-use super::{Store, audit, changes, keys};
+use super::{Store, changes, keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::id::{KeyId, UserId};
@@ -46,7 +46,7 @@ impl Store {
             };
             turned.push((KeyId::stored(row.text("id")?), kind));
         }
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         let changes = tell(&mut tx, user, turned).await?;
         tx.commit().await?;
         Ok(changes)
@@ -75,7 +75,7 @@ impl Store {
         for row in tx.fetch_all(REVOKE_KEYS, values![user.id.as_str(), user.updated_at]).await? {
             turned.push((KeyId::stored(row.text("id")?), ChangeKind::Revoked));
         }
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         let changes = tell(&mut tx, user, turned).await?;
         tx.commit().await?;
         Ok(changes)

@@ -1,10 +1,10 @@
 //! Users: making, changing and listing them.
 
+use super::Store;
 use super::db::text_search::stored_words;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
-use super::{Store, audit};
 use crate::domain::audit::AuditEvent;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ProjectId, UserId};
@@ -61,7 +61,7 @@ impl Store {
         let seq = row.int("seq")?;
         set_names(&mut tx, user, seq).await?;
         self.put_user_words(&mut tx, user, seq).await?;
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Store {
         set_names(&mut tx, user, seq).await?;
         tx.execute(self.db.user_search().remove, values![seq]).await?;
         self.put_user_words(&mut tx, user, seq).await?;
-        audit::record(&mut tx, event).await?;
+        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -45,6 +45,9 @@ async fn what_was_acknowledged_survives_a_kill() {
         doubts += ledger.doubts();
         ledger.settle(&server, &admin).await;
         ledger.check(&server, &admin).await;
+        // Whatever was written was written with its entry, and the next one was tied to it.
+        let checked = place.command("audit verify").run().await.ok();
+        assert!(checked.starts_with("default: whole, "), "round {round}: {checked}");
         all.absorb(ledger);
     }
     all.check(&server, &admin).await;
@@ -246,6 +249,18 @@ impl Ledger {
         }
         assert_eq!(listed.len(), self.keys.len() + 1, "all keys are listed, once");
 
+        let audited = async |action: &str| -> Vec<String> {
+            let entries = list(server, admin, &format!("/v1/audit-events?action={action}")).await;
+            let mut targets: Vec<_> = entries.iter().map(|entry| text(&entry["target"])).collect();
+            targets.sort();
+            targets
+        };
+        let mut made: Vec<_> = listed.iter().map(|key| text(&key["id"])).collect();
+        made.sort();
+        assert_eq!(audited("key.created").await, made, "each key that was made is in the audit log, once");
+        let revoked: Vec<_> = self.keys.iter().filter(|(_, made)| made.revoked).map(|(id, _)| id.clone()).collect();
+        assert_eq!(audited("key.revoked").await, revoked);
+
         let listed = list(server, admin, "/v1/products").await;
         let names: BTreeMap<_, _> = listed.iter().map(|one| (text(&one["id"]), text(&one["name"]))).collect();
         assert_eq!(names, self.products, "the products that are listed are those that were made");
@@ -265,10 +280,11 @@ async fn search(server: &Serving, admin: &Actor, word: &str) -> Vec<Value> {
 
 /// Every page of a list.
 async fn list(server: &Serving, admin: &Actor, path: &str) -> Vec<Value> {
+    let mark = if path.contains('?') { '&' } else { '?' };
     let (mut all, mut token) = (Vec::new(), String::new());
     loop {
         let next = if token.is_empty() { String::new() } else { format!("&pageToken={token}") };
-        let page = server.get(&format!("{path}?pageSize={PAGE}{next}"), admin).await.expect(200, "").json();
+        let page = server.get(&format!("{path}{mark}pageSize={PAGE}{next}"), admin).await.expect(200, "").json();
         token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
         all.extend(items(page));
         if token.is_empty() {

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per subject.
 
 mod architecture;
+mod audit;
 mod billing;
 mod clients;
 mod command_line;

@@ -110,9 +110,9 @@ async fn pages_of_any_origin_may_read_the_document() {
 
 /// An operation of the document, with its examples.
 #[derive(Debug, Default)]
-struct Call {
-    method: Method,
-    template: String,
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) template: String,
     body: Value,
     /// The query: parameters that must be there.
     query: String,
@@ -120,7 +120,7 @@ struct Call {
 }
 
 /// All operations.
-fn calls(document: &Value) -> Vec<Call> {
+pub(crate) fn calls(document: &Value) -> Vec<Call> {
     let paths = document["paths"].as_object().expect("paths").iter();
     let operations =
         paths.flat_map(|(template, item)| item.as_object().expect("operations").iter().map(move |o| (template, o)));
@@ -144,7 +144,7 @@ fn calls(document: &Value) -> Vec<Call> {
 }
 
 /// The path of an operation on a thing that was made for it.
-async fn fresh_path(server: &TestServer, call: &Call) -> String {
+pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
     let make = async |rpc: &str, request: Value| server.call(Wire::Grpc, rpc, &server.live(), request).await.ok();
     let value = if !call.template.contains('{') {
         String::new()
@@ -175,7 +175,7 @@ async fn fresh_path(server: &TestServer, call: &Call) -> String {
 
 impl Call {
     /// What comes of the call, as the check wants it.
-    async fn send(&self, server: &TestServer, path: &str, actor: &Actor) -> Value {
+    pub(crate) async fn send(&self, server: &TestServer, path: &str, actor: &Actor) -> Value {
         let target = if self.query.is_empty() { path.to_owned() } else { format!("{path}?{}", self.query) };
         let mut request = server.request(self.method.clone(), &target, actor);
         if !self.body.is_null() {

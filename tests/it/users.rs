@@ -1,6 +1,8 @@
 //! Users: their life, their fields, their pages, their search, and the walls around them.
 
 use gatepost::domain::environment::Environment;
+use gatepost::domain::page::PageRequest;
+use gatepost::store::AuditFilter;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -70,9 +72,11 @@ async fn a_user_lives_the_same_on_every_wire() {
         assert_eq!(list["data"], json!([]));
     }
     let (store, project) = (server.store().await, gatepost::domain::id::ProjectId::default_project());
-    let log = store.list_audit_events(&project, None, 100).await.expect("the store answers");
+    let all = PageRequest::After { limit: 100, after: None };
+    let log = store.list_audit_events(&project, Environment::Live, &AuditFilter::default(), &all).await;
+    let log = log.expect("the store answers").items;
     for (action, times) in [("created", 1), ("updated", 2), ("blocked", 1), ("unblocked", 1), ("deleted", 1)] {
-        let written = log.iter().filter(|event| event.action == format!("user.{action}")).count();
+        let written = log.iter().filter(|entry| entry.event.action == format!("user.{action}")).count();
         assert_eq!(written, times * Wire::ALL.len(), "{action}: what changes nothing is not written down");
     }
 }

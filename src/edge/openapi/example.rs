@@ -89,6 +89,12 @@ impl Scene<'_> {
         let answer = self.for_ == Use::Answer;
         Some(match (message, field.name()) {
             (_, "key_id" | "created_by") => json!(KEY_ID),
+            ("AuditEvent", "id") => json!("evt_0192f6a5c7d87b3e9f1a2b3c4d5e6f71"),
+            ("AuditEvent", "seq") => json!("42"),
+            ("AuditEvent", "actor" | "target") => json!(KEY_ID),
+            ("AuditEvent", "action") => json!("key.suspended"),
+            ("AuditEvent", "request_id") => json!("req_0192f6a5c7d87b3e9f1a2b3c4d5e6f72"),
+            ("AuditEvent", "after") => json!("{\"suspendedAt\":\"2026-02-01T12:00:00Z\"}"),
             (_, "id") if message.contains("Key") => json!(KEY_ID),
             (_, "id") if message.contains("Product") => json!("prod_0192f6a61b0c7d2e8a9b4c5d6e7f8091"),
             (_, "id") if message.contains("Project") => json!("shop"),

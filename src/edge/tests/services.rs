@@ -91,6 +91,7 @@ named!(Keys {
     create_key: CreateKeyRequest => CreateKeyResponse,
     get_key: GetKeyRequest => GetKeyResponse,
     list_keys: ListKeysRequest => ListKeysResponse,
+    list_audit_events: ListAuditEventsRequest => ListAuditEventsResponse,
     update_key: UpdateKeyRequest => UpdateKeyResponse,
     delete_key: DeleteKeyRequest => DeleteKeyResponse,
     rotate_key: RotateKeyRequest => RotateKeyResponse,

@@ -31,6 +31,7 @@ macro_rules! step {
 pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(1, "0001_foundation.sql", "foundation"),
     step!(2, "0002_users.sql", "users"),
+    step!(3, "0003_audit.sql", "audit"),
     step!(4, "0004_projects.sql", "projects"),
 ];
 

@@ -7,8 +7,10 @@ use tokio::time::timeout;
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
+use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::store::{Conflict, MasterKeyError, StoreError};
+use crate::domain::sealing::MasterKey;
+use crate::store::{Conflict, MasterKeyError, Store, StoreError};
 
 on_both_engines! {
     an_import_is_logged_key_by_key,
@@ -120,10 +122,12 @@ async fn whoever_listens_is_woken(db: TestDb) {
 }
 
 async fn the_database_belongs_to_one_master_key(db: TestDb) {
-    db.store.check_master_key(&[1; 32], at(1)).await.unwrap();
-    db.store.check_master_key(&[1; 32], at(2)).await.unwrap();
-    let other = db.second().await.check_master_key(&[2; 32], at(3)).await;
+    db.store.check_master_key(&keyring(), at(1)).await.unwrap();
+    let node = Store::open(&db.options).await.unwrap();
+    let other = node.check_master_key(&MasterKey::generate(&SystemEntropy).derive(), at(3)).await;
     assert_eq!(other, Err(MasterKeyError::Other));
     assert_eq!(MasterKeyError::Other.to_string(), "this database belongs to another master key");
     db.store.ping().await.unwrap();
+    let unaudited = node.create_key(&key(at(4)), &new_hash(), None, None, &event(&project())).await;
+    assert!(matches!(unaudited, Err(StoreError::Damaged(_))), "{unaudited:?}");
 }

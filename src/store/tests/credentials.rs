@@ -61,18 +61,30 @@ async fn a_rotation_keeps_the_last_two_secrets(db: TestDb) {
 async fn a_grace_period_begins_once_and_only_with_the_current_secret(db: TestDb) {
     let mut key = key(at(1));
     let first = db.create(&key).await;
-    assert_eq!(db.store.begin_grace(&key.id, &first, at(2)).await.unwrap(), None, "there is no rotation");
+    assert_eq!(
+        db.store.begin_grace(&key.id, &first, at(2), event(&project())).await.unwrap(),
+        None,
+        "there is no rotation"
+    );
 
     let second = rotate(&db, &mut key, RotationMode::FirstUse, 3).await;
     let old = db.store.find_credential(&first).await.unwrap().unwrap();
     assert_eq!((old.secret_expires_at, old.waits_for_first_use), (None, false));
     assert!(db.store.find_credential(&second).await.unwrap().unwrap().waits_for_first_use);
 
-    assert_eq!(db.store.begin_grace(&key.id, &first, at(4)).await.unwrap(), None, "the old secret was used");
+    assert_eq!(
+        db.store.begin_grace(&key.id, &first, at(4), event(&project())).await.unwrap(),
+        None,
+        "the old secret was used"
+    );
     let before = db.store.revision().await.unwrap();
-    let change = db.store.begin_grace(&key.id, &second, at(5)).await.unwrap().unwrap();
+    let change = db.store.begin_grace(&key.id, &second, at(5), event(&project())).await.unwrap().unwrap();
     assert!(change.revision > before);
-    assert_eq!(db.store.begin_grace(&key.id, &second, at(6)).await.unwrap(), None, "it began already");
+    assert_eq!(
+        db.store.begin_grace(&key.id, &second, at(6), event(&project())).await.unwrap(),
+        None,
+        "it began already"
+    );
     assert_eq!(db.store.revision().await.unwrap(), change.revision);
 
     let old = db.store.find_credential(&first).await.unwrap().unwrap();
@@ -91,7 +103,7 @@ async fn a_grace_period_begins_once_and_only_with_the_current_secret(db: TestDb)
     let third = rotate(&db, &mut revoked, RotationMode::FirstUse, 8).await;
     revoked.revoke(at(9));
     db.store.update_key(&revoked, revoked.version - 1, ChangeKind::Revoked, &event(&project())).await.unwrap();
-    assert_eq!(db.store.begin_grace(&revoked.id, &third, at(10)).await.unwrap(), None);
+    assert_eq!(db.store.begin_grace(&revoked.id, &third, at(10), event(&project())).await.unwrap(), None);
 }
 
 async fn recent_credentials_come_newest_first(db: TestDb) {

@@ -14,7 +14,6 @@ use crate::store::{Conflict, KeyCreated, KeyFilter, NewIdempotent, StoreError};
 on_both_engines! {
     a_key_comes_back_as_it_was_stored,
     an_alias_is_unique_among_the_unrevoked,
-    changes_are_audited,
     filters_and_pages_agree_with_the_domain,
     nobody_sees_over_the_wall,
     numbered_pages_count,
@@ -158,22 +157,6 @@ async fn repeated_requests_are_recognised(db: TestDb) {
     assert_eq!(db.store.prune_idempotency(at(100), 1).await.unwrap(), 1);
     assert_eq!(db.store.prune_idempotency(at(100), 10).await.unwrap(), 1);
     assert_eq!(db.store.prune_idempotency(at(300), 10).await.unwrap(), 1);
-}
-
-async fn changes_are_audited(db: TestDb) {
-    let mut made = event(&project());
-    made.actor = Some(KeyId::new(at(0), &crate::domain::entropy::SystemEntropy));
-    let mut later = event(&project());
-    (later.request_id, later.client_ip) = (None, None);
-    let elsewhere = event(&other_project());
-    db.store.create_key(&key(at(1)), &new_hash(), None, None, &made).await.unwrap();
-    db.store.record(&later).await.unwrap();
-    db.store.record(&elsewhere).await.unwrap();
-
-    let all = db.store.list_audit_events(&project(), None, 10).await.unwrap();
-    assert_eq!(all, [later.clone(), made.clone()]);
-    assert_eq!(db.store.list_audit_events(&project(), Some(&later.id), 10).await.unwrap(), [made]);
-    assert_eq!(db.store.list_audit_events(&project(), None, 1).await.unwrap(), [later]);
 }
 
 /// Stores keys of every sort; all of the project's live environment, newest first.

@@ -3,6 +3,7 @@
 //! SQLite always takes part. PostgreSQL does when `GATEPOST_TEST_POSTGRES` is the URL of a server where databases may be
 //! made; without it the tests say what they left out, and with `GATEPOST_TEST_REQUIRED=1` they fail instead.
 
+mod audit;
 mod changes;
 mod credentials;
 mod faults;

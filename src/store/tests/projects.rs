@@ -12,7 +12,7 @@ use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
 use crate::domain::project::{Project, ProjectDetails};
 use crate::domain::secret::SecretPrefix;
-use crate::store::{Conflict, NewIdempotent, StoreError, StoredScope};
+use crate::store::{AuditFilter, Conflict, NewIdempotent, StoreError, StoredScope};
 
 on_both_engines! {
     a_deleted_project_is_emptied_in_batches,
@@ -32,8 +32,8 @@ fn named(id: &str, seconds: u64) -> Project {
 
 async fn a_project_keeps_its_settings(db: TestDb) {
     let mut shop = named("shop", 1);
-    assert!(db.store.found_project(&shop, &[], Some(&event(&project()))).await.unwrap());
-    assert!(!db.store.found_project(&shop, &[(key(at(1)), new_hash())], None).await.unwrap());
+    assert!(db.store.found_project(&shop, &[], &[event(&project())]).await.unwrap());
+    assert!(!db.store.found_project(&shop, &[(key(at(1)), new_hash())], &[]).await.unwrap());
     assert!(!db.store.ensure_project(&shop.id, at(9)).await.unwrap(), "it is there already");
     assert_eq!(db.store.find_project(&shop.id).await.unwrap(), Some(shop.clone()));
     let bare = Project::new(project(), ProjectDetails::default(), at(0));
@@ -47,16 +47,17 @@ async fn a_project_keeps_its_settings(db: TestDb) {
     assert_eq!(stale, Err(StoreError::Conflict(Conflict::Version)));
     let lost = db.store.update_project(&named("nowhere", 1), 1, &event(&project())).await;
     assert_eq!(lost, Err(StoreError::Conflict(Conflict::Version)));
-    let told = db.store.list_audit_events(&project(), None, 10).await.unwrap();
-    assert_eq!(told.len(), 2, "what was not done is not in the log");
+    let (all, page) = (AuditFilter::default(), first(10));
+    let told = db.store.list_audit_events(&project(), Environment::Live, &all, &page).await.unwrap();
+    assert_eq!(told.items.len(), 2, "what was not done is not in the log");
 }
 
 async fn projects_are_listed_by_name(db: TestDb) {
     for id in ["a", "z", "m-1"] {
-        db.store.found_project(&named(id, 1), &[], None).await.unwrap();
+        db.store.found_project(&named(id, 1), &[], &[]).await.unwrap();
     }
     let mut gone = named("gone", 1);
-    db.store.found_project(&gone, &[], None).await.unwrap();
+    db.store.found_project(&gone, &[], &[]).await.unwrap();
     gone.delete(at(2));
     db.store.delete_project(&gone, 1, &event(&project())).await.unwrap();
     let all = ["a", "default", "m-1", "other-shop", "z"];
@@ -102,7 +103,7 @@ async fn a_deleted_project_is_gone_at_once(db: TestDb) {
     }
     // It does not come back, whatever is tried.
     assert!(!db.store.ensure_project(&other_project(), at(9)).await.unwrap());
-    assert!(!db.store.found_project(&named("other-shop", 9), &[], None).await.unwrap());
+    assert!(!db.store.found_project(&named("other-shop", 9), &[], &[]).await.unwrap());
     let late = db.store.update_project(&other, other.version, &event(&project())).await;
     assert_eq!(late, Err(StoreError::Conflict(Conflict::Version)));
     let late = db.store.delete_project(&other, other.version, &event(&project())).await;
@@ -114,7 +115,7 @@ async fn fill(db: &TestDb, id: &ProjectId) {
     for text in ["read:products", "read:budgets"] {
         let scope = crate::domain::scope::Scope::parse(text).unwrap();
         let scope = StoredScope { project: id.clone(), scope, description: String::new(), created_at: at(1) };
-        db.store.create_scope(&scope).await.unwrap();
+        db.store.create_scope(&scope, &event(id)).await.unwrap();
     }
     for n in 0..7 {
         let mut key = full_key(at(n));
@@ -180,7 +181,9 @@ async fn a_deleted_project_is_emptied_in_batches(db: TestDb) {
     let after = db.rows().await;
     for (table, rows) in &before {
         match table.as_str() {
-            "audit_events" | "changes" | "change_counter" => assert!(after[table] >= *rows, "{table} is kept"),
+            "audit_chains" | "audit_events" | "changes" | "change_counter" => {
+                assert!(after[table] >= *rows, "{table} is kept")
+            }
             _ => assert_eq!(after[table], *rows, "{table}"),
         }
     }
@@ -233,7 +236,8 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
+    "audit_chains",
     "audit_events",
     "change_counter",
     "changes",

@@ -15,6 +15,7 @@ use crate::store::{Conflict, KeyCreated, KeyFilter, NewIdempotent, ScopeDeleted,
 
 on_both_engines! {
     a_scope_is_either_granted_or_removed,
+    changes_of_one_scope_wait_for_each_other,
     equal_requests_make_one_key,
     one_of_many_updates_wins,
     one_use_begins_the_grace_period,
@@ -95,7 +96,7 @@ async fn one_use_begins_the_grace_period(db: TestDb) {
         db.store.rotate_key(&key, 1, &hash, None, &event(&project())).await.unwrap();
         let outcomes = on_two_nodes(&db, |store, n| {
             let key = key.id.clone();
-            async move { store.begin_grace(&key, &hash, at(60 + n as u64)).await.unwrap() }
+            async move { store.begin_grace(&key, &hash, at(60 + n as u64), event(&project())).await.unwrap() }
         })
         .await;
         assert_eq!(outcomes.iter().flatten().count(), 1, "{outcomes:?}");
@@ -110,13 +111,14 @@ async fn a_scope_is_either_granted_or_removed(db: TestDb) {
             description: String::new(),
             created_at: at(0),
         };
-        db.store.create_scope(&scope).await.unwrap();
+        db.store.create_scope(&scope, &event(&project())).await.unwrap();
         let plain = scope.scope.plain().to_owned();
         let outcomes = on_two_nodes(&db, |store, n| {
             let scope = scope.scope.clone();
             async move {
                 if n < 2 {
-                    store.delete_scope(&project(), scope.plain()).await.unwrap() == ScopeDeleted::Deleted
+                    store.delete_scope(&project(), scope.plain(), &event(&project())).await.unwrap()
+                        == ScopeDeleted::Deleted
                 } else {
                     let mut key = key(at(n as u64));
                     key.details.scopes = ScopeSet::new([scope]);
@@ -133,6 +135,42 @@ async fn a_scope_is_either_granted_or_removed(db: TestDb) {
         assert_eq!(removed, !registered);
         assert!(registered || holders == 0, "{holders} keys hold a scope that is gone");
     }
+}
+
+/// Every change holds what it changes, then the audit log, then the counter: nobody waits for somebody who waits.
+async fn changes_of_one_scope_wait_for_each_other(db: TestDb) {
+    let audited = on_two_nodes(&db, |store, n| async move {
+        let scope = StoredScope {
+            project: project(),
+            scope: Scope::parse("read:shared").unwrap(),
+            description: String::new(),
+            created_at: at(0),
+        };
+        let mut audited = 0;
+        for step in 0..10 {
+            match store.create_scope(&scope, &event(&project())).await {
+                Ok(()) => audited += 1,
+                Err(error) => assert_eq!(error, StoreError::Conflict(Conflict::Exists)),
+            }
+            audited += i64::from(store.update_scope(&project(), "read:shared", "x", &event(&project())).await.unwrap());
+            let mut key = key(at((n * 100 + step) as u64));
+            key.details.scopes = ScopeSet::new([scope.scope.clone()]);
+            match store.create_key(&key, &new_hash(), None, None, &event(&project())).await {
+                Ok(_) => {
+                    key.revoke(at(5_000));
+                    store.update_key(&key, 1, ChangeKind::Revoked, &event(&project())).await.unwrap();
+                    audited += 2;
+                }
+                Err(error) => assert_eq!(error, StoreError::Conflict(Conflict::UnknownScope)),
+            }
+            let deleted = store.delete_scope(&project(), "read:shared", &event(&project())).await.unwrap();
+            audited += i64::from(deleted == ScopeDeleted::Deleted);
+        }
+        audited
+    })
+    .await;
+    let checked = db.store.check_audit_log(project().as_str(), 1_000).await.unwrap();
+    assert_eq!((checked.whole, checked.broken), (audited.iter().sum(), None));
 }
 
 /// A reader that has seen n has seen all below n, however the writers interleave.

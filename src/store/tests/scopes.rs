@@ -32,8 +32,8 @@ fn holder(scopes: &[&str], seconds: u64) -> Key {
 
 async fn scopes_are_kept_by_their_plain_form(db: TestDb) {
     let budgets = scope("READ_BUDGETS");
-    db.store.create_scope(&budgets).await.unwrap();
-    let again = db.store.create_scope(&scope("read:budgets")).await;
+    db.store.create_scope(&budgets, &event(&project())).await.unwrap();
+    let again = db.store.create_scope(&scope("read:budgets"), &event(&project())).await;
     assert_eq!(again, Err(StoreError::Conflict(Conflict::Exists)));
     let found = db.store.find_scope(&project(), "read:budgets").await.unwrap().unwrap();
     assert_eq!((found.scope.spelling(), &found), ("READ_BUDGETS", &budgets));
@@ -41,11 +41,11 @@ async fn scopes_are_kept_by_their_plain_form(db: TestDb) {
     assert_eq!(db.store.find_scope(&project(), "READ_BUDGETS").await.unwrap(), None);
 
     for text in ["write:budgets", "a:b", "z.z:z", "a:b:c"] {
-        db.store.create_scope(&scope(text)).await.unwrap();
+        db.store.create_scope(&scope(text), &event(&project())).await.unwrap();
     }
     let mut elsewhere = scope("read:budgets");
     elsewhere.project = other_project();
-    db.store.create_scope(&elsewhere).await.unwrap();
+    db.store.create_scope(&elsewhere, &event(&project())).await.unwrap();
 
     let mut names = Vec::new();
     let mut after = None;
@@ -62,8 +62,8 @@ async fn scopes_are_kept_by_their_plain_form(db: TestDb) {
     assert_eq!((page.items[0].scope.plain(), page.items.len(), page.total), ("z.z:z", 1, Some(5)));
     assert!(db.store.list_scopes(&project(), &numbered(2, 3)).await.unwrap().items.is_empty());
 
-    assert!(db.store.update_scope(&project(), "read:budgets", "Something else").await.unwrap());
-    assert!(!db.store.update_scope(&project(), "read:nothing", "x").await.unwrap());
+    assert!(db.store.update_scope(&project(), "read:budgets", "Something else", &event(&project())).await.unwrap());
+    assert!(!db.store.update_scope(&project(), "read:nothing", "x", &event(&project())).await.unwrap());
     let found = db.store.find_scope(&project(), "read:budgets").await.unwrap().unwrap();
     assert_eq!(found.description, "Something else");
     let other = db.store.find_scope(&other_project(), "read:budgets").await.unwrap().unwrap();
@@ -79,7 +79,7 @@ async fn an_unregistered_scope_is_not_granted(db: TestDb) {
 
     let mut elsewhere = scope("read:budgets");
     elsewhere.project = other_project();
-    db.store.create_scope(&elsewhere).await.unwrap();
+    db.store.create_scope(&elsewhere, &event(&project())).await.unwrap();
     let made = db.store.create_key(&wanted, &new_hash(), None, None, &event(&project())).await;
     assert_eq!(made.map(drop), unknown, "a scope of another project is not one of this");
 
@@ -89,14 +89,14 @@ async fn an_unregistered_scope_is_not_granted(db: TestDb) {
     let widened = db.store.update_key(&key, 1, ChangeKind::Updated, &event(&project())).await;
     assert_eq!(widened.map(drop), unknown);
 
-    db.store.create_scope(&scope("READ_BUDGETS")).await.unwrap();
+    db.store.create_scope(&scope("READ_BUDGETS"), &event(&project())).await.unwrap();
     db.store.update_key(&key, 1, ChangeKind::Updated, &event(&project())).await.unwrap();
     db.create(&wanted).await;
 }
 
 async fn a_held_scope_stays(db: TestDb) {
-    db.store.create_scope(&scope("read:budgets")).await.unwrap();
-    let delete = async || db.store.delete_scope(&project(), "read:budgets").await.unwrap();
+    db.store.create_scope(&scope("read:budgets"), &event(&project())).await.unwrap();
+    let delete = async || db.store.delete_scope(&project(), "read:budgets", &event(&project())).await.unwrap();
     let count = async || db.store.count_keys_with_scope(&project(), "read:budgets").await.unwrap();
     let mut keys = [holder(&["read:budgets", "read:keys"], 1), holder(&["read:budgets"], 2), holder(&["admin"], 3)];
     for key in &keys {
@@ -120,7 +120,7 @@ async fn a_held_scope_stays(db: TestDb) {
     let revoked = db.store.find_key(&project(), Environment::Live, &keys[0].id).await.unwrap().unwrap();
     assert!(revoked.details.scopes.holds("read:budgets"), "what a revoked key held is still told");
 
-    db.store.create_scope(&scope("read:budgets")).await.unwrap();
+    db.store.create_scope(&scope("read:budgets"), &event(&project())).await.unwrap();
     let many: Vec<_> = (0..HOLDERS_COUNTED as u64 + 5).map(|n| (holder(&["read:budgets"], n), new_hash())).collect();
     db.store.import_keys(&many).await.unwrap();
     assert_eq!(delete().await, ScopeDeleted::Held(HOLDERS_COUNTED as u64));

@@ -17,6 +17,7 @@ use crate::domain::key::{Key, KeyDetails, KeyKind};
 use crate::domain::page::PageRequest;
 use crate::domain::product::{Price, Product, ProductDetails};
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretHash;
 use crate::domain::user::{Handle, User, UserDetails, UserKind};
 use crate::store::{KeyCreated, Store, StoreOptions};
@@ -72,6 +73,7 @@ impl TestDb {
         // A machine that is busy with many tests is slow, not lost.
         options.timeout = Duration::from_secs(20);
         let store = Store::open(&options).await.unwrap();
+        store.check_master_key(&keyring(), at(0)).await.unwrap();
         assert!(store.ensure_project(&project(), at(0)).await.unwrap());
         assert!(store.ensure_project(&other_project(), at(0)).await.unwrap());
         Self { store, options, home }
@@ -79,7 +81,9 @@ impl TestDb {
 
     /// Another process on the same database, as far as the store can tell.
     pub(super) async fn second(&self) -> Store {
-        Store::open(&self.options).await.unwrap()
+        let store = Store::open(&self.options).await.unwrap();
+        store.check_master_key(&keyring(), at(0)).await.unwrap();
+        store
     }
 
     /// Stores a key; its secret's hash.
@@ -89,6 +93,11 @@ impl TestDb {
         assert!(matches!(created, KeyCreated::Created(_)));
         hash
     }
+}
+
+/// What the master key of all these stores makes.
+pub(super) fn keyring() -> Keyring {
+    MasterKey::parse("c29tZSBtYXN0ZXIga2V5IG9mIDMyIGJ5dGVzLCB5ZXM=").unwrap().derive()
 }
 
 pub(super) fn project() -> ProjectId {
@@ -189,12 +198,15 @@ pub(super) fn event(project: &ProjectId) -> AuditEvent {
     AuditEvent {
         id: AuditEventId::new(at(next()), &SystemEntropy),
         project: project.clone(),
+        environment: Some(Environment::Live),
         actor: None,
         action: "key.created".to_owned(),
         target: "key_x".to_owned(),
         request_id: Some("req_x".to_owned()),
         client_ip: Some("192.0.2.7".parse().unwrap()),
         occurred_at: at(0),
+        before: None,
+        after: None,
     }
 }
 

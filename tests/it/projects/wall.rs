@@ -337,9 +337,11 @@ fn variables(rpc: &Rpc) -> Vec<String> {
     parts.map(str::to_owned).collect()
 }
 
-/// Administrators of the installation read and change all projects: what is in them is behind the wall for them too.
+/// Administrators of the installation read and change all projects, and their own log tells of it: what is in them is behind
+/// the wall for them too.
 fn governs_projects(rpc: &Rpc) -> bool {
-    ["CreateProject", "GetProject", "ListProjects", "UpdateProject", "DeleteProject"].contains(&rpc.0.name())
+    ["CreateProject", "GetProject", "ListProjects", "UpdateProject", "DeleteProject", "ListAuditEvents"]
+        .contains(&rpc.0.name())
 }
 
 #[track_caller]
