@@ -30,15 +30,15 @@
 //! 3. It resolves the RPC: by its path for gRPC and gRPC-Web ([`proto::MethodId`]), by method and path template for JSON
 //!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
 //! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the
-//!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`]) and holds the RPC's
-//!    [policy](auth::policy) against them. The `Caller` it makes goes into the request's extensions; nothing acts without
-//!    one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
+//!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`])
+//!    and holds the RPC's [policy](auth::policy) against them. The `Caller` it makes travels with the call; nothing acts
+//!    without one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
 //! 5. Under the deadline (the client's or the configured one), the request becomes protobuf bytes: those of the one message of
 //!    a unary gRPC or gRPC-Web call (`server/unary.rs`), or what [`edge::Edge::call`] makes of path, query and body by tables.
 //!    [`proto::dispatch`], generated, decodes them and calls the very function that tonic would call. Streams and base64 go
 //!    through tonic's generated services and `GrpcWebLayer` (`server/grpc.rs`). `Auth.Verify` alone has a shorter way to the
 //!    same decision (`rpc/verify.rs`).
-//! 6. The function in [`rpc`] takes the caller out of the extensions, validates the message into domain types, calls a
+//! 6. The function in [`rpc`] takes the caller out of the request's extensions, validates the message into domain types, calls a
 //!    [`service`], and encodes what it answers. Whatever is refused is a [`domain::error::Error`] with a
 //!    [`Reason`](domain::reason::Reason): [`rpc::status`] makes the gRPC status of it, and [`edge::problem`] the problem
 //!    document of that status. One table says how each reason is told on all wires.

@@ -1,12 +1,15 @@
 //! What a service is asked, and requests that none gets to see.
 
 use bytes::Bytes;
+use http::Method;
 use http_body_util::StreamBody;
 use prost_types::{Duration, FieldMask};
 use serde_json::json;
 
 use super::super::services::{Marker, Recorder};
-use super::{asked, call, refused, request};
+use super::{asked, call, edge, refused, request};
+use crate::domain::dialect::Dialect;
+use crate::edge::Resolution;
 use crate::proto::v1::*;
 
 #[tokio::test]
@@ -185,6 +188,19 @@ async fn services_see_the_caller_and_listed_headers() {
     let mut names: Vec<_> = asked.metadata.as_ref().keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["idempotency-key"]);
+}
+
+#[test]
+fn a_route_knows_its_dialect() {
+    let edge = edge();
+    for (path, dialect) in [
+        ("/v1/products", Dialect::Standard),
+        ("/products", Dialect::Storefront),
+        ("/v1/api/public/products", Dialect::Billing),
+    ] {
+        let Resolution::Found(matched) = edge.resolve(&Method::GET, path) else { panic!("no route for {path}") };
+        assert_eq!(matched.route.dialect, dialect, "{path}");
+    }
 }
 
 #[tokio::test]
