@@ -11,4 +11,5 @@ pub mod guard;
 pub mod lookup;
 pub mod policy;
 mod recent;
+pub mod signing;
 pub mod strangers;

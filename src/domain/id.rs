@@ -63,6 +63,11 @@ prefixed_id!(
     AuditEventId,
     "evt"
 );
+prefixed_id!(
+    /// Names a session: `ses_` and 32 hexadecimal digits.
+    SessionId,
+    "ses"
+);
 /// Names a project: the word people chose for it, 1 to 40 lower-case letters, digits and inner hyphens.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ProjectId(Box<str>);

@@ -21,6 +21,7 @@ pub mod reason;
 pub mod scope;
 pub mod sealing;
 pub mod secret;
+pub mod signing_key;
 pub mod throttle;
 pub mod user;
 pub mod words;
