@@ -25,8 +25,8 @@
 //! 1. [`net::serve`] accepts the connection (TLS, first bytes, time-outs) and hands each request to the front
 //!    (`server/front.rs`).
 //! 2. The front gives the request its id, tells the wire by the content type, opens the trace span, and catches panics. It
-//!    answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json` itself (`server/endpoints.rs`), and refuses what did not
-//!    come over HTTPS where it had to.
+//!    answers `/healthz`, `/readyz`, `/metrics`, `/openapi.json` and `/.well-known/jwks.json` itself (`server/endpoints.rs`),
+//!    and refuses what did not come over HTTPS where it had to.
 //! 3. It resolves the RPC: by its path for gRPC and gRPC-Web ([`proto::MethodId`]), by method and path template for JSON
 //!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
 //! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::HealthServer;
 
-use self::endpoints::{Endpoints, OpenApi};
+use self::endpoints::{Endpoints, KeySet, OpenApi};
 use self::front::{Front, Parts};
 use self::grpc::Services;
 use self::health::HealthService;
@@ -36,6 +36,7 @@ use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
 use crate::auth::policy::{Policies, PolicyError};
+use crate::auth::signing::Signing;
 use crate::auth::strangers::Strangers;
 use crate::config::{Config, CorsOrigins, Database, MasterKeyError, MasterKeySource};
 pub use crate::domain::administrator::AdministratorKey;
@@ -210,6 +211,15 @@ impl Server {
         let first_keys = bootstrap::first_start(&store, &keyring, &world).await.map_err(StartError::Store)?;
 
         let keyring = Arc::new(keyring);
+        let signing = Signing::open(
+            store.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            config.public_url.clone().unwrap_or_else(|| format!("{}://{}", scheme(&tls), listener.local_addr())),
+            config.signing_key_rotation,
+        );
+        let signing = Arc::new(signing.await.map_err(StartError::Store)?);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
         let credentials = Arc::new(Credentials::new(
@@ -226,6 +236,7 @@ impl Server {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
             keyring,
+            signing: Arc::clone(&signing),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         });
@@ -249,6 +260,7 @@ impl Server {
         let janitor = janitor::Janitor {
             store,
             credentials: Arc::clone(&credentials),
+            signing: Arc::clone(&signing),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(metrics),
             readiness: readiness.clone(),
@@ -270,6 +282,7 @@ impl Server {
                 readiness: readiness.clone(),
                 metrics: Arc::clone(metrics),
                 openapi: OpenApi::new(key_headers.iter()),
+                key_set: KeySet::new(signing),
             },
             guard: Guard::new(policies, key_headers, credentials, clock),
             cors: Cors::new(origins, &config.key_headers),
@@ -311,7 +324,7 @@ impl Server {
 
     /// What the person who started the server reads on standard output.
     fn greeting(&self, config: &Config) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let scheme = scheme(&self.tls);
         let mut text = String::new();
         for AdministratorKey { key, secret } in &self.first_keys {
             text += &format!("administrator key ({}): {}\n", key.environment, secret.expose());
@@ -332,6 +345,10 @@ impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Front(..)")
     }
+}
+
+fn scheme(tls: &Option<Tls>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
 }
 
 /// The feed's progress, for streams: it ends when the server begins to stop, while the feed itself goes on to its end.

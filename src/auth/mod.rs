@@ -14,4 +14,5 @@ pub mod lookup;
 pub mod password;
 pub mod policy;
 mod recent;
+pub mod signing;
 pub mod strangers;

@@ -22,6 +22,7 @@ mod projects;
 mod refusal;
 mod scopes;
 mod serve;
+mod signing_key;
 mod text;
 mod users;
 mod whoami;
@@ -56,6 +57,7 @@ enum Command {
     #[command(name = "config")]
     Config(configuration::ConfigArgs),
     AdminKey(Box<admin_key::AdminKeyArgs>),
+    SigningKey(Box<signing_key::SigningKeyArgs>),
     Projects(Box<projects::ProjectsArgs>),
     Keys(Box<keys::KeysArgs>),
     Scopes(Box<scopes::ScopesArgs>),
@@ -99,6 +101,7 @@ impl Command {
             Self::Serve(flags) => serve::run(flags),
             Self::Config(args) => args.run(),
             Self::AdminKey(args) => args.run(),
+            Self::SigningKey(args) => args.run(),
             Self::Projects(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
             Self::Keys(args) => client(args.run()),
@@ -126,7 +129,7 @@ impl Command {
                 AuditCommand::List(list) => list.output().json,
                 AuditCommand::Verify(_) => false,
             },
-            Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::Completions(_) => false,
+            Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::SigningKey(_) | Self::Completions(_) => false,
         }
     }
 }

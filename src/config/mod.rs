@@ -38,6 +38,8 @@ pub use self::source::{Environment, Source};
 pub struct Config {
     /// Where to listen. Loopback, or `tls` is there, or `behind_proxy` is on.
     pub listen: SocketAddr,
+    /// Under which URL clients reach it, if that was said. No slash at its end.
+    pub public_url: Option<String>,
     /// Where the SQLite database and the master key file are. It may not exist yet.
     pub data_dir: PathBuf,
     /// Which database.
@@ -52,6 +54,8 @@ pub struct Config {
     pub trusted_proxies: usize,
     /// Bounds on what a client may ask.
     pub limits: Limits,
+    /// How long a key signs tokens before the next one does.
+    pub signing_key_rotation: Duration,
     /// What is kept in memory.
     pub cache: CacheSettings,
     /// Which pages may call from a browser.

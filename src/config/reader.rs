@@ -46,6 +46,9 @@ impl Reader {
         let database = self.find(&DATABASE_URL, values::database, || "SQLite in data_dir".to_owned());
         let master_key = self.find(&MASTER_KEY, values::master_key, || "file in data_dir".to_owned());
 
+        let said_tls = self.sources.of(&TLS_CERT).is_some();
+        let public_unsaid = format!("{}://{listen}", if said_tls { "https" } else { "http" });
+        let public_url = self.find(&PUBLIC_URL, values::public_url, || public_unsaid);
         let tls_cert = self.find(&TLS_CERT, values::readable_file, || "no TLS".to_owned());
         let tls_key = self.find(&TLS_KEY, values::readable_file, || "no TLS".to_owned());
         let behind_proxy = self.read(&BEHIND_PROXY, values::switch);
@@ -55,6 +58,7 @@ impl Reader {
         let key_headers = self.read(&KEY_HEADERS, values::key_headers);
 
         let limits = self.limits();
+        let signing_key_rotation = self.read(&SIGNING_KEY_ROTATION, values::rotation);
         let cache = self.cache();
 
         let format = self.read(&LOG_FORMAT, values::log_format);
@@ -74,9 +78,11 @@ impl Reader {
             log: LogSettings { format, filter },
             worker_threads: worker_threads.unwrap_or(threads_unsaid),
             listen,
+            public_url,
             data_dir,
             behind_proxy,
             limits,
+            signing_key_rotation,
             cache,
             cors_origins,
             key_headers,

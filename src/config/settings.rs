@@ -63,6 +63,8 @@ pub enum Group {
     Network,
     /// Bounds on what a client may ask.
     Limits,
+    /// The tokens that this installation signs.
+    Tokens,
     /// What is kept in memory.
     Cache,
     /// Logs and traces.
@@ -94,6 +96,7 @@ impl Group {
             Self::Basics => "Basics",
             Self::Network => "Network",
             Self::Limits => "Limits",
+            Self::Tokens => "Tokens",
             Self::Cache => "Cache",
             Self::Telemetry => "Logs and traces",
             Self::Tuning => "Tuning",
@@ -130,6 +133,10 @@ settings! {
         Fallback::Words("file `master.key` in `data_dir`, made at the first start"), Secret,
         "Master key: 32 bytes in base64 (`openssl rand -base64 32`). All nodes of one database need the same";
 
+    PUBLIC_URL = "public_url", "GATEPOST_PUBLIC_URL", Form::Value("URL"), Network,
+        Fallback::Words("`http://` (with TLS `https://`) and the address it listens on"), Open,
+        "URL under which clients reach it, such as `https://keys.example`: the issuer of its tokens. All nodes of one \
+         database need the same; when it changes, everybody has to sign in again";
     TLS_CERT = "tls_cert", "GATEPOST_TLS_CERT", Form::Value("FILE"), Network, Fallback::Words("no TLS"), Open,
         "Certificate chain for TLS, in PEM; goes with `tls_key`";
     TLS_KEY = "tls_key", "GATEPOST_TLS_KEY", Form::Value("FILE"), Network, Fallback::Words("no TLS"), Open,
@@ -161,6 +168,10 @@ settings! {
         "Requests in flight on one HTTP/2 connection; 1 to 10000";
     DRAIN_TIMEOUT = "drain_timeout", "GATEPOST_DRAIN_TIMEOUT", Form::Value("TIME"), Limits, Fallback::Value("30s"), Open,
         "How long a stop waits for requests in flight; 0s to 10m";
+
+    SIGNING_KEY_ROTATION = "signing_key_rotation", "GATEPOST_SIGNING_KEY_ROTATION", Form::Value("TIME"), Tokens,
+        Fallback::Value("30d"), Open,
+        "How long a key signs tokens before the next one does; 1h to 365d";
 
     CACHE_CAPACITY = "cache_capacity", "GATEPOST_CACHE_CAPACITY", Form::Value("N"), Cache, Fallback::Value("200000"), Open,
         "Keys kept in memory; 1000 to 10000000";

@@ -36,6 +36,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::People, "info"));
     assert!(config.coalesce_writes && config.inline_streams && config.otlp_endpoint.is_none());
     assert!(config.worker_threads >= 1);
+    assert_eq!((config.public_url, config.signing_key_rotation), (None, Duration::from_secs(30 * 24 * 3600)));
+    let shown = load(&["--listen=[::1]:8"], &[]).unwrap().effective;
+    assert!(shown.iter().any(|e| e.setting.key == "public_url" && e.value == "http://[::1]:8"));
 }
 
 #[test]
@@ -75,6 +78,8 @@ fn values_are_read_in_their_forms() {
             ("GATEPOST_LOG", "warn,gatepost=debug"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
             ("GATEPOST_TLS_CERT", ""),
+            ("GATEPOST_PUBLIC_URL", "http://10.0.0.1:8080/keys"),
+            ("GATEPOST_SIGNING_KEY_ROTATION", "12h"),
         ],
     )
     .unwrap()
@@ -84,6 +89,8 @@ fn values_are_read_in_their_forms() {
     assert_eq!(config.limits.request_timeout, Duration::from_secs(90));
     assert!(matches!(&config.database, Database::Postgres(url) if url.expose() == "postgres://me:hunter2@db/keys"));
     assert!(matches!(config.master_key, MasterKeySource::Given(_)));
+    assert_eq!(config.public_url.as_deref(), Some("http://10.0.0.1:8080/keys"));
+    assert_eq!(config.signing_key_rotation, Duration::from_secs(12 * 3600));
     let origins = ["https://shop.example".to_owned(), "http://localhost:3000".to_owned()];
     assert_eq!(config.cors_origins, CorsOrigins::Only(origins.to_vec()));
     assert_eq!(config.key_headers, ["x-shop-key"]);
@@ -132,6 +139,18 @@ fn a_wrong_value_is_told_with_the_variable_the_value_and_the_rule() {
         ("GATEPOST_LOG", "debugg", "must be a level"),
         ("GATEPOST_LOG", "gatepost=loud", "must be a level"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317", "must be a URL such as http://localhost:4317"),
+        ("GATEPOST_PUBLIC_URL", "keys.example", "must be a URL such as https://keys.example"),
+        ("GATEPOST_PUBLIC_URL", "ftp://keys.example", "must be a URL"),
+        ("GATEPOST_PUBLIC_URL", "https://", "must be a URL"),
+        ("GATEPOST_PUBLIC_URL", "https://:443", "must be a URL"),
+        ("GATEPOST_PUBLIC_URL", "https://keys.example/", "or a slash at its end"),
+        ("GATEPOST_PUBLIC_URL", "https://keys.example?x=1", "must be a URL"),
+        ("GATEPOST_PUBLIC_URL", "https://keys.example/#x", "must be a URL"),
+        ("GATEPOST_PUBLIC_URL", "https://me@keys.example", "must be a URL"),
+        ("GATEPOST_PUBLIC_URL", "https://keys.example/a b", "must be a URL"),
+        ("GATEPOST_SIGNING_KEY_ROTATION", "59m", "must be a time from 1h to 365d"),
+        ("GATEPOST_SIGNING_KEY_ROTATION", "366d", "must be a time from 1h to 365d"),
+        ("GATEPOST_SIGNING_KEY_ROTATION", "30", "must be a time from 1h to 365d"),
         ("GATEPOST_WORKER_THREADS", "0", "must be a whole number from 1 to 1024"),
     ];
     for (variable, value, rule) in cases {

@@ -100,6 +100,26 @@ pub(super) fn time(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Read<Dur
     }
 }
 
+/// How long a signing key signs. The words for a year in days are its own: the library would say it in months and hours.
+pub(super) fn rotation(text: &str) -> Read<Duration> {
+    const RULE: &str = "must be a time from 1h to 365d, such as 30d or 12h";
+    let hour = Duration::from_secs(60 * 60);
+    let parsed = humantime::parse_duration(text).ok().filter(|time| (hour..=365 * 24 * hour).contains(time));
+    parsed.ok_or_else(|| RULE.to_owned())
+}
+
+/// The base of URLs: compared as text by whoever checks tokens, so there is one way to write it.
+pub(super) fn public_url(text: &str) -> Read<String> {
+    const RULE: &str = "must be a URL such as https://keys.example or https://example.com/keys, without a user, a query, \
+                        a fragment or a slash at its end, and of 200 characters at most";
+    let plain = text.bytes().all(|c| c.is_ascii_graphic() && !b"?#@\"<>\\^`{|}".contains(&c));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let whole = rest.is_some_and(|rest| !rest.ends_with('/') && !rest.contains("//"));
+    let uri = text.parse::<Uri>().ok();
+    let named = uri.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    if plain && whole && named && text.len() <= 200 { Ok(text.to_owned()) } else { Err(RULE.to_owned()) }
+}
+
 pub(super) fn origins(text: &str) -> Read<CorsOrigins> {
     const RULE: &str =
         "must be *, none, or origins such as https://shop.example or http://localhost:3000, without a path";

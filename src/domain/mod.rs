@@ -25,6 +25,7 @@ pub mod scope;
 pub mod sealing;
 pub mod secret;
 pub mod session;
+pub mod signing_key;
 pub mod throttle;
 pub mod user;
 pub mod words;

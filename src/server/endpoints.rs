@@ -1,14 +1,15 @@
 //! The paths that are no RPC: for whoever keeps the server running, and for whoever reads its description.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 
 use super::readiness::Readiness;
+use crate::auth::signing::Signing;
 use crate::edge::compression::compress;
 use crate::edge::document::Document;
 use crate::edge::{openapi, without_body};
@@ -20,6 +21,7 @@ pub(super) struct Endpoints {
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<Metrics>,
     pub(super) openapi: OpenApi,
+    pub(super) key_set: KeySet,
 }
 
 /// The description of the HTTP API, made when it is first asked for.
@@ -50,6 +52,40 @@ impl OpenApi {
     }
 }
 
+/// The public keys that check the tokens of this installation, made into a document again whenever they change.
+pub(super) struct KeySet {
+    signing: Arc<Signing>,
+    made: Mutex<Option<(String, Arc<Document>)>>,
+}
+
+impl KeySet {
+    /// The key set of these keys.
+    pub(super) fn new(signing: Arc<Signing>) -> Self {
+        Self { signing, made: Mutex::default() }
+    }
+
+    async fn answer(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = self.document().answer(headers).await;
+        // It is meant for everybody, and says nothing about anybody.
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }
+
+    fn document(&self) -> Arc<Document> {
+        let keys = self.signing.key_set();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*made {
+            Some((of, document)) if *of == keys => Arc::clone(document),
+            _ => {
+                // Clients that look at the type know this one; few know `application/jwk-set+json`.
+                let document = Arc::new(Document::new("application/json", keys.clone().into_bytes()));
+                *made = Some((keys, Arc::clone(&document)));
+                document
+            }
+        }
+    }
+}
+
 /// A path that is no RPC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Endpoint {
@@ -59,6 +95,8 @@ pub(super) enum Endpoint {
     Readiness,
     /// `/metrics`: for Prometheus.
     Metrics,
+    /// `/.well-known/jwks.json`: the public keys of tokens (RFC 7517).
+    KeySet,
     /// `/openapi.json`: what can be called over HTTP.
     OpenApi,
 }
@@ -70,6 +108,7 @@ impl Endpoint {
             "/healthz" => Self::Health,
             "/readyz" => Self::Readiness,
             "/metrics" => Self::Metrics,
+            "/.well-known/jwks.json" => Self::KeySet,
             "/openapi.json" => Self::OpenApi,
             _ => return None,
         })
@@ -95,6 +134,7 @@ impl Endpoints {
             Endpoint::Health => text(StatusCode::OK, "ok\n"),
             Endpoint::Readiness => self.ready(),
             Endpoint::Metrics => compress(headers, self.metrics()).await,
+            Endpoint::KeySet => self.key_set.answer(headers).await,
             Endpoint::OpenApi => self.openapi.answer(headers).await,
         }
     }

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::readiness::Readiness;
 use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
+use crate::auth::signing::Signing;
 use crate::domain::clock::Clock;
 use crate::net;
 use crate::store::Store;
@@ -20,6 +21,7 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Janitor {
     pub(super) store: Store,
     pub(super) credentials: Arc<Credentials>,
+    pub(super) signing: Arc<Signing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Readiness,
@@ -38,6 +40,11 @@ impl Janitor {
         for tick in 0_u64.. {
             ticks.tick().await;
             self.look_once().await;
+            if tick % TEND_EVERY_TICKS == 0
+                && let Err(error) = self.signing.tend().await
+            {
+                tracing::warn!(%error, "the signing keys could not be read; those known are used");
+            }
             if tick % SWEEP_EVERY_TICKS == 0 {
                 self.sweep().await;
             }
@@ -77,6 +84,7 @@ impl Janitor {
         let now = self.clock.now();
         let swept = async {
             while self.store.prune_idempotency(now, BATCH).await? == u64::from(BATCH) {}
+            self.store.prune_signing_keys(now).await?;
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
             for (project, deleted_at) in self.store.list_projects_to_empty(BATCH).await? {
                 while self.store.empty_project(&project, PROJECT_BATCH).await? {}
@@ -95,6 +103,8 @@ impl Janitor {
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY_TICKS: u64 = 60;
+/// The key set may be kept for minutes, and a new key waits for longer than that.
+const TEND_EVERY_TICKS: u64 = 5;
 /// How long a watcher of revocations may be away and still miss nothing.
 const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const BATCH: u32 = 500;

@@ -18,6 +18,7 @@ use crate::domain::project::Project;
 use crate::domain::scope::Scope;
 use crate::domain::sealing::Keyring;
 use crate::domain::secret::SecretPrefix;
+use crate::domain::signing_key::{SHORTEST_NOTICE, SigningKey};
 use crate::store::{AuditCheck, KeyFilter, Store, StoreError};
 
 /// An installation's data, opened.
@@ -130,6 +131,27 @@ impl Offline {
         let event = key_event(&self.world, &key, "key.revoked").changing_key(Some(&before), &key);
         self.store.update_key(&key, version, ChangeKind::Revoked, &event).await?;
         Ok(Some(key.id))
+    }
+
+    /// Makes the next signing key, published ahead of its first signature. `at_once` it signs now, and whatever the keys
+    /// before it signed is refused from now on.
+    pub async fn rotate_signing_key(&self, at_once: bool) -> Result<SigningKey, OfflineError> {
+        let World { clock, entropy } = &self.world;
+        let project = ProjectId::default_project();
+        loop {
+            let now = clock.now();
+            let keys = self.store.list_signing_keys(now).await?;
+            let seq = keys.last().map_or(1, |youngest| youngest.seq + 1);
+            let from = if at_once { now } else { now.plus(SHORTEST_NOTICE) };
+            let next = SigningKey::new(seq, now, from, &self.keyring, &**entropy);
+            let retirement = if at_once { next.immediate_retirement() } else { next.orderly_retirement() };
+            let told = fields([("at_once", json!(at_once))]);
+            let event = command_line_event(&self.world, &project, "signing_key.rotated", &next.kid);
+            // A node that made the next key at this moment was first: this one comes after it.
+            if self.store.add_signing_key(&next, retirement, Some(&event.changing(None, Some(told)))).await? {
+                return Ok(next);
+            }
+        }
     }
 
     /// Checks the audit log of every project; what came of each.

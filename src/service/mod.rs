@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::caller::Caller;
 use crate::auth::lookup::Credentials;
+use crate::auth::signing::Signing;
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::{Clock, Timestamp};
@@ -32,6 +33,8 @@ pub struct Context {
     pub credentials: Arc<Credentials>,
     /// The keys derived from the master key.
     pub keyring: Arc<Keyring>,
+    /// Signs the tokens of this installation, and checks them.
+    pub signing: Arc<Signing>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

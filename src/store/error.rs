@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::user_keys::MAX_KEYS_OF_USER;
 use crate::domain::error::{self, Error as DomainError};
 use crate::domain::reason::Reason;
+use crate::domain::signing_key::MOST_SIGNING_KEYS;
 
 /// Why a call of the store failed. The cause was logged where it happened.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -43,6 +44,9 @@ pub enum Conflict {
     /// The user has as many keys as a user may have.
     #[error("the user has too many keys")]
     TooManyKeys,
+    /// As many signing keys are published as may be.
+    #[error("there are too many signing keys")]
+    TooManySigningKeys,
     /// A scope that is to be granted is not registered.
     #[error("a scope is not registered")]
     UnknownScope,
@@ -72,6 +76,12 @@ impl From<StoreError> for DomainError {
                 Reason::InvalidState,
                 format!(
                     "the user has {MAX_KEYS_OF_USER} keys that are not revoked, and may have no more; revoke one first"
+                ),
+            ),
+            StoreError::Conflict(Conflict::TooManySigningKeys) => Self::new(
+                Reason::InvalidState,
+                format!(
+                    "{MOST_SIGNING_KEYS} signing keys are published, and no more may be; wait until some are past their end"
                 ),
             ),
             StoreError::Conflict(Conflict::Exists) => {

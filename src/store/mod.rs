@@ -42,6 +42,7 @@ mod products;
 mod project_data;
 mod projects;
 mod scopes;
+mod signing_keys;
 mod user_keys;
 mod user_search;
 mod users;

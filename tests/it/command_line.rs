@@ -285,8 +285,19 @@ async fn shells_get_completions() {
 #[tokio::test]
 async fn the_help_names_every_command_and_each_explains_itself() {
     let help = Gatepost::new("--help").run().await.ok();
-    let commands =
-        ["serve", "config", "admin-key", "projects", "keys", "scopes", "products", "audit", "whoami", "completions"];
+    let commands = [
+        "serve",
+        "config",
+        "admin-key",
+        "signing-key",
+        "projects",
+        "keys",
+        "scopes",
+        "products",
+        "audit",
+        "whoami",
+        "completions",
+    ];
     for command in commands {
         let named = help.lines().any(|line| line.trim_start().split(' ').next() == Some(command));
         assert!(named, "{command} is missing in {help}");

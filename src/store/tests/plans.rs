@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use super::support::*;
 use crate::store::{
     audit, audit_check, changes, credentials, idempotency, key_lists, keys, products, project_data, projects, scopes,
-    user_keys, users,
+    signing_keys, user_keys, users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -24,6 +24,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         project_data::PLANNED,
         projects::PLANNED,
         scopes::PLANNED,
+        signing_keys::PLANNED,
         user_keys::PLANNED,
         users::PLANNED,
     ] {

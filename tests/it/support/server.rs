@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost::auth::signing::Signing;
 use gatepost::config::{Config, Flags};
 use gatepost::domain::clock::{Clock, ManualClock, Timestamp};
 use gatepost::domain::entropy::SystemEntropy;
@@ -134,6 +135,14 @@ impl TestServer {
         &self.data().await.1
     }
 
+    /// What signs its tokens, as on another node.
+    pub(crate) async fn signing(&self) -> Signing {
+        let (store, keyring) = self.open().await;
+        let (clock, month) = (self.clock.clone(), Duration::from_secs(30 * 24 * 3600));
+        let signing = Signing::open(store, Arc::new(keyring), clock, Arc::new(SystemEntropy), PUBLIC_URL, month);
+        signing.await.expect("the keys of a running server can be read")
+    }
+
     /// Changes its data behind its back.
     pub(crate) async fn execute_sql(&self, sql: &'static str) {
         let failed = match &self.home.database {
@@ -162,12 +171,13 @@ impl TestServer {
     }
 
     async fn data(&self) -> &(Store, Keyring) {
-        let open = async || {
-            let config = config(&self.home, &[]);
-            let world = World { clock: self.clock.clone(), entropy: Arc::new(SystemEntropy) };
-            gatepost::server::open(&config, &world).await.expect("the data of a running server can be opened")
-        };
-        self.data.get_or_init(open).await
+        self.data.get_or_init(|| self.open()).await
+    }
+
+    async fn open(&self) -> (Store, Keyring) {
+        let config = config(&self.home, &[]);
+        let world = World { clock: self.clock.clone(), entropy: Arc::new(SystemEntropy) };
+        gatepost::server::open(&config, &world).await.expect("the data of a running server can be opened")
     }
 }
 
@@ -249,12 +259,16 @@ fn config(home: &Home, more: &[(&'static str, String)]) -> Config {
         ("data_dir", home.directory.path().display().to_string()),
         ("poll_interval", "50ms".to_owned()),
         ("drain_timeout", "5s".to_owned()),
+        // The same on every node, whatever port it got.
+        ("public_url", PUBLIC_URL.to_owned()),
     ];
     given.extend(home.database.as_ref().map(|database| ("database_url", database.url())));
     given.extend(more.iter().cloned());
     let flags = Flags { config: None, given };
     Config::load(&flags, &|_| None).unwrap_or_else(|error| panic!("{error}")).config
 }
+
+const PUBLIC_URL: &str = "https://keys.example";
 
 /// 2030-01-01T00:00:00Z. Far from the machine's time, so that whoever reads that is found out.
 const START: Timestamp = Timestamp::from_micros(1_893_456_000_000_000);

@@ -1,0 +1,170 @@
+//! The tokens that this installation signs itself: making them, checking them, and the keys they are signed with.
+//!
+//! A valid signature says that a node of this installation made the token, and nothing of whether it was ended since: that
+//! is for whoever keeps the session. The keys are in the store, sealed under the master key. Each node reads them again by a
+//! timer, and when it meets a token of a key it does not know; whichever node first sees that the next key is due makes it.
+
+mod ring;
+mod token;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use self::ring::Ring;
+pub use self::token::{InvalidToken, SessionClaims, SessionToken};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::entropy::Entropy;
+use crate::domain::error::{Error, Result};
+use crate::domain::reason::Reason;
+use crate::domain::sealing::Keyring;
+use crate::domain::signing_key::{SigningKey, next_active_from};
+use crate::store::Store;
+
+/// Signs tokens and checks them.
+pub struct Signing {
+    store: Store,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    issuer: Box<str>,
+    rotation: Duration,
+    ring: RwLock<Arc<Ring>>,
+    /// When the keys were last read because of a token of an unknown key. One reads at a time.
+    asked: Mutex<Option<Timestamp>>,
+}
+
+impl Signing {
+    /// Reads the keys of the store, and makes the first if there is none. `issuer` is the `iss` of every token; a key signs
+    /// for as long as `rotation`.
+    ///
+    /// # Errors
+    /// STORE_UNAVAILABLE; INTERNAL when the stored keys cannot be used.
+    pub async fn open(
+        store: Store,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        issuer: impl Into<Box<str>>,
+        rotation: Duration,
+    ) -> Result<Self> {
+        let (issuer, ring, asked) = (issuer.into(), RwLock::default(), Mutex::default());
+        let signing = Self { store, keyring, clock, entropy, issuer, rotation, ring, asked };
+        signing.tend().await?;
+        Ok(signing)
+    }
+
+    /// The `iss` of every token: the URL under which clients reach this installation.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Makes a token for a session. Its times are cut to whole seconds, and it ends when the claims say, 24 hours after its
+    /// beginning at most.
+    ///
+    /// # Errors
+    /// INTERNAL when no key can sign, or the session lasts longer than a token may.
+    pub fn mint(&self, claims: &SessionClaims) -> Result<SessionToken> {
+        let ring = self.ring();
+        // The store always has a key that signs; if this node's copy has none, its clock went back past the first.
+        let key = ring.signer(self.clock.now()).ok_or_else(cannot_sign)?;
+        token::mint(key, &self.issuer, claims)
+    }
+
+    /// Whether a presented token says that this installation issued it. Nothing is checked: it says who is to check it.
+    pub fn claims_to_be_ours(&self, presented: &str) -> bool {
+        token::unverified_issuer(presented).is_some_and(|issuer| *issuer == *self.issuer)
+    }
+
+    /// Checks a token: that a key of this installation signed it, for this issuer, and that it is not past its end.
+    ///
+    /// # Errors
+    /// None about the token. STORE_UNAVAILABLE when the keys had to be read again and could not be.
+    pub async fn verify(&self, presented: &str) -> Result<Result<SessionClaims, InvalidToken>> {
+        let Some(kid) = token::unverified_kid(presented) else { return Ok(Err(InvalidToken::Malformed)) };
+        let mut ring = self.ring();
+        if !ring.knows(&kid) && self.may_ask_again().await? {
+            ring = self.ring();
+        }
+        let now = self.clock.now();
+        Ok(match ring.verifier(&kid, now) {
+            Some(key) => token::verify(presented, key, &self.issuer, now),
+            None => Err(InvalidToken::UnknownKey),
+        })
+    }
+
+    /// The keys that are published, as a JWK Set (RFC 7517, section 5).
+    pub fn key_set(&self) -> String {
+        self.ring().key_set(self.clock.now())
+    }
+
+    /// Reads the keys again, and makes the next one if it is due.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn tend(&self) -> Result<()> {
+        let now = self.clock.now();
+        let mut keys = self.store.list_signing_keys(now).await?;
+        if let Some(active_from) = next_active_from(&keys, self.rotation, now) {
+            let seq = keys.last().map_or(1, |youngest| youngest.seq + 1);
+            let next = SigningKey::new(seq, now, active_from, &self.keyring, &*self.entropy);
+            // Whichever node was first: its key counts.
+            if self.store.add_signing_key(&next, next.orderly_retirement(), None).await? {
+                tracing::info!(kid = next.kid, "a new signing key was made");
+            }
+            keys = self.store.list_signing_keys(now).await?;
+        }
+        self.keep(keys)
+    }
+
+    fn keep(&self, keys: Vec<SigningKey>) -> Result<()> {
+        let old = self.ring();
+        if !old.is_of(&keys) {
+            let new = Arc::new(Ring::new(keys, &self.keyring)?);
+            *self.ring.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        Ok(())
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the keys again, unless that was done a moment ago: anybody can name a key that does not exist. Whether they
+    /// were read.
+    async fn may_ask_again(&self) -> Result<bool> {
+        let Ok(mut asked) = self.asked.try_lock() else {
+            // Somebody is reading them; wait until that is done.
+            drop(self.asked.lock().await);
+            return Ok(true);
+        };
+        let now = self.clock.now();
+        // A clock that was set back must not stop this.
+        let lately = |last: &Timestamp| *last <= now && now.since(*last) < ASK_AGAIN_AFTER;
+        if asked.as_ref().is_some_and(lately) {
+            return Ok(false);
+        }
+        *asked = Some(now);
+        let keys = self.store.list_signing_keys(now).await?;
+        self.keep(keys)?;
+        Ok(true)
+    }
+}
+
+fn cannot_sign() -> Error {
+    Error::new(Reason::Internal, "the service cannot sign tokens")
+}
+
+impl fmt::Debug for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signing").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// Tokens of unknown keys cause one reading in this time at most.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
