@@ -17,11 +17,13 @@ mod installation;
 mod json;
 mod keys;
 mod output;
+mod password;
 mod products;
 mod projects;
 mod refusal;
 mod scopes;
 mod serve;
+mod sessions;
 mod signing_key;
 mod text;
 mod users;
@@ -63,6 +65,7 @@ enum Command {
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
     Users(Box<users::UsersArgs>),
+    Sessions(Box<sessions::SessionsArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
@@ -112,6 +115,7 @@ impl Command {
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
+            Self::Sessions(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -123,6 +127,7 @@ impl Command {
             Self::Scopes(args) => args.output().json,
             Self::Products(args) => args.output().json,
             Self::Users(args) => args.output().json,
+            Self::Sessions(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
             Self::Audit(args) => match &args.command {

@@ -14,6 +14,7 @@ mod products;
 mod projects;
 mod races;
 mod scopes;
+mod sessions;
 mod signing_keys;
 mod statements;
 pub(crate) mod support;
