@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod environment;
 pub mod error;
 pub mod id;
+pub mod issuer;
 pub mod key;
 pub mod memo;
 pub mod metadata;
