@@ -81,6 +81,16 @@ pub struct TokenRules {
     pub leeway: Duration,
 }
 
+/// Where the public keys of an issuer are.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum KeyLocation {
+    /// Where the issuer's own description says (OpenID Connect Discovery 1.0, section 4): `/.well-known/openid-configuration`
+    /// below this issuer.
+    Discovered(String),
+    /// At this address.
+    At(String),
+}
+
 /// The names of the claims that tell about a user.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClaimNames {

@@ -9,6 +9,7 @@ pub mod flaw;
 mod json;
 pub mod jws;
 pub mod key_set;
+pub mod key_source;
 mod roca;
 #[cfg(test)]
 mod tests;
