@@ -5,6 +5,7 @@ mod endpoints;
 mod front;
 mod grpc;
 mod health;
+mod issuer_keys;
 mod janitor;
 pub mod offline;
 mod readiness;
@@ -27,6 +28,7 @@ use self::endpoints::{Endpoints, KeySet, OpenApi};
 use self::front::{Front, Parts};
 use self::grpc::Services;
 use self::health::HealthService;
+use self::issuer_keys::IssuerKeys;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
@@ -36,6 +38,8 @@ use crate::auth::credential::KeyHeaders;
 use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
+use crate::auth::outside::key_source::KeySource;
+use crate::auth::outside::lookup::Outside;
 use crate::auth::password::PasswordHasher;
 use crate::auth::policy::{Policies, PolicyError};
 use crate::auth::signing::Signing;
@@ -48,7 +52,7 @@ use crate::domain::error::Error as DomainError;
 use crate::domain::sealing::Keyring;
 use crate::edge::Edge;
 use crate::edge::cors::{Cors, Origins};
-use crate::net::{self, DrainReport, Listener, Tls, TlsError};
+use crate::net::{self, DrainReport, FetchSettings, Fetcher, Listener, Tls, TlsError};
 use crate::proto::{descriptor_pool, dispatch};
 use crate::rpc::Rpcs;
 use crate::rpc::auth::AuthService;
@@ -227,14 +231,16 @@ impl Server {
         let signing = Arc::new(signing.await.map_err(StartError::Store)?);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
-        let credentials = Arc::new(Credentials::new(
+        let outside = outside(config, &world);
+        let credentials = Credentials::new(
             store.clone(),
             cache,
             Arc::clone(&keyring),
             Arc::clone(&signing),
             strangers,
             Arc::clone(&world.entropy),
-        ));
+        );
+        let credentials = Arc::new(credentials.trusting(outside));
         let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
         let feed = feed.await.map_err(StartError::Store)?;
         let passwords = config.passwords;
@@ -361,6 +367,18 @@ impl fmt::Debug for Front {
 
 fn scheme(tls: &Option<Tls>) -> &'static str {
     if tls.is_some() { "https" } else { "http" }
+}
+
+/// Issuers outside whose keys are kept at one time.
+const MAX_ISSUERS_IN_MEMORY: usize = 1_000;
+
+/// What is known of issuers outside: nothing yet.
+fn outside(config: &Config, world: &World) -> Outside {
+    let private_networks = config.issuer_private_addresses.clone();
+    let fetcher = Fetcher::new(FetchSettings { private_networks, ..FetchSettings::default() });
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
+    let source = KeySource::new(Arc::new(IssuerKeys(fetcher)), clock, entropy, MAX_ISSUERS_IN_MEMORY);
+    Outside::new(source, Arc::clone(&world.clock), &*world.entropy)
 }
 
 /// The feed's progress, for streams: it ends when the server begins to stop, while the feed itself goes on to its end.

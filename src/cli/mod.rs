@@ -14,6 +14,7 @@ mod credential;
 mod exit;
 mod help;
 mod installation;
+mod issuers;
 mod json;
 mod keys;
 mod output;
@@ -66,6 +67,7 @@ enum Command {
     Products(Box<products::ProductsArgs>),
     Users(Box<users::UsersArgs>),
     Sessions(Box<sessions::SessionsArgs>),
+    Issuers(Box<issuers::IssuersArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
@@ -116,6 +118,7 @@ impl Command {
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
             Self::Sessions(args) => client(args.run()),
+            Self::Issuers(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -128,6 +131,7 @@ impl Command {
             Self::Products(args) => args.output().json,
             Self::Users(args) => args.output().json,
             Self::Sessions(args) => args.output().json,
+            Self::Issuers(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
             Self::Audit(args) => match &args.command {

@@ -3,6 +3,76 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::clock::Timestamp;
+use super::environment::Environment;
+use super::id::{IssuerId, ProjectId};
+use super::key::etag;
+use super::secret::SecretHash;
+
+/// Somebody outside whose tokens are believed about the users of one project and environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issuer {
+    /// Identifies it here.
+    pub id: IssuerId,
+    /// The project whose users it tells of.
+    pub project: ProjectId,
+    /// The environment whose users it tells of.
+    pub environment: Environment,
+    /// What may be changed about it, but for its name.
+    pub details: IssuerDetails,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// Counts the changes; the etag is made from it.
+    pub version: i64,
+}
+
+impl Issuer {
+    /// What its tokens call it.
+    pub fn name(&self) -> &str {
+        &self.details.rules.issuer
+    }
+
+    /// Changes with every change of the issuer.
+    pub fn etag(&self) -> String {
+        etag(self.version)
+    }
+
+    /// Changes the details.
+    pub fn update(&mut self, details: IssuerDetails, now: Timestamp) {
+        self.details = details;
+        self.updated_at = now;
+        self.version += 1;
+    }
+}
+
+/// What is said of an issuer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IssuerDetails {
+    /// A name for people, up to 100 characters; may be empty.
+    pub display_name: String,
+    /// What it is for, in prose.
+    pub description: String,
+    /// Where its keys are.
+    pub keys: IssuerKeys,
+    /// What its tokens must say.
+    pub rules: TokenRules,
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum IssuerKeys {
+    /// Where the issuer's own description says.
+    Discovered,
+    /// At this address.
+    At(String),
+    /// Here: a JWK Set.
+    Inline(String),
+}
+
 /// A way to sign a token (RFC 7518, section 3.1; RFC 8037; RFC 9864). Only those with a public key to check by: a shared secret
 /// would let whoever checks a token make one, and `none` would let anybody.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -109,7 +179,64 @@ impl Default for ClaimNames {
     }
 }
 
+/// Stands in the change log for whatever is trusted in an environment: with it, caches forget what they believed of its issuers
+/// and their tokens. It hides nothing, and depends on no key.
+pub fn trust_hash(project: &ProjectId, environment: Environment) -> SecretHash {
+    hash(&["gatepost trust v1", project.as_str(), environment.as_str()])
+}
+
+/// Stands for one user of one issuer in the same way.
+pub fn identity_hash(project: &ProjectId, environment: Environment, issuer: &str, subject: &str) -> SecretHash {
+    hash(&["gatepost identity v1", project.as_str(), environment.as_str(), issuer, subject])
+}
+
+/// Each part with its length before it, so that no two lists of parts are one text.
+fn hash(parts: &[&str]) -> SecretHash {
+    let mut digest = Context::new(&SHA256);
+    for part in parts {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.finish().as_ref());
+    SecretHash::from_bytes(bytes)
+}
+
 /// The most that clocks may differ by.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 /// What they may differ by where nothing else is said.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_are_known_by_their_exact_names() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::parse(algorithm.as_str()), Some(algorithm));
+        }
+        assert_eq!(Algorithm::parse("Ed25519"), Some(Algorithm::EdDsa));
+        for other in ["", "none", "None", "HS256", "HS512", "rs256", "RS256 ", "ES512", "ES256K", "Ed448", "eddsa"] {
+            assert_eq!(Algorithm::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn no_two_identities_share_a_hash() {
+        let (shop, other) = (ProjectId::parse("shop").unwrap(), ProjectId::parse("shop2").unwrap());
+        let (live, test) = (Environment::Live, Environment::Test);
+        let all = [
+            identity_hash(&shop, live, "a", "bc"),
+            identity_hash(&shop, live, "ab", "c"),
+            identity_hash(&shop, test, "a", "bc"),
+            identity_hash(&other, live, "a", "bc"),
+            trust_hash(&shop, live),
+            trust_hash(&shop, test),
+            trust_hash(&other, live),
+        ];
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(identity_hash(&shop, live, "a", "bc"), all[0]);
+    }
+}

@@ -4,6 +4,7 @@ mod audit;
 pub mod auth;
 mod convert;
 mod fields;
+mod issuers;
 pub mod keys;
 mod page;
 pub mod products;

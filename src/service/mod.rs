@@ -17,6 +17,7 @@ use crate::domain::sealing::Keyring;
 use crate::store::Store;
 
 pub mod audit;
+pub mod issuers;
 pub mod keys;
 pub mod paging;
 pub mod passwords;

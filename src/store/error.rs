@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::issuers::MAX_ISSUERS;
 use super::user_keys::MAX_KEYS_OF_USER;
 use crate::domain::error::{self, Error as DomainError};
 use crate::domain::reason::Reason;
@@ -41,6 +42,9 @@ pub enum Conflict {
     /// The user that a key is to act for is no service account of its project and environment.
     #[error("there is no such service account")]
     ServiceAccount,
+    /// The environment trusts as many issuers as it may.
+    #[error("there are too many issuers")]
+    TooManyIssuers,
     /// The user has as many keys as a user may have.
     #[error("the user has too many keys")]
     TooManyKeys,
@@ -72,6 +76,10 @@ impl From<StoreError> for DomainError {
             StoreError::Conflict(Conflict::ServiceAccount) => {
                 Self::field("user", "must be the id of a service account of this project and environment")
             }
+            StoreError::Conflict(Conflict::TooManyIssuers) => Self::new(
+                Reason::InvalidState,
+                format!("the environment trusts {MAX_ISSUERS} issuers, and may trust no more; delete one first"),
+            ),
             StoreError::Conflict(Conflict::TooManyKeys) => Self::new(
                 Reason::InvalidState,
                 format!(

@@ -5,7 +5,7 @@
 
 use super::db::{Row, Tx, values};
 use super::error::{Conflict, Result, StoreError};
-use super::{Store, changes, keys, passwords, sessions, users};
+use super::{Store, changes, identities, keys, passwords, sessions, users};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::id::{KeyId, UserId};
@@ -49,9 +49,15 @@ impl Store {
             UserState::Blocked => sessions::end_all(&mut tx, &user.id, None, user.updated_at).await?,
             UserState::Active => Vec::new(),
         };
+        let shown = identities::hashes(&mut tx, user).await?;
         self.record_in(&mut tx, event).await?;
         let mut changes = tell(&mut tx, user, turned).await?;
         changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
+        let kind = match user.state() {
+            UserState::Blocked => ChangeKind::Suspended,
+            UserState::Active => ChangeKind::Resumed,
+        };
+        changes.extend(identities::tell(&mut tx, user, shown, kind).await?);
         tx.commit().await?;
         Ok(changes)
     }
@@ -85,9 +91,11 @@ impl Store {
         tx.execute(passwords::DELETE, values![user.id.as_str()]).await?;
         let ended = sessions::end_all(&mut tx, &user.id, None, user.updated_at).await?;
         tx.execute(sessions::FORGET_ORIGINS, values![user.id.as_str()]).await?;
+        let shown = identities::remove(&mut tx, user).await?;
         self.record_in(&mut tx, event).await?;
         let mut changes = tell(&mut tx, user, turned).await?;
         changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
+        changes.extend(identities::tell(&mut tx, user, shown, ChangeKind::Revoked).await?);
         tx.commit().await?;
         Ok(changes)
     }

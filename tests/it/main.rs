@@ -6,6 +6,8 @@ mod billing;
 mod clients;
 mod command_line;
 mod crash;
+mod identities;
+mod issuers;
 mod json_edge;
 mod keys;
 mod nodes;

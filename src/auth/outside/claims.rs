@@ -22,7 +22,9 @@ pub struct Unverified<'a> {
 
 /// What a token says whose signature, issuer, audience and times are good.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Identity {
+pub struct Introduction {
+    /// Who made it.
+    pub issuer: String,
     /// What the issuer calls the user: 1 to 255 characters, none of them a control character.
     pub subject: String,
     /// When the token stops being good, the leeway included.
@@ -71,7 +73,7 @@ impl<'a> Unverified<'a> {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn verify(&self, keys: &KeySet, rules: &TokenRules, now: Timestamp) -> Result<Identity, Flaw> {
+    pub fn verify(&self, keys: &KeySet, rules: &TokenRules, now: Timestamp) -> Result<Introduction, Flaw> {
         if self.issuer != rules.issuer {
             return Err(Flaw::UnknownIssuer);
         }
@@ -93,7 +95,8 @@ impl<'a> Unverified<'a> {
         if !(1..=MAX_SUBJECT).contains(&subject.chars().count()) || subject.chars().any(char::is_control) {
             return Err(Flaw::ClaimInvalid("sub"));
         }
-        Ok(Identity { subject: subject.to_owned(), expires_at, profile: Profile::read(claims, &rules.claims) })
+        let profile = Profile::read(claims, &rules.claims);
+        Ok(Introduction { issuer: self.issuer.clone(), subject: subject.to_owned(), expires_at, profile })
     }
 }
 
@@ -179,19 +182,19 @@ mod tests {
         claims.as_object().unwrap().clone()
     }
 
-    fn verify(token: &str, keys: &KeySet, rules: &TokenRules) -> Result<Identity, Flaw> {
+    fn verify(token: &str, keys: &KeySet, rules: &TokenRules) -> Result<Introduction, Flaw> {
         Unverified::parse(token)?.verify(keys, rules, Timestamp::from_micros(NOW * 1_000_000))
     }
 
     #[test]
     fn a_good_token_tells_about_its_user() {
         let signer = Signer::ed25519(KID);
-        let identity = verify(&signer.sign(&claims().into()), &signer.keys(), &rules()).unwrap();
-        assert_eq!(identity.subject, "auth0|1");
-        assert_eq!(identity.expires_at, Timestamp::from_micros((NOW + 630) * 1_000_000));
-        assert_eq!(identity.profile.email.unwrap().as_str(), "ada@example.com");
-        assert_eq!(identity.profile.first_name.as_deref(), Some("Ada"));
-        assert_eq!(identity.profile.last_name.as_deref(), Some("Lovelace"));
+        let introduction = verify(&signer.sign(&claims().into()), &signer.keys(), &rules()).unwrap();
+        assert_eq!(introduction.subject, "auth0|1");
+        assert_eq!(introduction.expires_at, Timestamp::from_micros((NOW + 630) * 1_000_000));
+        assert_eq!(introduction.profile.email.unwrap().as_str(), "ada@example.com");
+        assert_eq!(introduction.profile.first_name.as_deref(), Some("Ada"));
+        assert_eq!(introduction.profile.last_name.as_deref(), Some("Lovelace"));
     }
 
     #[test]

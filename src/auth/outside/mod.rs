@@ -10,6 +10,7 @@ mod json;
 pub mod jws;
 pub mod key_set;
 pub mod key_source;
+pub mod lookup;
 mod roca;
 #[cfg(test)]
 mod tests;

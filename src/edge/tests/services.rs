@@ -111,6 +111,7 @@ named!(Products {
 
 named!(Users {
     create_user: CreateUserRequest => CreateUserResponse,
+    authenticate: AuthenticateRequest => AuthenticateResponse,
     get_me: GetMeRequest => GetMeResponse,
     update_me: UpdateMeRequest => UpdateMeResponse,
     delete_me: DeleteMeRequest => DeleteMeResponse,
@@ -142,6 +143,11 @@ named!(Auth {
     list_scopes: ListScopesRequest => ListScopesResponse,
     update_scope: UpdateScopeRequest => UpdateScopeResponse,
     delete_scope: DeleteScopeRequest => DeleteScopeResponse,
+    create_issuer: CreateIssuerRequest => CreateIssuerResponse,
+    get_issuer: GetIssuerRequest => GetIssuerResponse,
+    list_issuers: ListIssuersRequest => ListIssuersResponse,
+    update_issuer: UpdateIssuerRequest => UpdateIssuerResponse,
+    delete_issuer: DeleteIssuerRequest => DeleteIssuerResponse,
     create_project: CreateProjectRequest => CreateProjectResponse,
     get_project: GetProjectRequest => GetProjectResponse,
     list_projects: ListProjectsRequest => ListProjectsResponse,

@@ -7,6 +7,7 @@ mod audit;
 mod changes;
 mod credentials;
 mod faults;
+mod issuers;
 mod keys;
 mod migrations;
 mod plans;

@@ -12,7 +12,8 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId, SessionId, UserId};
+use crate::domain::id::{AuditEventId, IssuerId, KeyId, ProductId, ProjectId, SessionId, UserId};
+use crate::domain::issuer::{Algorithm, ClaimNames, DEFAULT_LEEWAY, Issuer, IssuerDetails, IssuerKeys, TokenRules};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
 use crate::domain::page::PageRequest;
 use crate::domain::password::{HashCost, PasswordHash};
@@ -171,6 +172,27 @@ pub(super) fn service_account(handle: &str, now: Timestamp) -> User {
         updated_at: now,
         blocked_at: None,
         deleted_at: None,
+        version: 1,
+    }
+}
+
+/// An issuer that the first project's live environment trusts.
+pub(super) fn issuer(name: &str, now: Timestamp) -> Issuer {
+    let rules = TokenRules {
+        issuer: name.to_owned(),
+        audiences: ["shop", "\u{e4}\"'"].map(str::to_owned).into(),
+        algorithms: Algorithm::DEFAULT.into(),
+        claims: ClaimNames::default(),
+        leeway: DEFAULT_LEEWAY,
+    };
+    let (display_name, description) = ("Caf\u{e9}".to_owned(), "line one\nline 'two'".to_owned());
+    Issuer {
+        id: IssuerId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        details: IssuerDetails { display_name, description, keys: IssuerKeys::Discovered, rules },
+        created_at: now,
+        updated_at: now,
         version: 1,
     }
 }

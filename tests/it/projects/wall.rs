@@ -69,6 +69,12 @@ impl Behind {
             let made = make("Products/CreateProduct", json!({"product": product})).await.ok();
             self.names.push(made["product"]["id"].as_str().expect("an id").to_owned());
         }
+        for n in 0..2 {
+            let name = format!("https://id.example/{n}");
+            let issuer = json!({"issuer": name, "displayName": MARK, "description": MARK, "audiences": [MARK]});
+            let made = make("Auth/CreateIssuer", json!({"issuer": issuer})).await.ok();
+            self.names.push(made["issuer"]["id"].as_str().expect("an id").to_owned());
+        }
         for state in ["active", "blocked"] {
             let user = json!({"type": "SERVICE_ACCOUNT", "handle": format!("{state}-bot"), "alias": MARK, "metadata": {"of": MARK}});
             let made = make("Users/CreateUser", json!({"user": user})).await.ok();
@@ -95,7 +101,9 @@ impl Behind {
             let mut ask = async |rpc: &str, request: Value| {
                 seen.push(server.call(Wire::Grpc, rpc, admin, request).await.ok());
             };
-            for list in ["Keys/ListKeys", "Auth/ListScopes", "Products/ListProducts", "Users/ListUsers"] {
+            for list in
+                ["Keys/ListKeys", "Auth/ListScopes", "Products/ListProducts", "Users/ListUsers", "Auth/ListIssuers"]
+            {
                 ask(list, json!({"pageSize": 1000})).await;
             }
             ask("Auth/GetProject", json!({"id": self.names[0]})).await;
