@@ -14,10 +14,10 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::recent::Recent;
 use crate::domain::change::Revision;
+use crate::domain::credential::Credential;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::ProjectId;
 use crate::domain::secret::SecretHash;
-use crate::store::StoredCredential;
 
 /// A bounded cache of found and of unknown credentials.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct CredentialCache {
 #[derive(Clone, Debug)]
 pub enum Known {
     /// It was issued here.
-    Issued(Arc<StoredCredential>),
+    Issued(Arc<Credential>),
     /// It was not.
     Unknown,
 }
@@ -190,7 +190,7 @@ impl CredentialCache {
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
         let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
             && match &entry.known {
-                Known::Issued(credential) => self.projects.stood_since(entry.since, &credential.key.project),
+                Known::Issued(credential) => self.projects.stood_since(entry.since, credential.project()),
                 Known::Unknown => entry.since == self.creations.load(Ordering::SeqCst),
             };
         (current && self.trust.holds()).then_some(entry)
@@ -282,9 +282,8 @@ const PROJECT_SLOTS: usize = 1 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::credential::{Form, KeySecret, SecretRole};
     use crate::domain::entropy::SystemEntropy;
-    use crate::domain::memo::Memo;
-    use crate::store::SecretRole;
     use crate::store::tests::support::{at, full_key};
 
     fn cache() -> CredentialCache {
@@ -350,14 +349,13 @@ mod tests {
         let issued = |project: &str| {
             let mut key = full_key(at(0));
             key.project = ProjectId::parse(project).unwrap();
-            Known::Issued(Arc::new(StoredCredential {
+            Known::Issued(Arc::new(Credential::new(Form::Key(KeySecret {
                 key,
                 role: SecretRole::Current,
                 secret_expires_at: None,
                 waits_for_first_use: false,
                 user: None,
-                told: Memo::default(),
-            }))
+            }))))
         };
         let (here, elsewhere, late, unknown) = (hash(1, 1), hash(2, 2), hash(3, 3), hash(4, 4));
         cache.keep(cache.begin(here), issued("shop"));

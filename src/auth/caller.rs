@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
+use crate::domain::credential::Credential;
 use crate::domain::entropy::Entropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, KeyId, ProjectId};
+use crate::domain::id::{AuditEventId, CredentialId, KeyId, ProjectId, UserId};
 use crate::domain::key::Key;
+use crate::domain::network::AllowList;
 use crate::domain::project::administers_installation;
 use crate::domain::scope::ScopeSet;
-use crate::store::StoredCredential;
+use crate::domain::session::Session;
 
 /// Who is calling, and what they may do. Made by the guard only.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    credential: Arc<StoredCredential>,
-    beside: Option<Arc<StoredCredential>>,
+    credential: Arc<Credential>,
+    beside: Option<Arc<Credential>>,
     client: IpAddr,
     request_id: Arc<str>,
 }
@@ -25,47 +27,86 @@ pub struct Caller {
 impl Caller {
     /// Only the guard, which has decided about both credentials, may say who is calling.
     pub(super) fn new(
-        credential: Arc<StoredCredential>,
-        beside: Option<Arc<StoredCredential>>,
+        credential: Arc<Credential>,
+        beside: Option<Arc<Credential>>,
         client: IpAddr,
         request_id: Arc<str>,
     ) -> Self {
         Self { credential, beside, client, request_id }
     }
 
-    /// The key that was presented.
-    pub fn key(&self) -> &Key {
-        &self.credential.key
+    /// What was presented.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The key that was presented, if it was one.
+    pub fn key(&self) -> Option<&Key> {
+        self.credential.key()
+    }
+
+    /// The session whose token was presented, if it was one.
+    pub fn session(&self) -> Option<&Session> {
+        self.credential.session()
+    }
+
+    /// The user the caller acts as, or for.
+    pub fn user(&self) -> Option<&UserId> {
+        self.credential.user_id()
+    }
+
+    /// Whether the caller is a user in person, and not a key of theirs.
+    pub fn is_user_in_person(&self) -> bool {
+        self.credential.is_of_the_user_in_person()
+    }
+
+    /// Whom to name for what the caller does: a user who does it in person, or else the key.
+    pub fn actor(&self) -> CredentialId {
+        match self.user() {
+            Some(user) if self.is_user_in_person() => CredentialId::User(user.clone()),
+            _ => self.credential.id(),
+        }
     }
 
     /// The publishable key that was sent beside it.
     pub fn publishable_key(&self) -> Option<&KeyId> {
-        self.beside.as_ref().map(|credential| &credential.key.id)
+        self.beside.as_ref().and_then(|credential| credential.key()).map(|key| &key.id)
     }
 
     /// The project the caller acts in. No call reaches beyond it.
     pub fn project(&self) -> &ProjectId {
-        &self.key().project
+        self.credential.project()
     }
 
     /// The environment the caller acts in.
     pub fn environment(&self) -> Environment {
-        self.key().environment
+        self.credential.environment()
     }
 
     /// What the caller may do.
     pub fn scopes(&self) -> &ScopeSet {
-        &self.key().details.scopes
+        self.credential.scopes()
     }
 
     /// Whether the caller governs the installation, all its projects included.
     pub fn governs_installation(&self) -> bool {
-        administers_installation(self.key())
+        administers_installation(self.project(), self.environment(), self.scopes())
     }
 
     /// When the caller's credential stops working by itself.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.credential.expires_at()
+    }
+
+    /// When what the caller makes has to end at the latest: with their key. Whoever is here in person may make what outlasts
+    /// the token they show.
+    pub fn makes_until(&self) -> Option<Timestamp> {
+        if self.is_user_in_person() { None } else { self.expires_at() }
+    }
+
+    /// Where the caller's credential may be used from; none where it was not restricted.
+    pub fn allowed_ips(&self) -> Option<&AllowList> {
+        self.credential.allowed_ips()
     }
 
     /// Where the call came from.
@@ -84,7 +125,7 @@ impl Caller {
             id: AuditEventId::new(now, entropy),
             project: self.project().clone(),
             environment: Some(self.environment()),
-            actor: Some(self.key().id.clone()),
+            actor: Some(self.actor()),
             action: action.to_owned(),
             target: target.to_owned(),
             request_id: Some(self.request_id.to_string()),
@@ -93,10 +134,5 @@ impl Caller {
             before: None,
             after: None,
         }
-    }
-
-    /// The credential as it was found.
-    pub(super) fn credential(&self) -> &StoredCredential {
-        &self.credential
     }
 }

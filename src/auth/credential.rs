@@ -53,6 +53,11 @@ impl KeyHeaders {
 }
 
 impl<'a> Presented<'a> {
+    /// Whether nothing was presented.
+    pub fn is_empty(&self) -> bool {
+        self.publishable.is_none() && self.secret.is_none()
+    }
+
     /// Sorts a credential by what it says of itself: only a publishable key's shape makes one.
     pub fn add(&mut self, text: &'a str) -> Result<()> {
         let publishable = SecretShape::is_publishable_key(text);

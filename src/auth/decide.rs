@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::credential::{Credential, Form, SecretRole};
 use crate::domain::environment::Environment;
 use crate::domain::key::KeyState;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::domain::user::Standing;
-use crate::store::{SecretRole, StoredCredential};
 
 /// What a credential is asked to do, and under which circumstances.
 #[derive(Clone, Copy, Debug)]
@@ -101,11 +101,7 @@ pub enum Outcome {
 }
 
 /// Decides about a credential that was found. `recorder` sees the checks; the first objection is the answer.
-pub fn decide<'a>(
-    credential: &StoredCredential,
-    question: &Question<'a>,
-    recorder: &mut impl Recorder,
-) -> Decision<'a> {
+pub fn decide<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
     let mut first = Ok(());
     for check in [status, expiry, environment, client_ip, scopes] {
         let answer = check(credential, question, recorder);
@@ -123,61 +119,62 @@ fn wants_all<R: Recorder>(_: &R) -> bool {
     R::ALL
 }
 
-fn status<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
-    let key = &credential.key;
-    let by_itself = match key.state(question.now) {
+fn status<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let by_itself = match credential.state(question.now) {
         KeyState::Active | KeyState::Expired => None,
         KeyState::Revoked => Some(Reason::Revoked),
         KeyState::Suspended => Some(Reason::Suspended),
     };
-    let reason = match (by_itself, credential.user) {
+    let reason = match (by_itself, credential.standing()) {
         (Some(Reason::Revoked), _) | (_, Some(Standing::Deleted)) => Some(Reason::Revoked),
         (Some(_), _) | (_, Some(Standing::Blocked)) => Some(Reason::Suspended),
         (None, None | Some(Standing::Good)) => None,
     };
+    let noun = credential.noun();
     answer(recorder, Check::Status, reason, || match (reason, by_itself) {
-        (Some(Reason::Revoked), Some(Reason::Revoked)) => "the key is revoked".into(),
-        (Some(Reason::Revoked), _) => "the user of the key is deleted".into(),
-        (Some(_), Some(_)) => "the key is suspended".into(),
-        (Some(_), None) => "the user of the key is blocked".into(),
-        (None, _) => "the key is neither revoked nor suspended".into(),
+        (Some(Reason::Revoked), Some(Reason::Revoked)) => format!("the {noun} is revoked").into(),
+        (Some(Reason::Revoked), _) => format!("the user of the {noun} is deleted").into(),
+        (Some(_), Some(_)) => format!("the {noun} is suspended").into(),
+        (Some(_), None) => format!("the user of the {noun} is blocked").into(),
+        (None, _) => format!("the {noun} is neither revoked nor suspended").into(),
     })
 }
 
-fn expiry<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+fn expiry<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
     let past = |end: Option<Timestamp>| end.is_some_and(|end| end <= question.now);
-    let (key, secret) = (past(credential.key.details.expires_at), past(credential.secret_expires_at));
-    answer(recorder, Check::Expiry, (key || secret).then_some(Reason::Expired), || match (key, secret) {
-        (true, _) => "the key is past its end".into(),
-        (_, true) => "this is the old secret of a rotation, and its grace period is over".into(),
-        _ if credential.role == SecretRole::Previous => {
-            "this is the old secret of a rotation, in its grace period".into()
+    let noun = credential.noun();
+    let over = past(credential.expires_at());
+    answer(recorder, Check::Expiry, over.then_some(Reason::Expired), || match &credential.form {
+        Form::Key(secret) if secret.role == SecretRole::Previous && !past(secret.key.details.expires_at) => {
+            match over {
+                true => "this is the old secret of a rotation, and its grace period is over".into(),
+                false => "this is the old secret of a rotation, in its grace period".into(),
+            }
         }
-        _ if credential.key.details.expires_at.is_none() => "the key has no end".into(),
-        _ => "the key is before its end".into(),
+        _ if over => format!("the {noun} is past its end").into(),
+        _ if credential.expires_at().is_none() => format!("the {noun} has no end").into(),
+        _ => format!("the {noun} is before its end").into(),
     })
 }
 
-fn environment<'a>(
-    credential: &StoredCredential,
-    question: &Question<'a>,
-    recorder: &mut impl Recorder,
-) -> Decision<'a> {
-    let own = credential.key.environment;
+fn environment<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let (own, noun) = (credential.environment(), credential.noun());
     let Some(wanted) = question.environment else {
         recorder.record(Check::Environment, Outcome::Skipped, || "no environment was asked for".into());
         return Ok(());
     };
     let reason = (own != wanted).then_some(Reason::EnvMismatch);
-    answer(recorder, Check::Environment, reason, || format!("the key is for {own} data, asked about {wanted}").into())
+    answer(recorder, Check::Environment, reason, || {
+        format!("the {noun} is for {own} data, asked about {wanted}").into()
+    })
 }
 
-fn client_ip<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
-    let list = &credential.key.details.allowed_ips;
-    if list.is_open() {
-        recorder.record(Check::ClientIp, Outcome::Skipped, || "the key has no address list".into());
+fn client_ip<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let Some(list) = credential.allowed_ips() else {
+        let noun = credential.noun();
+        recorder.record(Check::ClientIp, Outcome::Skipped, || format!("the {noun} has no address list").into());
         return Ok(());
-    }
+    };
     // A list cannot be satisfied by an address nobody knows.
     let allowed = question.client.is_some_and(|address| list.allows(address));
     answer(recorder, Check::ClientIp, (!allowed).then_some(Reason::IpDenied), || match question.client {
@@ -187,16 +184,17 @@ fn client_ip<'a>(credential: &StoredCredential, question: &Question<'a>, recorde
     })
 }
 
-fn scopes<'a>(credential: &StoredCredential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+fn scopes<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
+    let noun = credential.noun();
     if question.scopes.is_empty() {
         recorder.record(Check::Scopes, Outcome::Skipped, || "no scope was asked for".into());
         return Ok(());
     }
-    let Some(missing) = credential.key.details.scopes.first_missing(question.scopes) else {
-        recorder.record(Check::Scopes, Outcome::Passed, || "the key holds every scope asked for".into());
+    let Some(missing) = credential.scopes().first_missing(question.scopes) else {
+        recorder.record(Check::Scopes, Outcome::Passed, || format!("the {noun} holds every scope asked for").into());
         return Ok(());
     };
-    recorder.record(Check::Scopes, Outcome::Failed, || format!("the key does not hold {missing}").into());
+    recorder.record(Check::Scopes, Outcome::Failed, || format!("the {noun} does not hold {missing}").into());
     Err(Objection { reason: Reason::InsufficientScope, scope: Some(missing) })
 }
 
@@ -216,7 +214,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::memo::Memo;
+    use crate::domain::credential::{ActingUser, KeySecret};
+    use crate::domain::scope::ScopeSet;
     use crate::store::tests::support::{at, full_key};
 
     #[test]
@@ -237,14 +236,13 @@ mod tests {
             (expired, [over, over, held, gone]),
         ] {
             for (user, wanted) in users.into_iter().zip(wanted) {
-                let credential = StoredCredential {
+                let credential = Credential::new(Form::Key(KeySecret {
                     key: key.clone(),
                     role: SecretRole::Current,
                     secret_expires_at: None,
                     waits_for_first_use: false,
-                    user,
-                    told: Memo::default(),
-                };
+                    user: user.map(|standing| Box::new(ActingUser { standing, scopes: ScopeSet::default() })),
+                }));
                 let client = Some("10.0.0.1".parse().unwrap());
                 let now = at(1).plus(Duration::from_secs(1));
                 let question = Question { now, environment: None, client, scopes: &[] };

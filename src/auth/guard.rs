@@ -12,14 +12,13 @@ use super::decide::{Objection, Question, decide};
 use super::lookup::{Credentials, Found};
 use super::policy::{Access, Policies, Policy};
 use crate::domain::clock::Clock;
+use crate::domain::credential::Credential;
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
-use crate::domain::key::KeyKind;
 use crate::domain::project::administers_installation;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::proto::MethodId;
-use crate::store::StoredCredential;
 
 /// Checks every call against the policy of its RPC.
 #[derive(Debug)]
@@ -54,8 +53,8 @@ pub struct Refusal {
     pub error: Error,
     /// The true reason.
     pub reason: Reason,
-    /// The key, if one was recognised.
-    pub key: Option<Arc<StoredCredential>>,
+    /// The credential, if one was recognised.
+    pub credential: Option<Arc<Credential>>,
 }
 
 impl Guard {
@@ -79,6 +78,9 @@ impl Guard {
             return Ok(None);
         }
         let presented = self.headers.read(call.headers)?;
+        if matches!(policy.access, Access::Open) && presented.is_empty() {
+            return Ok(None);
+        }
         let (credential, beside) = self.find(presented, call.address).await?;
         let caller = self.check(&call, policy, credential, beside)?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
@@ -92,7 +94,7 @@ impl Guard {
         &self,
         presented: Presented<'_>,
         address: IpAddr,
-    ) -> Result<(Arc<StoredCredential>, Option<Arc<StoredCredential>>), Refusal> {
+    ) -> Result<(Arc<Credential>, Option<Arc<Credential>>), Refusal> {
         match (presented.secret, presented.publishable) {
             (None, None) => Err(missing().into()),
             (Some(one), None) | (None, Some(one)) => Ok((self.issued(one, address).await?, None)),
@@ -103,7 +105,7 @@ impl Guard {
         }
     }
 
-    async fn issued(&self, presented: &str, address: IpAddr) -> Result<Arc<StoredCredential>, Refusal> {
+    async fn issued(&self, presented: &str, address: IpAddr) -> Result<Arc<Credential>, Refusal> {
         match self.credentials.find_for(presented, address).await? {
             Found::Issued(credential) => Ok(credential),
             Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
@@ -115,31 +117,42 @@ impl Guard {
         &self,
         call: &Call<'_>,
         policy: &Policy,
-        credential: Arc<StoredCredential>,
-        beside: Option<Arc<StoredCredential>>,
+        credential: Arc<Credential>,
+        beside: Option<Arc<Credential>>,
     ) -> Result<Caller, Refusal> {
         let now = self.clock.now();
         let mut question = Question { now, environment: None, client: call.client, scopes: &[] };
         if let Some(beside) = &beside {
             decide(beside, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, beside))?;
             // Beside a publishable key, a credential of another project is as good as unknown.
-            if credential.key.project != beside.key.project {
+            if credential.project() != beside.project() {
                 return Err(Refusal::of_credential(Reason::NotFound, Some(credential)));
             }
-            question.environment = Some(beside.key.environment);
+            question.environment = Some(beside.environment());
         }
         // Whether the key is good at all comes first, then which kind it is (no scope makes a publishable key secret), then
         // what it may do.
         decide(&credential, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, &credential))?;
-        if credential.key.kind == KeyKind::Publishable && !policy.publishable {
-            return Err(Refusal { key: Some(credential), ..not_for_publishable_keys().into() });
+        if credential.is_publishable() && !policy.publishable {
+            return Err(Refusal { credential: Some(credential), ..not_for_publishable_keys().into() });
         }
-        if let Some(scope) = credential.key.details.scopes.first_missing(policy.access.scopes()) {
+        if policy.user && credential.user_id().is_none() {
+            return Err(Refusal { credential: Some(credential), ..only_for_users().into() });
+        }
+        let needed = policy.access.scopes();
+        // What the publishable key may do alone, it may do for whoever is signed in beside it.
+        let beside_may = || {
+            policy.publishable && beside.as_ref().is_some_and(|beside| beside.scopes().first_missing(needed).is_none())
+        };
+        if let Some(scope) = credential.scopes().first_missing(needed)
+            && !(credential.is_of_the_user_in_person() && beside_may())
+        {
             let objection = Objection { reason: Reason::InsufficientScope, scope: Some(scope) };
             return Err(refuse(&objection, call.dialect, &credential));
         }
-        if policy.installation && !administers_installation(&credential.key) {
-            return Err(Refusal { key: Some(credential), ..only_for_the_installation().into() });
+        let governs = || administers_installation(credential.project(), credential.environment(), credential.scopes());
+        if policy.installation && !governs() {
+            return Err(Refusal { credential: Some(credential), ..only_for_the_installation().into() });
         }
         Ok(Caller::new(credential, beside, call.address, Arc::clone(call.request_id)))
     }
@@ -147,8 +160,8 @@ impl Guard {
 
 impl Refusal {
     /// A credential that is not good: outsiders are told one reason, whichever it is.
-    fn of_credential(reason: Reason, key: Option<Arc<StoredCredential>>) -> Self {
-        Self { error: Error::new(Reason::NotFound, INVALID_CREDENTIAL), reason, key }
+    fn of_credential(reason: Reason, credential: Option<Arc<Credential>>) -> Self {
+        Self { error: Error::new(Reason::NotFound, INVALID_CREDENTIAL), reason, credential }
     }
 }
 
@@ -156,20 +169,20 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error.reason {
             Reason::Malformed => Self::of_credential(Reason::Malformed, None),
-            reason => Self { error, reason, key: None },
+            reason => Self { error, reason, credential: None },
         }
     }
 }
 
-fn refuse(objection: &Objection<'_>, dialect: Dialect, credential: &Arc<StoredCredential>) -> Refusal {
-    let key = Some(Arc::clone(credential));
+fn refuse(objection: &Objection<'_>, dialect: Dialect, credential: &Arc<Credential>) -> Refusal {
+    let found = Some(Arc::clone(credential));
     let spelling = |scope: &Scope| scope.spelling_in(dialect);
     let error = match (objection.reason, objection.scope) {
-        (Reason::Revoked | Reason::Expired, _) => return Refusal::of_credential(objection.reason, key),
+        (Reason::Revoked | Reason::Expired, _) => return Refusal::of_credential(objection.reason, found),
         (Reason::InsufficientScope, Some(scope)) => Error::insufficient_scope(spelling(scope)),
         (reason, _) => Error::new(reason, explanation(reason)),
     };
-    Refusal { reason: objection.reason, error, key }
+    Refusal { reason: objection.reason, error, credential: found }
 }
 
 /// What the holder of a good but refused key is told.
@@ -188,6 +201,11 @@ fn missing() -> Error {
 
 fn not_for_publishable_keys() -> Error {
     let message = "A publishable key cannot do this; call with a secret or restricted key";
+    Error::new(Reason::CallerNotAllowed, message)
+}
+
+fn only_for_users() -> Error {
+    let message = "Only a user may do this; call with the token of a session, a token of theirs beside the API key, or a key that acts for a user";
     Error::new(Reason::CallerNotAllowed, message)
 }
 

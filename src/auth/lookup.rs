@@ -12,12 +12,13 @@ use super::caller::Caller;
 use super::strangers::Strangers;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
+use crate::domain::credential::{Credential, Form, KeySecret, SecretRole};
 use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
 use crate::domain::secret::{SecretHash, SecretShape};
-use crate::store::{SecretRole, Store, StoredCredential};
+use crate::store::Store;
 
 /// Finds credentials.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub enum Found {
     /// It was not issued here.
     Unknown,
     /// It was issued here.
-    Issued(Arc<StoredCredential>),
+    Issued(Arc<Credential>),
 }
 
 impl Credentials {
@@ -89,9 +90,12 @@ impl Credentials {
 
     /// Tells that a credential was accepted, in a call of this caller. It starts the grace period that waits for the first use
     /// of a new secret.
-    pub async fn used(&self, presented: &str, credential: &StoredCredential, caller: &Caller, now: Timestamp) {
-        if credential.waits_for_first_use && credential.role == SecretRole::Current {
-            Box::pin(self.begin_grace(presented, credential, caller, now)).await;
+    pub async fn used(&self, presented: &str, credential: &Credential, caller: &Caller, now: Timestamp) {
+        if let Form::Key(secret) = &credential.form
+            && secret.waits_for_first_use
+            && secret.role == SecretRole::Current
+        {
+            Box::pin(self.begin_grace(presented, secret, caller, now)).await;
         }
     }
 
@@ -111,7 +115,7 @@ impl Credentials {
         let (mut place, mut loaded) = (None, 0);
         while loaded < most {
             // Each is read again: between the list and the cache it may have changed.
-            let (part, next) = self.store.list_recent_credentials(place.as_ref(), WARM_UP_PART).await?;
+            let (part, next) = self.store.list_recent_key_secrets(place.as_ref(), WARM_UP_PART).await?;
             for (hash, _) in &part {
                 self.load(*hash).await?;
             }
@@ -143,23 +147,23 @@ impl Credentials {
         Ok(known.into())
     }
 
-    async fn begin_grace(&self, presented: &str, credential: &StoredCredential, caller: &Caller, now: Timestamp) {
+    async fn begin_grace(&self, presented: &str, secret: &KeySecret, caller: &Caller, now: Timestamp) {
         let hash = self.keyring.hash(presented);
-        let mut event = caller.event("key.grace_begun", credential.key.id.as_str(), now, &*self.entropy);
+        let mut event = caller.event("key.grace_begun", secret.key.id.as_str(), now, &*self.entropy);
         // The key's environment: whoever has it verified may be of the other one.
-        event.environment = Some(credential.key.environment);
+        event.environment = Some(secret.key.environment);
         // The new secret is good in any case. If the store cannot be written now, the next use tries again.
-        match self.store.begin_grace(&credential.key.id, &hash, now, event).await {
+        match self.store.begin_grace(&secret.key.id, &hash, now, event).await {
             Ok(Some(change)) => self.apply(&change),
             Ok(None) => {}
-            Err(error) => tracing::warn!(key_id = %credential.key.id, %error, "the grace period could not be started"),
+            Err(error) => tracing::warn!(key_id = %secret.key.id, %error, "the grace period could not be started"),
         }
     }
 
     async fn load(&self, hash: SecretHash) -> Result<Known> {
         let fill = self.cache.begin(hash);
-        let known = match self.store.find_credential(&hash).await? {
-            Some(credential) => Known::Issued(Arc::new(credential)),
+        let known = match self.store.find_key_secret(&hash).await? {
+            Some(secret) => Known::Issued(Arc::new(Credential::new(Form::Key(secret)))),
             None => Known::Unknown,
         };
         self.cache.keep(fill, known.clone());

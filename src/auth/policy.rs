@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage};
 
 use crate::domain::scope::Scope;
 use crate::proto::{METHODS, MethodId};
@@ -16,6 +16,8 @@ pub struct Policy {
     pub installation: bool,
     /// Whether a publishable key is enough.
     pub publishable: bool,
+    /// Whether the caller must act as a user.
+    pub user: bool,
     /// Whether the answer may hold a secret.
     pub secret_response: bool,
 }
@@ -25,6 +27,8 @@ pub struct Policy {
 pub enum Access {
     /// Anyone; a credential is not looked at.
     Public,
+    /// Anyone; a credential, if there is one, must be good, and names the project and the environment.
+    Open,
     /// Anyone with a valid credential.
     Authenticated,
     /// Whoever holds all these scopes; there is at least one.
@@ -35,7 +39,7 @@ impl Access {
     /// The scopes needed.
     pub fn scopes(&self) -> &[Scope] {
         match self {
-            Self::Public | Self::Authenticated => &[],
+            Self::Public | Self::Open | Self::Authenticated => &[],
             Self::Scopes(scopes) => scopes,
         }
     }
@@ -80,8 +84,9 @@ impl fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
-/// Reads one policy; none if it does not give exactly one way in, a scope breaks the rule or is not built in, or it is for
-/// administrators of the installation and does not ask for `admin`, or lets publishable keys in.
+/// Reads one policy; none if it does not give exactly one way in, a scope breaks the rule or is not built in, it is for
+/// administrators of the installation and does not ask for `admin`, or lets publishable keys in, or it needs a user and is
+/// open to anyone.
 fn read(policy: &DynamicMessage) -> Option<Policy> {
     let flag = |name: &str| policy.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false);
     let scopes = policy.get_field_by_name("scopes")?;
@@ -91,6 +96,7 @@ fn read(policy: &DynamicMessage) -> Option<Policy> {
         .map(|scope| scope.as_str().and_then(Scope::parse).filter(Scope::is_built_in))
         .collect::<Option<_>>()?;
     let access = match (flag("public"), flag("authenticated"), scopes.is_empty()) {
+        (true, false, true) if flag("publishable") => Access::Open,
         (true, false, true) => Access::Public,
         (false, true, true) => Access::Authenticated,
         (false, false, false) => Access::Scopes(scopes),
@@ -100,14 +106,12 @@ fn read(policy: &DynamicMessage) -> Option<Policy> {
     if installation && (flag("publishable") || !access.scopes().iter().any(Scope::is_admin)) {
         return None;
     }
-    debug_assert!(matches!(policy.get_field_by_name("user").as_deref(), Some(Value::Bool(_))));
-    // No credential of today names a user, so an RPC that needs one could not be called: better not to start.
-    (!flag("user")).then(|| Policy {
-        access,
-        installation,
-        publishable: flag("publishable"),
-        secret_response: flag("secret_response"),
-    })
+    let user = flag("user");
+    if user && matches!(access, Access::Public | Access::Open) {
+        return None;
+    }
+    let (publishable, secret_response) = (flag("publishable"), flag("secret_response"));
+    Some(Policy { access, installation, publishable, user, secret_response })
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! `gatepost projects`: the tenants of an installation, at a running server; and what can be seen and set of them at the
 //! server's machine, without a key.
 
-use clap::{Args, Subcommand};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
 use prost_types::FieldMask;
 
-use super::arguments::PageArgs;
+use super::arguments::{PageArgs, duration};
 use super::connection::{Connection, ConnectionArgs};
 use super::exit::{Exit, Failure};
 use super::installation::{DataArgs, project};
@@ -12,7 +14,7 @@ use super::output::{Output, OutputArgs, Rows};
 use super::text::time;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
-use crate::domain::project::Project;
+use crate::domain::project::{Project, SignUp};
 use crate::domain::secret::SecretPrefix;
 use crate::proto::v1;
 
@@ -105,6 +107,27 @@ struct SettingsArgs {
     /// What its new secret keys begin with, in place of sk. Keys that exist keep theirs.
     #[arg(long, value_name = "PREFIX")]
     key_prefix: Option<String>,
+    /// Whether people may add themselves as users, with a publishable key.
+    #[arg(long, value_name = "SETTING", value_enum)]
+    sign_up: Option<SignUpArg>,
+    /// How long a session lasts: 5 minutes to 24 hours.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    session_lifetime: Option<Duration>,
+    /// A scope for users who add themselves, or are let in by a trusted issuer; may be given several times. In an update, they
+    /// come in place of all there are now.
+    #[arg(long = "user-scope", value_name = "SCOPE")]
+    user_scopes: Vec<String>,
+    /// Take the scopes for users away.
+    #[arg(long, conflicts_with = "user_scopes")]
+    no_user_scopes: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SignUpArg {
+    /// They may not.
+    Closed,
+    /// They may.
+    Open,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -178,11 +201,14 @@ impl CreateArgs {
 
 impl UpdateArgs {
     async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let SettingsArgs { display_name, description, key_prefix } = &self.settings;
+        let SettingsArgs { display_name, description, key_prefix, sign_up, session_lifetime, .. } = &self.settings;
         let fields = [
             ("display_name", display_name.is_some()),
             ("description", description.is_some()),
             ("key_prefix", key_prefix.is_some()),
+            ("sign_up", sign_up.is_some()),
+            ("session_lifetime", session_lifetime.is_some()),
+            ("user_scopes", !self.settings.user_scopes.is_empty() || self.settings.no_user_scopes),
         ];
         let paths: Vec<_> = fields.iter().filter(|(_, named)| *named).map(|(path, _)| (*path).to_owned()).collect();
         if paths.is_empty() {
@@ -203,7 +229,19 @@ impl SettingsArgs {
             display_name: self.display_name.clone().unwrap_or_default(),
             description: self.description.clone().unwrap_or_default(),
             key_prefix: self.key_prefix.clone().unwrap_or_default(),
+            sign_up: self.sign_up.map_or(v1::project::SignUp::Unspecified, Into::into).into(),
+            session_lifetime: self.session_lifetime.and_then(|time| time.try_into().ok()),
+            user_scopes: self.user_scopes.clone(),
             ..v1::Project::default()
+        }
+    }
+}
+
+impl From<SignUpArg> for v1::project::SignUp {
+    fn from(setting: SignUpArg) -> Self {
+        match setting {
+            SignUpArg::Closed => Self::Closed,
+            SignUpArg::Open => Self::Open,
         }
     }
 }
@@ -244,6 +282,9 @@ fn record(project: &v1::Project) -> Rows {
     rows.field("name", &project.display_name);
     rows.field("description", &project.description);
     rows.field("key prefix", &project.key_prefix);
+    rows.field("sign-up", project.sign_up().as_str_name().to_lowercase());
+    rows.field("sessions last", seconds(project.session_lifetime.as_ref()));
+    rows.field("scopes of users", project.user_scopes.join(" "));
     rows.field("created", time(project.created_at.as_ref()));
     rows.field("updated", time(project.updated_at.as_ref()));
     rows.field("deleted", time(project.deleted_at.as_ref()));
@@ -259,11 +300,23 @@ fn told(project: &Project) -> v1::Project {
         display_name: project.details.display_name.clone(),
         description: project.details.description.clone(),
         key_prefix: project.details.secret_prefix.to_string(),
+        sign_up: match project.details.sign_up {
+            SignUp::Closed => v1::project::SignUp::Closed,
+            SignUp::Open => v1::project::SignUp::Open,
+        }
+        .into(),
+        session_lifetime: project.details.session_lifetime.try_into().ok(),
+        user_scopes: project.details.user_scopes.iter().map(|scope| scope.spelling().to_owned()).collect(),
         created_at: Some(at(project.created_at)),
         updated_at: Some(at(project.updated_at)),
         deleted_at: project.deleted_at.map(at),
         etag: project.etag(),
     }
+}
+
+fn seconds(time: Option<&prost_types::Duration>) -> String {
+    let time = time.and_then(|time| Duration::try_from(*time).ok());
+    time.map(|time| humantime::format_duration(time).to_string()).unwrap_or_default()
 }
 
 fn prefix(text: &str) -> Result<SecretPrefix, String> {

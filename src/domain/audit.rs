@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::Timestamp;
 use super::environment::Environment;
-use super::id::{AuditEventId, KeyId, ProjectId, UserId};
+use super::id::{AuditEventId, CredentialId, ProjectId, UserId};
 use super::key::Key;
 
 /// One entry.
@@ -20,8 +20,8 @@ pub struct AuditEvent {
     pub project: ProjectId,
     /// The environment it happened in; none for what belongs to the whole project.
     pub environment: Option<Environment>,
-    /// The key that did it; none for the command line.
-    pub actor: Option<KeyId>,
+    /// The key that did it, or the user, where they did it in person; none for the command line.
+    pub actor: Option<CredentialId>,
     /// What was done: a noun and a verb, `key.revealed`.
     pub action: String,
     /// What it was done to, by id.

@@ -2,14 +2,14 @@
 
 use super::clock::Timestamp;
 use super::environment::Environment;
-use super::id::{KeyId, ProjectId};
+use super::id::{CredentialId, ProjectId};
 use super::secret::SecretHash;
 
 /// Orders all changes of an installation. Given in commit order: who has seen n has seen all below n.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Revision(pub u64);
 
-/// One change of a key, or the end of a whole project.
+/// One change of a credential, or the end of a whole project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Its place in the order.
@@ -18,17 +18,17 @@ pub struct Change {
     pub project: ProjectId,
     /// The environment.
     pub environment: Environment,
-    /// The key; none where the project ended, with all its keys.
-    pub key: Option<KeyId>,
+    /// What changed: a key, a session, or a user who shows tokens of their own; none where the project ended, with all of it.
+    pub subject: Option<CredentialId>,
     /// What happened.
     pub kind: ChangeKind,
-    /// The hashes of the key's secrets, by which caches hold it.
+    /// The hashes by which caches hold it.
     pub hashes: Vec<SecretHash>,
     /// When it happened.
     pub occurred_at: Timestamp,
 }
 
-/// What happened to a key, or to a project.
+/// What happened to a credential, or to a project.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ChangeKind {
     /// It was made.
@@ -43,7 +43,7 @@ pub enum ChangeKind {
     Resumed,
     /// It was revoked.
     Revoked,
-    /// Its project was deleted: every key of the project has ended.
+    /// Its project was deleted: every credential of the project has ended.
     ProjectDeleted,
 }
 

@@ -68,6 +68,67 @@ prefixed_id!(
     SessionId,
     "ses"
 );
+
+/// Names what somebody calls with, or the user they act as.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum CredentialId {
+    /// A key.
+    Key(KeyId),
+    /// A session.
+    Session(SessionId),
+    /// A user, whatever they called with.
+    User(UserId),
+}
+
+impl CredentialId {
+    /// Reads an id that a client sent; none if it cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let key = || KeyId::parse(text).map(Self::Key);
+        let session = || SessionId::parse(text).map(Self::Session);
+        key().or_else(session).or_else(|| UserId::parse(text).map(Self::User))
+    }
+
+    /// Takes an id that our own store holds; its prefix tells what it names.
+    pub(crate) fn stored(text: String) -> Self {
+        if text.starts_with("ses_") {
+            Self::Session(SessionId::stored(text))
+        } else if text.starts_with("usr_") {
+            Self::User(UserId::stored(text))
+        } else {
+            Self::Key(KeyId::stored(text))
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Key(id) => id.as_str(),
+            Self::Session(id) => id.as_str(),
+            Self::User(id) => id.as_str(),
+        }
+    }
+
+    /// The key, if it names one.
+    pub fn key(&self) -> Option<&KeyId> {
+        match self {
+            Self::Key(id) => Some(id),
+            Self::Session(_) | Self::User(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<KeyId> for CredentialId {
+    fn from(id: KeyId) -> Self {
+        Self::Key(id)
+    }
+}
+
 /// Names a project: the word people chose for it, 1 to 40 lower-case letters, digits and inner hyphens.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ProjectId(Box<str>);

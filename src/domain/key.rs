@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::error::{Error, Result};
-use super::id::{KeyId, ProjectId, UserId};
+use super::id::{CredentialId, KeyId, ProjectId, UserId};
 use super::metadata::Metadata;
 use super::network::AllowList;
 use super::reason::Reason;
@@ -32,8 +32,8 @@ pub struct Key {
     pub hint: Box<str>,
     /// The last rotation, while the old secret still works or waits.
     pub rotation: Option<Rotation>,
-    /// The key that made it; none for those made on the command line.
-    pub created_by: Option<KeyId>,
+    /// The key or the user that made it; none for those made on the command line.
+    pub created_by: Option<CredentialId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -1,10 +1,13 @@
 //! Projects: the tenants, and the wall between them.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::ProjectId;
-use super::key::{Key, etag};
-use super::scope::Scope;
+use super::key::etag;
+use super::scope::{Scope, ScopeSet};
 use super::secret::SecretPrefix;
 
 /// A tenant. What holds for it holds for its live and its test data.
@@ -33,12 +36,52 @@ pub struct ProjectDetails {
     pub description: String,
     /// What its new secret keys begin with.
     pub secret_prefix: SecretPrefix,
+    /// Whether people may add themselves as users.
+    pub sign_up: SignUp,
+    /// How long a session lasts; see [`SESSION_LIFETIMES`].
+    pub session_lifetime: Duration,
+    /// What users may do who add themselves, or are let in by an issuer that the project trusts.
+    pub user_scopes: ScopeSet,
 }
+
+/// Whether people may add themselves as users.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SignUp {
+    /// They may not.
+    Closed,
+    /// They may, with a publishable key.
+    Open,
+}
+
+impl SignUp {
+    /// The word in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+
+    /// The setting of this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Closed, Self::Open].into_iter().find(|setting| setting.as_str() == text)
+    }
+}
+
+/// How long a session may be set to last.
+pub const SESSION_LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(24 * 60 * 60);
 
 impl Default for ProjectDetails {
     fn default() -> Self {
         let secret_prefix = SecretPrefix::fixed(SecretPrefix::SECRET);
-        Self { display_name: String::new(), description: String::new(), secret_prefix }
+        Self {
+            display_name: String::new(),
+            description: String::new(),
+            secret_prefix,
+            sign_up: SignUp::Closed,
+            session_lifetime: Duration::from_secs(60 * 60),
+            user_scopes: ScopeSet::default(),
+        }
     }
 }
 
@@ -71,8 +114,8 @@ impl Project {
     }
 }
 
-/// Whether a key is one of an administrator of the whole installation: it holds `admin` in the project that the first start
-/// makes, for live data.
-pub fn administers_installation(key: &Key) -> bool {
-    key.project.is_default() && key.environment == Environment::Live && key.details.scopes.iter().any(Scope::is_admin)
+/// Whether who holds these scopes there administers the whole installation: they hold `admin` in the project that the first
+/// start makes, for live data.
+pub fn administers_installation(project: &ProjectId, environment: Environment, scopes: &ScopeSet) -> bool {
+    project.is_default() && environment == Environment::Live && scopes.iter().any(Scope::is_admin)
 }

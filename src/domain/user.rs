@@ -9,6 +9,7 @@ use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::{ProjectId, UserId};
 use super::key::etag;
+use super::scope::ScopeSet;
 
 /// A person or a program.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +99,8 @@ pub struct UserDetails {
     pub last_name: String,
     /// Free pairs.
     pub metadata: BTreeMap<String, String>,
+    /// What they may do in person.
+    pub scopes: ScopeSet,
 }
 
 /// What a user is.

@@ -6,7 +6,7 @@ use super::page::{page_fields, place};
 use super::request::Around;
 use crate::domain::audit::AuditEntry;
 use crate::domain::error::Result;
-use crate::domain::id::KeyId;
+use crate::domain::id::CredentialId;
 use crate::proto::v1;
 use crate::service::Context;
 use crate::service::audit::Audit;
@@ -38,7 +38,7 @@ fn encode(entry: AuditEntry) -> v1::AuditEvent {
         id: event.id.to_string(),
         seq,
         environment: event.environment.map(|environment| convert::environment(environment).into()),
-        actor: event.actor.map_or_else(|| COMMAND_LINE.to_owned(), |key| key.to_string()),
+        actor: event.actor.map_or_else(|| COMMAND_LINE.to_owned(), |id| id.to_string()),
         action: event.action,
         target: event.target,
         client_ip: event.client_ip.map(|address| address.to_string()),
@@ -60,9 +60,9 @@ fn filter(message: &v1::ListAuditEventsRequest) -> Result<AuditFilter> {
     match message.actor.as_deref() {
         None => {}
         Some(COMMAND_LINE) => filter.actor = Some(None),
-        Some(id) => match KeyId::parse(id) {
+        Some(id) => match CredentialId::parse(id) {
             Some(id) => filter.actor = Some(Some(id)),
-            None => fields.refuse("actor", format!("must be the id of a key, or {COMMAND_LINE}")),
+            None => fields.refuse("actor", format!("must be the id of a key or a user, or {COMMAND_LINE}")),
         },
     }
     if let Some(action) = &message.action {

@@ -18,6 +18,7 @@ use super::verify::{self, Asked};
 use crate::auth::decide::Outcome;
 use crate::domain::change::{Change, ChangeKind, Revision};
 use crate::domain::error::{Error, Result};
+use crate::domain::id::CredentialId;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::proto::dispatch::Reply;
@@ -119,17 +120,19 @@ impl AuthRpc for AuthService {
 
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
         let (around, _) = Around::split(request)?;
-        let (caller, key) = (&around.caller, around.caller.key());
+        let caller = &around.caller;
+        let key = caller.key();
         Ok(Response::new(v1::WhoAmIResponse {
-            key_id: key.id.to_string(),
-            key_type: convert::kind(key.kind).into(),
-            name: key.details.name.clone(),
-            project: key.project.to_string(),
-            environment: convert::environment(key.environment).into(),
-            owner: key.details.owner.clone(),
+            key_id: key.map(|key| key.id.to_string()).unwrap_or_default(),
+            key_type: key.map_or(v1::key::Type::Unspecified, |key| convert::kind(key.kind)).into(),
+            name: key.map(|key| key.details.name.clone()).unwrap_or_default(),
+            project: caller.project().to_string(),
+            environment: convert::environment(caller.environment()).into(),
+            owner: key.and_then(|key| key.details.owner.clone()),
             scopes: convert::scopes(caller.scopes()),
             expires_at: caller.expires_at().map(convert::time),
-            user_id: key.user.as_ref().map(ToString::to_string),
+            user_id: caller.user().map(ToString::to_string),
+            session_id: caller.session().map(|session| session.id.to_string()),
             publishable_key_id: caller.publishable_key().map(ToString::to_string),
         }))
     }
@@ -292,13 +295,24 @@ fn event_out(event: Event) -> v1::WatchRevocationsResponse {
             kind: Kind::Heartbeat.into(),
             ..v1::WatchRevocationsResponse::default()
         },
-        Event::Changed(Change { revision, key, kind, occurred_at, .. }) => v1::WatchRevocationsResponse {
+        Event::Changed(Change { revision, subject, kind, occurred_at, .. }) => v1::WatchRevocationsResponse {
             revision: revision.0,
             kind: kind_out(kind).into(),
-            key_id: key.map(|key| key.to_string()),
             occurred_at: Some(convert::time(occurred_at)),
+            ..subject_out(subject)
         },
     }
+}
+
+fn subject_out(subject: Option<CredentialId>) -> v1::WatchRevocationsResponse {
+    let mut answer = v1::WatchRevocationsResponse::default();
+    match subject {
+        Some(CredentialId::Key(id)) => answer.key_id = Some(id.to_string()),
+        Some(CredentialId::Session(id)) => answer.session_id = Some(id.to_string()),
+        Some(CredentialId::User(id)) => answer.user_id = Some(id.to_string()),
+        None => {}
+    }
+    answer
 }
 
 fn kind_out(kind: ChangeKind) -> Kind {

@@ -6,7 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
 use crate::domain::product::Product;
-use crate::domain::project::Project;
+use crate::domain::project::{Project, SignUp};
 use crate::domain::scope::ScopeSet;
 use crate::domain::user::{User, UserKind, UserState};
 use crate::proto::v1;
@@ -147,6 +147,7 @@ pub(super) fn user(user: User) -> v1::User {
         first_name: user.details.first_name,
         last_name: user.details.last_name,
         metadata: user.details.metadata,
+        scopes: scopes(&user.details.scopes),
         state: state.into(),
         created_at: Some(time(user.created_at)),
         updated_at: Some(time(user.updated_at)),
@@ -179,9 +180,23 @@ pub(super) fn project(project: Project) -> v1::Project {
         display_name: project.details.display_name,
         description: project.details.description,
         key_prefix: project.details.secret_prefix.to_string(),
+        sign_up: match project.details.sign_up {
+            SignUp::Closed => v1::project::SignUp::Closed,
+            SignUp::Open => v1::project::SignUp::Open,
+        }
+        .into(),
+        session_lifetime: prost_types::Duration::try_from(project.details.session_lifetime).ok(),
+        user_scopes: scopes(&project.details.user_scopes),
         created_at: Some(time(project.created_at)),
         updated_at: Some(time(project.updated_at)),
         deleted_at: project.deleted_at.map(time),
+    }
+}
+
+pub(super) fn sign_up_in(setting: v1::project::SignUp) -> Option<SignUp> {
+    match setting {
+        v1::project::SignUp::Unspecified | v1::project::SignUp::Closed => Some(SignUp::Closed),
+        v1::project::SignUp::Open => Some(SignUp::Open),
     }
 }
 

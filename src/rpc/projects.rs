@@ -1,6 +1,7 @@
 //! The projects part of the Auth service on the wire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
@@ -11,7 +12,7 @@ use super::request::Around;
 use crate::domain::administrator::AdministratorKey;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ProjectId;
-use crate::domain::project::ProjectDetails;
+use crate::domain::project::{ProjectDetails, SESSION_LIFETIMES};
 use crate::domain::secret::SecretPrefix;
 use crate::proto::v1;
 use crate::service::Context;
@@ -123,6 +124,11 @@ fn new_project(project: v1::Project) -> Result<(ProjectId, ProjectDetails)> {
     if !project.key_prefix.is_empty() {
         prefix(&mut fields, &project.key_prefix, &mut details);
     }
+    sign_up(&mut fields, project.sign_up, &mut details);
+    if project.session_lifetime.is_some() {
+        session_lifetime(&mut fields, project.session_lifetime, &mut details);
+    }
+    details.user_scopes = fields.scope_set("user_scopes", &project.user_scopes);
     let id = fields.finish(id)?.ok_or_else(|| Error::field("project.id", ProjectId::RULE))?;
     Ok((id, details))
 }
@@ -134,6 +140,9 @@ fn change(details: &mut ProjectDetails, project: v1::Project, mask: &[&str]) -> 
         match *field {
             "display_name" => details.display_name = fields.line("display_name", project.display_name.clone(), 0, 100),
             "description" => details.description = fields.prose("description", project.description.clone(), 1_000),
+            "sign_up" => sign_up(&mut fields, project.sign_up, details),
+            "session_lifetime" => session_lifetime(&mut fields, project.session_lifetime, details),
+            "user_scopes" => details.user_scopes = fields.scope_set("user_scopes", &project.user_scopes),
             // The mask holds only the names of CHANGEABLE; this is the last of them.
             _ => prefix(&mut fields, &project.key_prefix, details),
         }
@@ -148,4 +157,23 @@ fn prefix(fields: &mut Fields, wanted: &str, details: &mut ProjectDetails) {
     }
 }
 
-const CHANGEABLE: [&str; 3] = ["display_name", "description", "key_prefix"];
+fn sign_up(fields: &mut Fields, wanted: i32, details: &mut ProjectDetails) {
+    if let Some(setting) = fields.known("sign_up", wanted, convert::sign_up_in) {
+        details.sign_up = setting;
+    }
+}
+
+/// Without a time, it is the default again.
+fn session_lifetime(fields: &mut Fields, wanted: Option<prost_types::Duration>, details: &mut ProjectDetails) {
+    let Some(wanted) = wanted else {
+        details.session_lifetime = ProjectDetails::default().session_lifetime;
+        return;
+    };
+    match Duration::try_from(wanted) {
+        Ok(wanted) if SESSION_LIFETIMES.contains(&wanted) => details.session_lifetime = wanted,
+        _ => fields.refuse("session_lifetime", "must be 5 minutes to 24 hours: 300s to 86400s"),
+    }
+}
+
+const CHANGEABLE: [&str; 6] =
+    ["display_name", "description", "key_prefix", "sign_up", "session_lifetime", "user_scopes"];

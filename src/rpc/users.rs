@@ -47,6 +47,34 @@ impl UsersRpc for UsersService {
         answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
 
+    async fn get_me(&self, request: Request<v1::GetMeRequest>) -> Result<Response<v1::GetMeResponse>, Status> {
+        let (around, _) = Around::split(request)?;
+        let user = self.users.me(&around.caller).await.map_err(|error| around.status(&error))?;
+        Ok(Response::new(v1::GetMeResponse { user: Some(convert::user(user)) }))
+    }
+
+    async fn update_me(&self, request: Request<v1::UpdateMeRequest>) -> Result<Response<v1::UpdateMeResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let user = message.user.ok_or_else(|| Error::field("user", "is needed"))?;
+            let mut fields = Fields::under("user.");
+            let mask = fields.mask(message.update_mask.as_ref(), &CHANGEABLE_IN_PERSON);
+            fields.finish(())?;
+            let etag = user.etag.clone();
+            let change = |kind, details: &mut _| change(kind, details, user, &mask);
+            let user = self.users.update_me(&around.caller, Some(&etag), change).await?;
+            Ok(v1::UpdateMeResponse { user: Some(convert::user(user)) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    async fn delete_me(&self, request: Request<v1::DeleteMeRequest>) -> Result<Response<v1::DeleteMeResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let deleted = self.users.delete_me(&around.caller, message.etag.as_deref()).await;
+        let user = deleted.map_err(|error| around.status(&error))?;
+        Ok(Response::new(v1::DeleteMeResponse { user: Some(convert::user(user)) }))
+    }
+
     async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::GetUserResponse>, Status> {
         let (around, message) = Around::split(request)?;
         let user = self.users.find(&around.caller, &message.id).await.map_err(|error| around.status(&error))?;
@@ -166,7 +194,7 @@ fn change(kind: UserKind, details: &mut UserDetails, user: v1::User, mask: &[&st
 }
 
 fn take(fields: &mut Fields, kind: UserKind, details: &mut UserDetails, user: v1::User, mask: &[&str]) {
-    let v1::User { handle, alias, email, first_name, last_name, metadata, .. } = user;
+    let v1::User { handle, alias, email, first_name, last_name, metadata, scopes, .. } = user;
     let wanted = |name| mask.contains(&name);
     if wanted("handle") {
         if handle.is_none() && kind == UserKind::ServiceAccount {
@@ -188,6 +216,9 @@ fn take(fields: &mut Fields, kind: UserKind, details: &mut UserDetails, user: v1
     }
     if wanted("metadata") {
         details.metadata = fields.metadata("metadata", metadata);
+    }
+    if wanted("scopes") {
+        details.scopes = fields.scope_set("scopes", &scopes);
     }
 }
 
@@ -218,4 +249,6 @@ fn read_email(fields: &mut Fields, text: &str) -> Option<Email> {
     email
 }
 
-const CHANGEABLE: [&str; 6] = ["handle", "alias", "email", "first_name", "last_name", "metadata"];
+const CHANGEABLE: [&str; 7] = ["handle", "alias", "email", "first_name", "last_name", "metadata", "scopes"];
+/// Not the free pairs: they are the project's own, which may rely on them.
+const CHANGEABLE_IN_PERSON: [&str; 5] = ["handle", "alias", "email", "first_name", "last_name"];

@@ -11,15 +11,14 @@ use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_va
 
 use super::convert;
 use super::fields::Fields;
+use crate::domain::credential::Credential;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::UserId;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretShape;
 use crate::proto::dispatch::Framed;
 use crate::proto::v1;
 use crate::service::verify::{Inquiry, Verdict};
-use crate::store::StoredCredential;
 
 /// The fields of a question, as they came.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,34 +103,38 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
         tell(credential, &mut answer);
     }
     answer.revision = verdict.revision.0;
-    answer.user_id =
-        verdict.credential.as_ref().and_then(|credential| credential.key.user.as_ref()).map(UserId::to_string);
+    let credential = verdict.credential.as_ref();
+    answer.user_id = credential.and_then(|credential| credential.user_id()).map(ToString::to_string);
+    answer.session_id = credential.and_then(|credential| credential.session()).map(|session| session.id.to_string());
     answer
 }
 
 /// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision and,
-/// last, the credential's user.
+/// last, the credential's user and session.
 pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let decision = decision(verdict);
     let credential = verdict.credential.as_deref();
     let told = credential.map(told).unwrap_or_default();
-    let user = credential.and_then(|credential| credential.key.user.as_ref());
-    Framed::written(decision.encoded_len() + told.len() + REVISION + USER, |out| {
+    let user = credential.and_then(Credential::user_id);
+    let session = credential.and_then(Credential::session);
+    Framed::written(decision.encoded_len() + told.len() + REVISION + 2 * ID, |out| {
         decision.encode_raw(out);
         out.extend_from_slice(told);
         if verdict.revision.0 != 0 {
             uint64::encode(13, &verdict.revision.0, out);
         }
-        if let Some(user) = user {
-            encode_key(14, WireType::LengthDelimited, out);
-            encode_varint(user.as_str().len() as u64, out);
-            out.extend_from_slice(user.as_str().as_bytes());
+        let user = user.map(|user| (14, user.as_str()));
+        let session = session.map(|session| (15, session.id.as_str()));
+        for (number, id) in user.into_iter().chain(session) {
+            encode_key(number, WireType::LengthDelimited, out);
+            encode_varint(id.len() as u64, out);
+            out.extend_from_slice(id.as_bytes());
         }
     })
 }
 
 /// What there is to tell of a credential, encoded.
-fn told(credential: &StoredCredential) -> &[u8] {
+fn told(credential: &Credential) -> &[u8] {
     credential.told.get_or_init(|| {
         let mut answer = v1::VerifyResponse::default();
         tell(credential, &mut answer);
@@ -148,16 +151,16 @@ fn decision(verdict: &Verdict) -> v1::VerifyResponse {
     }
 }
 
-fn tell(credential: &StoredCredential, answer: &mut v1::VerifyResponse) {
-    let key = &credential.key;
+fn tell(credential: &Credential, answer: &mut v1::VerifyResponse) {
+    answer.project = Some(credential.project().to_string());
+    answer.environment = Some(convert::environment(credential.environment()).into());
+    answer.scopes = convert::scopes(credential.scopes());
+    answer.expires_at = credential.expires_at().map(convert::time);
+    let Some(key) = credential.key() else { return };
     answer.key_id = Some(key.id.to_string());
     answer.key_type = Some(convert::kind(key.kind).into());
-    answer.project = Some(key.project.to_string());
-    answer.environment = Some(convert::environment(key.environment).into());
     answer.name = Some(key.details.name.clone());
     answer.owner.clone_from(&key.details.owner);
-    answer.scopes = convert::scopes(&key.details.scopes);
-    answer.expires_at = credential.expires_at().map(convert::time);
     answer.metadata = key.details.metadata.to_map();
 }
 
@@ -183,8 +186,8 @@ fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
 
 /// Room for a revision: its tag and the longest varint.
 const REVISION: usize = 11;
-/// Room for a user's id: its tag, its length and itself.
-const USER: usize = 38;
+/// Room for an id of a user or a session: its tag, its length and itself.
+const ID: usize = 38;
 
 #[cfg(test)]
 mod tests {
@@ -194,11 +197,14 @@ mod tests {
 
     use super::*;
     use crate::domain::change::Revision;
+    use crate::domain::credential::{ActingUser, Form, KeySecret, SecretRole};
     use crate::domain::entropy::SystemEntropy;
+    use crate::domain::environment::Environment;
+    use crate::domain::id::{ProjectId, SessionId, UserId};
     use crate::domain::key::Key;
-    use crate::domain::memo::Memo;
+    use crate::domain::scope::ScopeSet;
+    use crate::domain::session::Session;
     use crate::domain::user::Standing;
-    use crate::store::SecretRole;
     use crate::store::tests::support::{at, full_key};
 
     #[test]
@@ -211,16 +217,28 @@ mod tests {
 
     #[test]
     fn both_ways_tell_the_same() {
-        let credential = Arc::new(StoredCredential {
-            key: Key { user: Some(UserId::new(at(0), &SystemEntropy)), ..full_key(at(0)) },
+        let user = UserId::new(at(0), &SystemEntropy);
+        let acting = ActingUser { standing: Standing::Good, scopes: ScopeSet::new(Scope::parse("read:products")) };
+        let key = Credential::new(Form::Key(KeySecret {
+            key: Key { user: Some(user.clone()), ..full_key(at(0)) },
             role: SecretRole::Previous,
             secret_expires_at: Some(at(60)),
             waits_for_first_use: false,
-            user: Some(Standing::Good),
-            told: Memo::default(),
-        });
+            user: Some(Box::new(acting.clone())),
+        }));
+        let session = Session {
+            id: SessionId::new(at(0), &SystemEntropy),
+            project: ProjectId::default_project(),
+            environment: Environment::Live,
+            user,
+            created_at: at(0),
+            expires_at: at(60),
+            revoked_at: None,
+        };
+        let session = Credential::new(Form::Session(session, acting));
+        let (key, session) = (Arc::new(key), Arc::new(session));
         for objection in DECISIONS.map(Some).into_iter().chain([None]) {
-            for credential in [None, Some(Arc::clone(&credential))] {
+            for credential in [None, Some(Arc::clone(&key)), Some(Arc::clone(&session))] {
                 for revision in [0, 1, 300, u64::MAX] {
                     let missing_scope = Some("READ_PRODUCTS".to_owned());
                     let credential = credential.clone();

@@ -24,7 +24,7 @@ use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
 use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::KeyId;
+use crate::domain::id::CredentialId;
 use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
@@ -71,7 +71,7 @@ struct Known {
     /// The RPC, once it is resolved.
     rpc: Option<MethodId>,
     /// The key, once it is recognised.
-    key: Option<KeyId>,
+    credential: Option<CredentialId>,
 }
 
 impl Service for Front {
@@ -95,7 +95,7 @@ impl Parts {
             client: self.client(connection, &head.headers),
             began: Instant::now(),
             rpc: None,
-            key: None,
+            credential: None,
         };
         let origin = head.headers.get(http::header::ORIGIN).cloned();
 
@@ -111,7 +111,7 @@ impl Parts {
             request_id: &known.id,
             wire: known.wire.into(),
             rpc: known.rpc,
-            key_id: known.key.as_ref().map(KeyId::as_str),
+            key_id: known.credential.as_ref().map(CredentialId::as_str),
             reason: reason(&response),
             took,
         });
@@ -215,11 +215,11 @@ impl Parts {
             Ok(caller) => {
                 self.metrics.decided(Door::Guard, None);
                 let (patience, deadline) = self.deadline(&head.headers)?;
-                known.key = caller.as_ref().map(|caller| caller.key().id.clone());
+                known.credential = caller.as_ref().map(|caller| caller.credential().id());
                 Ok((Arrival { caller, dialect, deadline }, patience))
             }
             Err(refusal) => {
-                known.key = refusal.key.as_ref().map(|credential| credential.key.id.clone());
+                known.credential = refusal.credential.as_ref().map(|credential| credential.id());
                 self.tell(known, method, &refusal);
                 Err(refusal.error)
             }
@@ -250,7 +250,7 @@ impl Parts {
             request_id = %known.id,
             rpc = method.path(),
             code = refusal.reason.wording().name,
-            key_id = known.key.as_ref().map(KeyId::as_str),
+            key_id = known.credential.as_ref().map(CredentialId::as_str),
             client = %known.client.or_peer(),
             untold,
             "refused"

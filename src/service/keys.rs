@@ -16,7 +16,7 @@ use crate::domain::key::{Key, KeyDetails, KeyKind, RotationMode};
 use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
-use crate::domain::scope::{self, Scope, ScopeSet};
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::user::UserState;
 use crate::store::{KeyCreated, KeyFilter, NewIdempotent};
@@ -84,7 +84,7 @@ impl Keys {
             recoverable: new.recoverable,
             hint: secret.hint().into(),
             rotation: None,
-            created_by: Some(caller.key().id.clone()),
+            created_by: Some(caller.actor()),
             created_at: now,
             updated_at: now,
             suspended_at: None,
@@ -221,7 +221,7 @@ impl Keys {
         let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
         let hash = self.0.keyring.hash(secret.expose());
         let audit = self.0.audit(caller, "key.created", key.id.as_str()).changing_key(None, &key);
-        let actor = caller.key().id.clone();
+        let actor = caller.actor();
         let promised = idempotency.map(|idempotency| {
             let answer = Zeroizing::new(format!("{}\n{}", key.id, secret.expose()));
             let fingerprint = self.0.keyring.fingerprint(&idempotency.request);
@@ -301,24 +301,8 @@ impl Keys {
         if kind == KeyKind::Restricted && wanted.is_empty() {
             return Err(Error::field("scopes", "a restricted key needs at least one scope"));
         }
-        let mut granted = Vec::new();
-        for (index, scope) in wanted.iter().enumerate() {
-            let registered = match scope::built_in(scope.plain()) {
-                Some(built_in) => Some(Scope::stored(built_in.name, built_in.name)),
-                None => self.0.store.find_scope(caller.project(), scope.plain()).await?.map(|found| found.scope),
-            };
-            let rule = |rule: String| Error::field(format!("scopes[{index}]"), rule);
-            let registered = registered.ok_or_else(|| rule(format!("the scope {scope} is not registered")))?;
-            if !may_hold(kind, &registered) {
-                return Err(rule(format!("a key of type {} cannot hold {scope}", kind.as_str())));
-            }
-            if !caller.scopes().holds(registered.plain()) {
-                let message = format!("the caller does not hold {scope}, so it cannot give it to a key");
-                return Err(Error::new(Reason::ExceedsCaller, message));
-            }
-            granted.push(registered);
-        }
-        Ok(ScopeSet::new(granted))
+        let what = format!("a key of type {}", kind.as_str());
+        self.0.grantable(caller, wanted, ("scopes", &what), |scope| may_hold(kind, scope)).await
     }
 
     /// The end of a key that this caller makes: no later than its own.
@@ -326,7 +310,7 @@ impl Keys {
         if wanted.is_some_and(|end| end <= now) {
             return Err(Error::field("expires_at", "must be in the future"));
         }
-        match (wanted, caller.expires_at()) {
+        match (wanted, caller.makes_until()) {
             (Some(end), Some(own)) if end > own => {
                 Err(Error::new(Reason::ExceedsCaller, "expires_at is after the end of the key that makes this call"))
             }
@@ -363,7 +347,7 @@ fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
 
 /// The addresses of a key that this caller makes: its own, or some of them.
 fn reach(caller: &Caller, wanted: AllowList) -> Result<AllowList> {
-    let own = &caller.key().details.allowed_ips;
+    let Some(own) = caller.allowed_ips() else { return Ok(wanted) };
     if own.covers(&wanted) {
         Ok(wanted)
     } else if wanted.is_open() {
@@ -376,7 +360,7 @@ fn reach(caller: &Caller, wanted: AllowList) -> Result<AllowList> {
 
 /// Whoever gets a key's secret must not outlive its own end by it, nor use it from more places.
 fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
-    let longer = match (key.details.expires_at, caller.expires_at()) {
+    let longer = match (key.details.expires_at, caller.makes_until()) {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(key), Some(own)) => key > own,
@@ -385,7 +369,7 @@ fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
         let message = "the key works longer than the caller, so the caller may not have its secret";
         return Err(Error::new(Reason::ExceedsCaller, message));
     }
-    if !caller.key().details.allowed_ips.covers(&key.details.allowed_ips) {
+    if caller.allowed_ips().is_some_and(|own| !own.covers(&key.details.allowed_ips)) {
         let message = "the key works from more addresses than the caller, so the caller may not have its secret";
         return Err(Error::new(Reason::ExceedsCaller, message));
     }
@@ -397,7 +381,7 @@ fn seal_context(id: &KeyId) -> String {
 }
 
 fn answer_context(caller: &Caller, idempotency_key: &str) -> String {
-    format!("answer to {} {} {idempotency_key}", caller.project(), caller.key().id)
+    format!("answer to {} {} {idempotency_key}", caller.project(), caller.actor())
 }
 
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

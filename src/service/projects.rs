@@ -14,6 +14,7 @@ use crate::domain::id::ProjectId;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::project::{Project, ProjectDetails};
 use crate::domain::reason::Reason;
+use crate::domain::scope::{Scope, ScopeSet};
 
 /// The projects part of the Auth service. That only administrators call it, and for some of it only those of the
 /// installation, is the policy's to say.
@@ -38,7 +39,8 @@ impl Projects {
     }
 
     /// Makes a project with an administrator key for each environment.
-    pub async fn create(&self, caller: &Caller, id: ProjectId, details: ProjectDetails) -> Result<Founded> {
+    pub async fn create(&self, caller: &Caller, id: ProjectId, mut details: ProjectDetails) -> Result<Founded> {
+        details.user_scopes = self.grantable(caller, true, &details.user_scopes).await?;
         let project = Project::new(id, details, self.0.now());
         let administrator = |environment| {
             let mut new = AdministratorKey::of(&project, environment, &*self.0.clock, &*self.0.entropy);
@@ -98,6 +100,11 @@ impl Projects {
         expect_etag(etag, &project.etag())?;
         let (version, mut details) = (project.version, project.details.clone());
         change(&mut details)?;
+        if details.user_scopes != project.details.user_scopes {
+            // Whoever governs the installation holds everything, but knows only the scopes of its own project.
+            let foreign = project.id != *caller.project();
+            details.user_scopes = self.grantable(caller, foreign, &details.user_scopes).await?;
+        }
         let (before, after) = (shown(&project.details), shown(&details));
         project.update(details, self.0.now());
         let audit = self.0.audit(caller, "project.updated", project.id.as_str()).changing(Some(before), Some(after));
@@ -105,6 +112,13 @@ impl Projects {
         let audit = if project.id == *caller.project() { audit.of_whole_project() } else { audit };
         self.0.store.update_project(&project, version, &audit).await?;
         Ok(project)
+    }
+
+    /// Scopes for the users of the caller's project, or of a foreign one, which may have the built-in ones.
+    async fn grantable(&self, caller: &Caller, foreign: bool, wanted: &ScopeSet) -> Result<ScopeSet> {
+        let what = if foreign { "users of another project" } else { "users" };
+        let may_hold = |scope: &Scope| !foreign || scope.is_built_in();
+        self.0.grantable(caller, wanted, ("project.user_scopes", what), may_hold).await
     }
 
     /// Deletes a project for good: none of its credentials works when this returns.
@@ -131,6 +145,9 @@ fn shown(details: &ProjectDetails) -> Map<String, Value> {
         ("displayName", json!(details.display_name)),
         ("description", json!(details.description)),
         ("keyPrefix", json!(details.secret_prefix.as_str())),
+        ("signUp", json!(details.sign_up.as_str())),
+        ("sessionLifetime", json!(format!("{}s", details.session_lifetime.as_secs_f64()))),
+        ("userScopes", details.user_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
     ])
 }
 

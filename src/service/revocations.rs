@@ -13,7 +13,7 @@ use crate::auth::feed::Progress;
 use crate::domain::change::{Change, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::ProjectId;
+use crate::domain::id::{KeyId, ProjectId};
 use crate::domain::reason::Reason;
 
 /// The watching part of the Auth service.
@@ -26,7 +26,7 @@ pub struct Revocations {
 /// What a watcher is told next.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A key changed.
+    /// A credential changed.
     Changed(Change),
     /// Every change up to this one has been told.
     Heartbeat(Revision),
@@ -43,6 +43,10 @@ impl Revocations {
     /// # Errors
     /// REVISION_TOO_OLD when changes after that revision are no longer kept; INVALID_FIELD for one that is yet to come.
     pub async fn watch(&self, caller: &Caller, from: Option<Revision>) -> Result<Watch> {
+        let own = caller.key().map(|key| key.id.clone()).ok_or_else(|| {
+            let message = "A watch lasts for months; call with a key, not with the token of a user";
+            Error::new(Reason::CallerNotAllowed, message)
+        })?;
         let current = self.context.store.revision().await?;
         let last = from.unwrap_or(current);
         if last > current {
@@ -62,6 +66,7 @@ impl Revocations {
             caller: caller.clone(),
             checked: current,
             own_key_changed: self.has_changed(caller).await?,
+            own,
         })
     }
 }
@@ -77,6 +82,7 @@ pub struct Watch {
     ready: VecDeque<Change>,
     heartbeat: Instant,
     caller: Caller,
+    own: KeyId,
     /// Where the log ended when the caller was checked.
     checked: Revision,
     own_key_changed: bool,
@@ -129,7 +135,7 @@ impl Watch {
 impl Revocations {
     /// Whether the caller's key is not the one that was checked at the door any more.
     async fn has_changed(&self, caller: &Caller) -> Result<bool> {
-        let key = caller.key();
+        let Some(key) = caller.key() else { return Ok(true) };
         let now = self.context.store.find_key(&key.project, key.environment, &key.id).await?;
         Ok(now.is_none_or(|now| now.version != key.version))
     }
@@ -142,9 +148,11 @@ impl Watch {
     }
 
     fn is_of_the_caller(&self, change: &Change) -> bool {
-        let keys = [Some(&self.caller.key().id), self.caller.publishable_key()];
-        // What is of no key is of the whole project.
-        change.revision > self.checked && (change.key.is_none() || keys.contains(&change.key.as_ref()))
+        let keys = [Some(&self.own), self.caller.publishable_key()];
+        // What is of nothing in particular is of the whole project.
+        let concerned =
+            change.subject.as_ref().is_none_or(|subject| subject.key().is_some_and(|key| keys.contains(&Some(key))));
+        change.revision > self.checked && concerned
     }
 }
 

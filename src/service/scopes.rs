@@ -11,8 +11,42 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
-use crate::domain::scope::{self, BUILT_IN, BuiltIn, Scope};
+use crate::domain::scope::{self, BUILT_IN, BuiltIn, Scope, ScopeSet};
 use crate::store::{Conflict, ScopeDeleted, StoreError, StoredScope};
+
+impl Context {
+    /// What a caller gives away of these scopes, in the registry's spelling.
+    ///
+    /// # Errors
+    /// INVALID_FIELD for one that is not registered or that `may_hold` refuses, told by this field and `what` would hold it;
+    /// EXCEEDS_CALLER for one that the caller does not hold.
+    pub(super) async fn grantable(
+        &self,
+        caller: &Caller,
+        wanted: &ScopeSet,
+        (field, what): (&str, &str),
+        may_hold: impl Fn(&Scope) -> bool,
+    ) -> Result<ScopeSet> {
+        let mut granted = Vec::new();
+        for (index, scope) in wanted.iter().enumerate() {
+            let registered = match scope::built_in(scope.plain()) {
+                Some(built_in) => Some(Scope::stored(built_in.name, built_in.name)),
+                None => self.store.find_scope(caller.project(), scope.plain()).await?.map(|found| found.scope),
+            };
+            let rule = |rule: String| Error::field(format!("{field}[{index}]"), rule);
+            let registered = registered.ok_or_else(|| rule(format!("the scope {scope} is not registered")))?;
+            if !may_hold(&registered) {
+                return Err(rule(format!("{what} cannot hold {scope}")));
+            }
+            if !caller.scopes().holds(registered.plain()) {
+                let message = format!("the caller does not hold {scope}, so it cannot give it away");
+                return Err(Error::new(Reason::ExceedsCaller, message));
+            }
+            granted.push(registered);
+        }
+        Ok(ScopeSet::new(granted))
+    }
+}
 
 /// The scopes part of the Auth service.
 #[derive(Clone, Debug)]
@@ -104,8 +138,10 @@ impl Scopes {
         match self.0.store.delete_scope(caller.project(), found.scope.plain(), &event).await? {
             ScopeDeleted::Deleted => Ok(found),
             ScopeDeleted::Missing => Err(Error::not_found("scope", name)),
-            ScopeDeleted::Held(keys) => {
-                let message = format!("{keys} keys that are not revoked hold {}; take it from them first", found.scope);
+            ScopeDeleted::Held(many) => {
+                let scope = &found.scope;
+                let message =
+                    format!("{many} keys that are not revoked, users or settings hold {scope}; take it away first");
                 Err(Error::new(Reason::InvalidState, message))
             }
         }

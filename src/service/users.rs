@@ -9,6 +9,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::id::UserId;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
+use crate::domain::scope::ScopeSet;
 use crate::domain::user::{User, UserDetails, UserKind};
 use crate::store::UserFilter;
 
@@ -23,8 +24,9 @@ impl Users {
     }
 
     /// Adds a user.
-    pub async fn create(&self, caller: &Caller, kind: UserKind, details: UserDetails) -> Result<User> {
+    pub async fn create(&self, caller: &Caller, kind: UserKind, mut details: UserDetails) -> Result<User> {
         let now = self.0.now();
+        details.scopes = self.grantable(caller, kind, &details.scopes).await?;
         let user = User {
             id: UserId::new(now, &*self.0.entropy),
             project: caller.project().clone(),
@@ -69,14 +71,50 @@ impl Users {
         etag: Option<&str>,
         change: impl FnOnce(UserKind, &mut UserDetails) -> Result<()>,
     ) -> Result<User> {
-        let mut user = self.find(caller, id).await?;
-        expect_etag(etag, &user.etag())?;
-        let version = user.version;
+        let user = self.find(caller, id).await?;
         let mut details = user.details.clone();
         change(user.kind, &mut details)?;
+        if details.scopes != user.details.scopes {
+            refuse_lesser(caller, &user.details.scopes)?;
+            details.scopes = self.grantable(caller, user.kind, &details.scopes).await?;
+        }
+        self.store(caller, user, etag, details).await
+    }
+
+    /// The user who calls.
+    pub async fn me(&self, caller: &Caller) -> Result<User> {
+        let id = caller.user().ok_or_else(|| Error::new(Reason::CallerNotAllowed, "only a user may do this"))?;
+        self.find(caller, id.as_str()).await
+    }
+
+    /// Changes the details of the user who calls, in person, by `change`.
+    pub async fn update_me(
+        &self,
+        caller: &Caller,
+        etag: Option<&str>,
+        change: impl FnOnce(UserKind, &mut UserDetails) -> Result<()>,
+    ) -> Result<User> {
+        refuse_keys(caller)?;
+        let user = self.me(caller).await?;
+        let mut details = user.details.clone();
+        change(user.kind, &mut details)?;
+        self.store(caller, user, etag, details).await
+    }
+
+    /// Deletes the user who calls, in person.
+    pub async fn delete_me(&self, caller: &Caller, etag: Option<&str>) -> Result<User> {
+        refuse_keys(caller)?;
+        let user = self.me(caller).await?;
+        expect_etag(etag, &user.etag())?;
+        self.remove(caller, user).await
+    }
+
+    async fn store(&self, caller: &Caller, mut user: User, etag: Option<&str>, details: UserDetails) -> Result<User> {
+        expect_etag(etag, &user.etag())?;
+        let version = user.version;
         user.update(details, self.0.now());
         let audit = self.0.audit(caller, "user.updated", user.id.as_str());
-        self.0.store.update_user(&user, version, &audit).await?;
+        self.committed(&self.0.store.update_user(&user, version, &audit).await?);
         Ok(user)
     }
 
@@ -104,7 +142,12 @@ impl Users {
 
     /// Deletes a user, for good, and revokes their keys. Answers the user as they were.
     pub async fn delete(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
-        let (mut user, version) = self.governed(caller, id, etag).await?;
+        let (user, _) = self.governed(caller, id, etag).await?;
+        self.remove(caller, user).await
+    }
+
+    async fn remove(&self, caller: &Caller, mut user: User) -> Result<User> {
+        let version = user.version;
         user.delete(self.0.now());
         let audit = self.0.audit(caller, "user.deleted", user.id.as_str());
         self.committed(&self.0.store.delete_user(&user, version, &audit).await?);
@@ -115,18 +158,38 @@ impl Users {
     /// less than a key does not govern it, by its user as little as by its id.
     async fn governed(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<(User, i64)> {
         let user = self.find(caller, id).await?;
-        let held = self.0.store.scopes_of_user(&user.id).await?;
-        if let Some(scope) = caller.scopes().first_missing(&held) {
-            let message =
-                format!("a key of the user holds {scope}, which the caller does not; only its equals may do this");
-            return Err(Error::new(Reason::ExceedsCaller, message));
-        }
+        refuse_lesser(caller, &self.0.store.scopes_of_user(&user.id).await?)?;
         expect_etag(etag, &user.etag())?;
         let version = user.version;
         Ok((user, version))
     }
 
+    async fn grantable(&self, caller: &Caller, kind: UserKind, wanted: &ScopeSet) -> Result<ScopeSet> {
+        if kind == UserKind::ServiceAccount && !wanted.is_empty() {
+            return Err(Error::field("user.scopes", "a service account has none: its keys hold scopes of their own"));
+        }
+        // A user is no publishable key: they may hold whatever the caller holds.
+        self.0.grantable(caller, wanted, ("user.scopes", "a user"), |_| true).await
+    }
+
     fn committed(&self, changes: &[Change]) {
         changes.iter().for_each(|change| self.0.committed(change));
     }
+}
+
+/// Whoever holds less than a user does not govern them.
+fn refuse_lesser(caller: &Caller, held: &ScopeSet) -> Result<()> {
+    let Some(scope) = caller.scopes().first_missing(held) else { return Ok(()) };
+    let message =
+        format!("the user or a key of theirs holds {scope}, which the caller does not; only its equals may do this");
+    Err(Error::new(Reason::ExceedsCaller, message))
+}
+
+/// A key is left with programs, which may lose it: what it may do must not include taking the user over.
+fn refuse_keys(caller: &Caller) -> Result<()> {
+    if caller.is_user_in_person() {
+        return Ok(());
+    }
+    let message = "A key cannot do this for its user; call with the token of a session, or of the user's issuer";
+    Err(Error::new(Reason::CallerNotAllowed, message))
 }

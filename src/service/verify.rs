@@ -9,10 +9,10 @@ use crate::auth::caller::Caller;
 use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide};
 use crate::auth::lookup::Found;
 use crate::domain::change::Revision;
+use crate::domain::credential::Credential;
 use crate::domain::error::Result;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
-use crate::store::StoredCredential;
 
 /// The deciding part of the Auth service.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct Verdict {
     /// The scope that is missing, in the spelling of the question.
     pub missing_scope: Option<String>,
     /// The credential, when it is one of the caller's project.
-    pub credential: Option<Arc<StoredCredential>>,
+    pub credential: Option<Arc<Credential>>,
     /// The end of the change log this decision is not older than.
     pub revision: Revision,
 }
@@ -74,7 +74,7 @@ impl Verify {
     pub async fn explain(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<(Verdict, Vec<Explanation>)> {
         let mut checks = Vec::new();
         let verdict = self.judge(caller, inquiry, &mut checks).await?;
-        self.0.store.record(&self.0.audit(caller, "credential.explained", target(&verdict))).await?;
+        self.0.store.record(&self.0.audit(caller, "credential.explained", &target(&verdict))).await?;
         Ok((verdict, checks))
     }
 
@@ -116,7 +116,7 @@ impl Verify {
         caller: &Caller,
         presented: &str,
         recorder: &mut impl Recorder,
-    ) -> Result<Arc<StoredCredential>, Reason> {
+    ) -> Result<Arc<Credential>, Reason> {
         let found = self.0.credentials.find(presented).await.map_err(|_| {
             // The cause was logged where it happened. That nothing could be decided is a decision too, and not a yes.
             recorder.record(Check::Lookup, Outcome::Failed, || "the store could not be asked".into());
@@ -128,8 +128,8 @@ impl Verify {
         }
         recorder.record(Check::Format, Outcome::Passed, || "a credential by its shape and checksum".into());
         match found {
-            Found::Issued(credential) if credential.key.project == *caller.project() => {
-                recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", credential.key.id).into());
+            Found::Issued(credential) if credential.project() == caller.project() => {
+                recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", credential.id()).into());
                 Ok(credential)
             }
             _ => {
@@ -148,7 +148,7 @@ impl Recorder for Vec<Explanation> {
     }
 }
 
-fn verdict(credential: Arc<StoredCredential>, decision: Result<(), Objection<'_>>, revision: Revision) -> Verdict {
+fn verdict(credential: Arc<Credential>, decision: Result<(), Objection<'_>>, revision: Revision) -> Verdict {
     let objection = decision.err();
     Verdict {
         objection: objection.map(|objection| objection.reason),
@@ -158,6 +158,6 @@ fn verdict(credential: Arc<StoredCredential>, decision: Result<(), Objection<'_>
     }
 }
 
-fn target(verdict: &Verdict) -> &str {
-    verdict.credential.as_ref().map_or("unknown", |credential| credential.key.id.as_str())
+fn target(verdict: &Verdict) -> String {
+    verdict.credential.as_ref().map_or_else(|| "unknown".to_owned(), |credential| credential.id().to_string())
 }

@@ -8,14 +8,14 @@ use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::audit_chain::{AuditKey, BROKEN, Fields, Head, Link};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, KeyId, ProjectId};
+use crate::domain::id::{AuditEventId, CredentialId, ProjectId};
 use crate::domain::page::{Page, PageRequest};
 
 /// Which entries a list is to hold.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct AuditFilter {
     /// Only what this key did, or with none in it, the command line.
-    pub actor: Option<Option<KeyId>>,
+    pub actor: Option<Option<CredentialId>>,
     /// Only what was done to this.
     pub target: Option<String>,
     /// Only this, `key.revoked`.
@@ -159,7 +159,7 @@ fn read(row: &Row) -> Result<AuditEntry> {
         id: AuditEventId::stored(row.text("id")?),
         project: ProjectId::stored(row.text("project")?),
         environment,
-        actor: row.opt_text("actor")?.filter(|actor| actor != COMMAND_LINE).map(KeyId::stored),
+        actor: row.opt_text("actor")?.filter(|actor| actor != COMMAND_LINE).map(CredentialId::stored),
         action: row.text("action")?,
         target: row.text("target")?,
         request_id: row.opt_text("request_id")?,
@@ -171,8 +171,8 @@ fn read(row: &Row) -> Result<AuditEntry> {
     Ok(AuditEntry { seq, event, place: format!("{} {seq}", occurred_at.micros()) })
 }
 
-fn actor(actor: &Option<KeyId>) -> &str {
-    actor.as_ref().map_or(COMMAND_LINE, KeyId::as_str)
+fn actor(actor: &Option<CredentialId>) -> &str {
+    actor.as_ref().map_or(COMMAND_LINE, CredentialId::as_str)
 }
 
 /// A place in lists: its time and its number.

@@ -9,7 +9,7 @@ use super::key_rows::{self, RotationColumns};
 use super::{Store, changes, keys, projects};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{ChangeKind, Revision};
-use crate::domain::id::{KeyId, UserId};
+use crate::domain::id::{CredentialId, UserId};
 use crate::domain::key::Key;
 use crate::domain::project::Project;
 use crate::domain::secret::SecretHash;
@@ -84,7 +84,7 @@ async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
             rotation.mode,
             rotation.grace_micros,
             rotation.old_expires_at,
-            key.created_by.as_ref().map(KeyId::as_str),
+            key.created_by.as_ref().map(CredentialId::as_str),
             key.created_at,
             key.updated_at,
             key.suspended_at,

@@ -6,7 +6,7 @@ use super::error::Result;
 use crate::domain::change::{Change, ChangeKind, Revision};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
-use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::id::{CredentialId, ProjectId};
 use crate::domain::key::Key;
 use crate::domain::secret::SecretHash;
 
@@ -74,29 +74,29 @@ pub(super) async fn write(
     hashes: Vec<SecretHash>,
     now: Timestamp,
 ) -> Result<Change> {
-    write_of(tx, &key.project, key.environment, key.id.clone(), kind, hashes, now).await
+    write_of(tx, &key.project, key.environment, key.id.clone().into(), kind, hashes, now).await
 }
 
-/// Writes a change of a key that is known by its id.
+/// Writes a change of a credential that is known by its id.
 pub(super) async fn write_of(
     tx: &mut Tx,
     project: &ProjectId,
     environment: Environment,
-    key: KeyId,
+    subject: CredentialId,
     kind: ChangeKind,
     hashes: Vec<SecretHash>,
     now: Timestamp,
 ) -> Result<Change> {
     let taken = take(tx, 1).await?;
     let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-    let values = values![taken, project.as_str(), environment.as_str(), key.as_str(), kind.as_str(), &bytes, now];
+    let values = values![taken, project.as_str(), environment.as_str(), subject.as_str(), kind.as_str(), &bytes, now];
     tx.execute(INSERT, values).await?;
     tx.announce().await?;
     Ok(Change {
         revision: revision(taken)?,
         project: project.clone(),
         environment,
-        key: Some(key),
+        subject: Some(subject),
         kind,
         hashes,
         occurred_at: now,
@@ -110,7 +110,7 @@ pub(super) async fn write_end(tx: &mut Tx, project: &ProjectId, now: Timestamp) 
     let kind = ChangeKind::ProjectDeleted;
     for (taken, environment) in [(last - 1, Environment::Live), (last, Environment::Test)] {
         let none: &[u8] = &[];
-        let values = values![taken, project.as_str(), environment.as_str(), NO_KEY, kind.as_str(), none, now];
+        let values = values![taken, project.as_str(), environment.as_str(), NO_SUBJECT, kind.as_str(), none, now];
         tx.execute(INSERT, values).await?;
     }
     tx.announce().await?;
@@ -119,7 +119,7 @@ pub(super) async fn write_end(tx: &mut Tx, project: &ProjectId, now: Timestamp) 
         revision,
         project: project.clone(),
         environment,
-        key: None,
+        subject: None,
         kind,
         hashes: Vec::new(),
         occurred_at: now,
@@ -152,15 +152,15 @@ fn read(row: &Row) -> Result<Change> {
         revision: revision(row.int("revision")?)?,
         project: ProjectId::stored(row.text("project")?),
         environment: Environment::parse(row.str("environment")?).ok_or_else(|| damaged("changes.environment"))?,
-        key: Some(row.text("key_id")?).filter(|id| id != NO_KEY).map(KeyId::stored),
+        subject: Some(row.text("key_id")?).filter(|id| id != NO_SUBJECT).map(CredentialId::stored),
         kind: ChangeKind::parse(row.str("kind")?).ok_or_else(|| damaged("changes.kind"))?,
         hashes: hashes.collect::<Result<_>>()?,
         occurred_at: row.time("occurred_at")?,
     })
 }
 
-/// Stands for the key of a change that is of a whole project.
-const NO_KEY: &str = "";
+/// Stands for the subject of a change that is of a whole project.
+const NO_SUBJECT: &str = "";
 
 const COUNTER: &str = "SELECT revision, pruned_to FROM change_counter WHERE id = 1";
 const TAKE: &str = "UPDATE change_counter SET revision = revision + $1 WHERE id = 1 RETURNING revision";

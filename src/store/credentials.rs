@@ -1,50 +1,16 @@
-//! Credentials by the hash of what was presented: the look-up behind every decision that is not cached.
+//! Secrets of keys by the hash of what was presented: the look-up behind every decision that is not cached.
 
 use super::db::{Row, damaged, values};
 use super::error::Result;
 use super::key_rows::{self, key_columns};
 use super::{Store, changes};
 use crate::domain::clock::Timestamp;
+use crate::domain::credential::{ActingUser, KeySecret, SecretRole};
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, RotationMode};
-use crate::domain::memo::Memo;
+use crate::domain::scope::ScopeSet;
 use crate::domain::secret::SecretHash;
 use crate::domain::user::Standing;
-
-/// What is stored behind a secret.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredCredential {
-    /// The key.
-    pub key: Key,
-    /// Which of the key's secrets it is.
-    pub role: SecretRole,
-    /// When this secret stops working, apart from its key: set for the old secret of a rotation whose grace period has
-    /// begun.
-    pub secret_expires_at: Option<Timestamp>,
-    /// Whether this is the new secret of a rotation whose grace period begins with its first use ([`Store::begin_grace`]).
-    pub waits_for_first_use: bool,
-    /// What the user means for it that the key acts for; none where there is no such user.
-    pub user: Option<Standing>,
-    /// What callers are told of it, encoded: kept for who tells it, and nothing the store knows of.
-    pub told: Memo<Box<[u8]>>,
-}
-
-impl StoredCredential {
-    /// When this secret stops working by itself: with its key, or before it.
-    pub fn expires_at(&self) -> Option<Timestamp> {
-        let ends = [self.key.details.expires_at, self.secret_expires_at];
-        ends.into_iter().flatten().min()
-    }
-}
-
-/// Which of a key's secrets a secret is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SecretRole {
-    /// The one made last.
-    Current,
-    /// The one before the last rotation.
-    Previous,
-}
 
 /// Where a walk through the recently changed keys stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,19 +20,19 @@ pub struct RecentPlace {
 }
 
 impl Store {
-    /// The credential with this hash, whatever its state, unless its project was deleted. One query.
-    pub async fn find_credential(&self, hash: &SecretHash) -> Result<Option<StoredCredential>> {
+    /// The secret of a key with this hash, whatever its state, unless its project was deleted. One query.
+    pub async fn find_key_secret(&self, hash: &SecretHash) -> Result<Option<KeySecret>> {
         let row = self.db.fetch_optional(FIND, values![hash.as_bytes()]).await?;
         row.as_ref().map(read).transpose()
     }
 
     /// The credentials of the unrevoked keys that were made or changed last, newest first: of up to `limit` keys after the
     /// place that the part before ended at. The place is none where the walk is at its end.
-    pub async fn list_recent_credentials(
+    pub async fn list_recent_key_secrets(
         &self,
         after: Option<&RecentPlace>,
         limit: u32,
-    ) -> Result<(Vec<(SecretHash, StoredCredential)>, Option<RecentPlace>)> {
+    ) -> Result<(Vec<(SecretHash, KeySecret)>, Option<RecentPlace>)> {
         let (time, id) = after.map_or((i64::MAX, ""), |place| (place.updated_at.micros(), place.key.as_str()));
         let rows = self.db.fetch_all(RECENT, values![time, id, limit]).await?;
         let mut credentials = Vec::with_capacity(rows.len());
@@ -80,45 +46,34 @@ impl Store {
     }
 }
 
-fn read(row: &Row) -> Result<StoredCredential> {
+fn read(row: &Row) -> Result<KeySecret> {
     let key = key_rows::read(row)?;
-    let user = standing(&key, row)?;
+    let user = acting_user(&key, row)?;
     let waits = key
         .rotation
         .as_ref()
         .is_some_and(|rotation| rotation.mode == RotationMode::FirstUse && rotation.old_expires_at.is_none());
     match row.str("role")? {
-        "current" => Ok(StoredCredential {
-            key,
-            role: SecretRole::Current,
-            secret_expires_at: None,
-            waits_for_first_use: waits,
-            user,
-            told: Memo::default(),
-        }),
+        "current" => {
+            Ok(KeySecret { key, role: SecretRole::Current, secret_expires_at: None, waits_for_first_use: waits, user })
+        }
         "previous" => {
             // An old secret without the rotation that gives it an end would never end.
             let rotation = key.rotation.as_ref().ok_or_else(|| damaged("keys.rotated_at"))?;
             let secret_expires_at = rotation.old_expires_at;
-            Ok(StoredCredential {
-                key,
-                role: SecretRole::Previous,
-                secret_expires_at,
-                waits_for_first_use: false,
-                user,
-                told: Memo::default(),
-            })
+            Ok(KeySecret { key, role: SecretRole::Previous, secret_expires_at, waits_for_first_use: false, user })
         }
         _ => Err(damaged("key_secrets.role")),
     }
 }
 
 /// A key whose user cannot be found is damage: it may be that of somebody who was blocked.
-fn standing(key: &Key, row: &Row) -> Result<Option<Standing>> {
+fn acting_user(key: &Key, row: &Row) -> Result<Option<Box<ActingUser>>> {
     if key.user.is_none() {
         return Ok(None);
     }
-    row.opt_str("standing")?.and_then(Standing::parse).map(Some).ok_or_else(|| damaged("keys.user_id"))
+    let standing = row.opt_str("standing")?.and_then(Standing::parse).ok_or_else(|| damaged("keys.user_id"))?;
+    Ok(Some(Box::new(ActingUser { standing, scopes: ScopeSet::default() })))
 }
 
 /// What the user of a key `k` means for it.

@@ -5,13 +5,13 @@ use super::db::{Tx, damaged, values};
 use super::error::Result;
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
-use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::id::{CredentialId, ProjectId};
 
 /// What to remember of a request, so that the same request gets the same answer.
 #[derive(Clone, Copy)]
 pub struct NewIdempotent<'a> {
     /// Whose request it is; its keys are apart from those of others. None for the command line.
-    pub actor: Option<&'a KeyId>,
+    pub actor: Option<&'a CredentialId>,
     /// The idempotency key that the client chose.
     pub key: &'a str,
     /// Knows the request again.
@@ -47,7 +47,7 @@ pub(super) async fn claim(
     request: &NewIdempotent<'_>,
     now: Timestamp,
 ) -> Result<Option<Remembered>> {
-    let actor = request.actor.map_or("", KeyId::as_str);
+    let actor = request.actor.map_or("", CredentialId::as_str);
     let (project, environment) = (project.as_str(), environment.as_str());
     let values = values![
         project,

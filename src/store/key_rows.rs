@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use crate::domain::environment::Environment;
-use crate::domain::id::{KeyId, ProjectId, UserId};
+use crate::domain::id::{CredentialId, KeyId, ProjectId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind, Rotation, RotationMode};
 use crate::domain::network::AllowList;
 use crate::domain::scope::{Scope, ScopeSet};
@@ -48,7 +48,7 @@ pub(super) fn read(row: &Row) -> Result<Key> {
         recoverable: row.bool("recoverable")?,
         hint: row.str("hint")?.into(),
         rotation: rotation(row)?,
-        created_by: row.opt_text("created_by")?.map(KeyId::stored),
+        created_by: row.opt_text("created_by")?.map(CredentialId::stored),
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         suspended_at: row.opt_time("suspended_at")?,
@@ -79,7 +79,7 @@ pub(super) async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
         rotation.mode,
         rotation.grace_micros,
         rotation.old_expires_at,
-        key.created_by.as_ref().map(KeyId::as_str),
+        key.created_by.as_ref().map(CredentialId::as_str),
         key.created_at,
         key.updated_at,
         key.suspended_at,
@@ -180,11 +180,11 @@ fn rotation(row: &Row) -> Result<Option<Rotation>> {
 }
 
 /// Scopes lie as plain form and spelling in turn, parted by spaces, which neither holds.
-fn scopes(text: Option<&str>) -> Result<ScopeSet> {
+pub(super) fn scopes(text: Option<&str>) -> Result<ScopeSet> {
     let mut words = text.unwrap_or_default().split_ascii_whitespace();
     let mut scopes = Vec::new();
     while let Some(plain) = words.next() {
-        let spelling = words.next().ok_or_else(|| damaged("key_scopes.spelling"))?;
+        let spelling = words.next().ok_or_else(|| damaged("scopes.spelling"))?;
         scopes.push(Scope::stored(plain, spelling));
     }
     Ok(ScopeSet::new(scopes))

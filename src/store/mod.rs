@@ -52,7 +52,7 @@ pub(crate) mod tests;
 
 pub use audit::{AuditFilter, COMMAND_LINE};
 pub use audit_check::{AuditCheck, Break, BreakKind};
-pub use credentials::{RecentPlace, SecretRole, StoredCredential};
+pub use credentials::RecentPlace;
 pub use db::{ChangeSignal, PoolUsage};
 pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
 pub use idempotency::NewIdempotent;

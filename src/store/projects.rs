@@ -1,21 +1,24 @@
 //! Projects. A deleted one keeps its row, for good: its name is not given again, and its audit log still names it.
 
+use std::time::Duration;
+
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
-use super::{Store, changes};
+use super::{Store, changes, key_rows, scopes};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::project::{Project, ProjectDetails};
+use crate::domain::project::{Project, ProjectDetails, SignUp};
 use crate::domain::secret::SecretPrefix;
 
 /// The columns of a project, as [`read`] expects them.
 macro_rules! project_columns {
     () => {
-        "id, display_name, description, secret_prefix, created_at, updated_at, deleted_at, version"
+        "id, display_name, description, secret_prefix, sign_up, session_micros, created_at, updated_at, deleted_at, version,
+        (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM sign_up_scopes c WHERE c.project = projects.id) AS scopes"
     };
 }
 
@@ -48,6 +51,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         update(&mut tx, project, expected_version).await?;
         self.record_in(&mut tx, event).await?;
+        scopes::require_registered_of_project(&mut tx, project).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -78,8 +82,14 @@ pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
         project.created_at,
         project.updated_at,
         project.version,
+        details.sign_up.as_str(),
+        session_micros(project),
     ];
-    Ok(tx.execute(INSERT, values).await? > 0)
+    let made = tx.execute(INSERT, values).await? > 0;
+    if made {
+        insert_scopes(tx, project).await?;
+    }
+    Ok(made)
 }
 
 async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result<()> {
@@ -93,21 +103,41 @@ async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result
         project.updated_at,
         project.deleted_at,
         project.version,
+        details.sign_up.as_str(),
+        session_micros(project),
     ];
-    match tx.execute(UPDATE, values).await? {
-        0 => Err(StoreError::Conflict(Conflict::Version)),
-        _ => Ok(()),
+    if tx.execute(UPDATE, values).await? == 0 {
+        return Err(StoreError::Conflict(Conflict::Version));
     }
+    tx.execute(DELETE_SCOPES, values![project.id.as_str()]).await?;
+    insert_scopes(tx, project).await
+}
+
+/// Stores the scopes for users of a project that has none.
+async fn insert_scopes(tx: &mut Tx, project: &Project) -> Result<()> {
+    for scope in &project.details.user_scopes {
+        tx.execute(INSERT_SCOPE, values![project.id.as_str(), scope.plain(), scope.spelling()]).await?;
+    }
+    Ok(())
+}
+
+fn session_micros(project: &Project) -> i64 {
+    // At most a day.
+    i64::try_from(project.details.session_lifetime.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn read(row: &Row) -> Result<Project> {
     let prefix = SecretPrefix::parse_own(row.str("secret_prefix")?);
+    let lifetime = u64::try_from(row.int("session_micros")?);
     Ok(Project {
         id: ProjectId::stored(row.text("id")?),
         details: ProjectDetails {
             display_name: row.text("display_name")?,
             description: row.text("description")?,
             secret_prefix: prefix.ok_or_else(|| damaged("projects.secret_prefix"))?,
+            sign_up: SignUp::parse(row.str("sign_up")?).ok_or_else(|| damaged("projects.sign_up"))?,
+            session_lifetime: lifetime.map(Duration::from_micros).map_err(|_| damaged("projects.session_micros"))?,
+            user_scopes: key_rows::scopes(row.opt_str("scopes")?)?,
         },
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -125,11 +155,14 @@ const LIST: &str = concat!(
 /// No name is empty: the condition leads along the index.
 const COUNT: &str = "SELECT COUNT(*) AS total FROM projects WHERE deleted_at IS NULL AND id > ''";
 const INSERT: &str =
-    "INSERT INTO projects (id, display_name, description, secret_prefix, created_at, updated_at, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+    "INSERT INTO projects (id, display_name, description, secret_prefix, created_at, updated_at, version,
+        sign_up, session_micros)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING";
 const UPDATE: &str = "UPDATE projects SET display_name = $3, description = $4, secret_prefix = $5, updated_at = $6,
-        deleted_at = $7, version = $8
+        deleted_at = $7, version = $8, sign_up = $9, session_micros = $10
     WHERE id = $1 AND version = $2 AND deleted_at IS NULL";
+const INSERT_SCOPE: &str = "INSERT INTO sign_up_scopes (project, plain, spelling) VALUES ($1, $2, $3)";
+const DELETE_SCOPES: &str = "DELETE FROM sign_up_scopes WHERE project = $1";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -137,5 +170,6 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (FIND, "sqlite_autoindex_projects_1"),
     (LIST, "projects_listed"),
     (COUNT, "projects_listed"),
+    (DELETE_SCOPES, "PRIMARY KEY"),
     (UPDATE, "sqlite_autoindex_projects_1"),
 ];

@@ -9,7 +9,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::key::Key;
 use crate::domain::page::{Page, PageRequest};
+use crate::domain::project::Project;
 use crate::domain::scope::Scope;
+use crate::domain::user::User;
 
 /// A registered scope.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +31,7 @@ pub struct StoredScope {
 pub enum ScopeDeleted {
     /// It was removed.
     Deleted,
-    /// It was not, because so many unrevoked keys hold it; at most [`HOLDERS_COUNTED`], which means "so many or more".
+    /// It was not, because so many unrevoked keys and users hold it; at most [`HOLDERS_COUNTED`], which means "so many or more".
     Held(u64),
     /// There was none.
     Missing,
@@ -80,7 +82,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes a scope, unless an unrevoked key holds it.
+    /// Removes a scope, unless an unrevoked key or a user holds it, or users who add themselves are to get it.
     pub async fn delete_scope(&self, project: &ProjectId, plain: &str, event: &AuditEvent) -> Result<ScopeDeleted> {
         let mut tx = self.db.begin().await?;
         // Its row comes first, then the audit log, then the counter, as everywhere; if keys hold it, all that is undone.
@@ -107,7 +109,29 @@ pub(super) async fn require_registered(tx: &mut Tx, key: &Key) -> Result<()> {
     if key.details.scopes.iter().all(Scope::is_built_in) {
         return Ok(());
     }
-    for row in tx.fetch_all(UNREGISTERED, values![key.id.as_str()]).await? {
+    refuse_unregistered(tx.fetch_all(UNREGISTERED, values![key.id.as_str()]).await?)
+}
+
+/// Fails if a user who was just stored holds a scope that is neither registered nor built in; takes the revision first.
+pub(super) async fn require_registered_of_user(tx: &mut Tx, user: &User) -> Result<()> {
+    if user.details.scopes.iter().all(Scope::is_built_in) {
+        return Ok(());
+    }
+    changes::take(tx, 0).await?;
+    refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_USER, values![user.id.as_str()]).await?)
+}
+
+/// The same for the scopes that users of a project get who add themselves.
+pub(super) async fn require_registered_of_project(tx: &mut Tx, project: &Project) -> Result<()> {
+    if project.details.user_scopes.iter().all(Scope::is_built_in) {
+        return Ok(());
+    }
+    changes::take(tx, 0).await?;
+    refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_PROJECT, values![project.id.as_str()]).await?)
+}
+
+fn refuse_unregistered(held: Vec<Row>) -> Result<()> {
+    for row in held {
         if !Scope::stored(row.str("plain")?, row.str("plain")?).is_built_in() {
             return Err(StoreError::Conflict(Conflict::UnknownScope));
         }
@@ -129,7 +153,9 @@ pub const HOLDERS_COUNTED: i64 = 1_000;
 
 pub(super) const COUNT_HOLDERS: &str = "SELECT COUNT(*) AS total FROM
     (SELECT 1 AS held FROM key_scopes c JOIN keys k ON k.id = c.key_id
-        WHERE c.project = $1 AND c.plain = $2 AND k.revoked_at IS NULL LIMIT $3) holders";
+        WHERE c.project = $1 AND c.plain = $2 AND k.revoked_at IS NULL
+    UNION ALL SELECT 1 AS held FROM user_scopes c WHERE c.project = $1 AND c.plain = $2
+    UNION ALL SELECT 1 AS held FROM sign_up_scopes c WHERE c.project = $1 AND c.plain = $2 LIMIT $3) holders";
 const INSERT: &str =
     "INSERT INTO scopes (project, plain, spelling, description, created_at) VALUES ($1, $2, $3, $4, $5)";
 const FIND: &str = "SELECT project, plain, spelling, description, created_at FROM scopes
@@ -141,6 +167,10 @@ const UPDATE: &str = "UPDATE scopes SET description = $3 WHERE project = $1 AND 
 const DELETE: &str = "DELETE FROM scopes WHERE project = $1 AND plain = $2";
 const UNREGISTERED: &str = "SELECT c.plain FROM key_scopes c
     WHERE c.key_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
+const UNREGISTERED_OF_USER: &str = "SELECT c.plain FROM user_scopes c
+    WHERE c.user_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
+const UNREGISTERED_OF_PROJECT: &str = "SELECT c.plain FROM sign_up_scopes c
+    WHERE c.project = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -152,4 +182,6 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (UPDATE, "PRIMARY KEY"),
     (DELETE, "PRIMARY KEY"),
     (UNREGISTERED, "PRIMARY KEY"),
+    (UNREGISTERED_OF_USER, "PRIMARY KEY"),
+    (UNREGISTERED_OF_PROJECT, "PRIMARY KEY"),
 ];

@@ -3,9 +3,9 @@
 //! Whoever makes a key for a user, blocks the user or deletes them holds the user's row first, so that no key is made past a
 //! deletion. Then come the rows of the keys, which hold up a rotation: its new secret is in the change, or is read after.
 
-use super::db::{Tx, values};
+use super::db::{Row, Tx, values};
 use super::error::{Conflict, Result, StoreError};
-use super::{Store, changes, keys};
+use super::{Store, changes, keys, users};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::id::{KeyId, UserId};
@@ -36,15 +36,14 @@ impl Store {
         if tx.execute(SET_BLOCKED, values).await? == 0 {
             return Err(StoreError::Conflict(Conflict::Version));
         }
-        let mut turned = Vec::new();
-        for row in tx.fetch_all(HOLD_KEYS, values![user.id.as_str()]).await? {
-            let kind = match (user.state(), row.opt_time("suspended_at")?) {
+        let mut turned = hold(&mut tx, user).await?;
+        for turn in &mut turned {
+            turn.kind = match (user.state(), turn.suspended) {
                 (UserState::Blocked, _) => ChangeKind::Suspended,
-                (UserState::Active, None) => ChangeKind::Resumed,
+                (UserState::Active, false) => ChangeKind::Resumed,
                 // It is suspended by itself and stays so.
-                (UserState::Active, Some(_)) => ChangeKind::Updated,
+                (UserState::Active, true) => ChangeKind::Updated,
             };
-            turned.push((KeyId::stored(row.text("id")?), kind));
         }
         self.record_in(&mut tx, event).await?;
         let changes = tell(&mut tx, user, turned).await?;
@@ -71,9 +70,11 @@ impl Store {
             return Err(StoreError::Conflict(Conflict::Version));
         };
         tx.execute(self.db.user_search().remove, values![row.int("seq")?]).await?;
+        tx.execute(users::DELETE_SCOPES, values![user.id.as_str()]).await?;
         let mut turned = Vec::new();
         for row in tx.fetch_all(REVOKE_KEYS, values![user.id.as_str(), user.updated_at]).await? {
-            turned.push((KeyId::stored(row.text("id")?), ChangeKind::Revoked));
+            let key = KeyId::stored(row.text("id")?);
+            turned.push(Turn { key, kind: ChangeKind::Revoked, suspended: false });
         }
         self.record_in(&mut tx, event).await?;
         let changes = tell(&mut tx, user, turned).await?;
@@ -81,10 +82,10 @@ impl Store {
         Ok(changes)
     }
 
-    /// Every scope that an unrevoked key of the user holds.
+    /// Every scope that an unrevoked key of the user holds, or the user in person.
     pub async fn scopes_of_user(&self, user: &UserId) -> Result<ScopeSet> {
         let rows = self.db.fetch_all(SCOPES, values![user.as_str()]).await?;
-        let scope = |row: &super::db::Row| Ok(Scope::stored(row.str("plain")?, row.str("spelling")?));
+        let scope = |row: &Row| Ok(Scope::stored(row.str("plain")?, row.str("spelling")?));
         Ok(ScopeSet::new(rows.iter().map(scope).collect::<Result<Vec<_>>>()?))
     }
 }
@@ -105,17 +106,34 @@ pub(super) async fn claim(tx: &mut Tx, key: &Key) -> Result<()> {
     }
 }
 
+/// A key that something about its user has turned.
+pub(super) struct Turn {
+    key: KeyId,
+    kind: ChangeKind,
+    suspended: bool,
+}
+
+/// The unrevoked keys of a user, held until the transaction ends; as updated.
+pub(super) async fn hold(tx: &mut Tx, user: &User) -> Result<Vec<Turn>> {
+    let rows = tx.fetch_all(HOLD_KEYS, values![user.id.as_str()]).await?;
+    let turn = |row: &Row| {
+        let (key, suspended) = (KeyId::stored(row.text("id")?), row.opt_time("suspended_at")?.is_some());
+        Ok(Turn { key, kind: ChangeKind::Updated, suspended })
+    };
+    rows.iter().map(turn).collect()
+}
+
 /// Writes a change for each key, in the order of their ids.
-async fn tell(tx: &mut Tx, user: &User, mut turned: Vec<(KeyId, ChangeKind)>) -> Result<Vec<Change>> {
-    turned.sort_by(|(one, _), (other, _)| one.cmp(other));
+pub(super) async fn tell(tx: &mut Tx, user: &User, mut turned: Vec<Turn>) -> Result<Vec<Change>> {
+    turned.sort_by(|one, other| one.key.cmp(&other.key));
     let mut hashes = Vec::with_capacity(turned.len());
-    for (key, _) in &turned {
-        hashes.push(keys::hashes(tx, key).await?);
+    for turn in &turned {
+        hashes.push(keys::hashes(tx, &turn.key).await?);
     }
     let mut changes = Vec::with_capacity(turned.len());
-    for ((key, kind), hashes) in turned.into_iter().zip(hashes) {
+    for (Turn { key, kind, .. }, hashes) in turned.into_iter().zip(hashes) {
         let (project, environment, now) = (&user.project, user.environment, user.updated_at);
-        changes.push(changes::write_of(tx, project, environment, key, kind, hashes, now).await?);
+        changes.push(changes::write_of(tx, project, environment, key.into(), kind, hashes, now).await?);
     }
     Ok(changes)
 }
@@ -135,7 +153,8 @@ const CLAIM: &str = "UPDATE users SET version = version
     WHERE id = $1 AND project = $2 AND environment = $3 AND kind = 'service_account' AND deleted_at IS NULL";
 const COUNT_KEYS: &str = "SELECT COUNT(*) AS total FROM keys k WHERE k.user_id = $1 AND k.revoked_at IS NULL";
 const SCOPES: &str = "SELECT c.plain, c.spelling FROM keys k JOIN key_scopes c ON c.key_id = k.id
-    WHERE k.user_id = $1 AND k.revoked_at IS NULL";
+    WHERE k.user_id = $1 AND k.revoked_at IS NULL
+    UNION ALL SELECT c.plain, c.spelling FROM user_scopes c WHERE c.user_id = $1";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]

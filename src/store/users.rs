@@ -5,7 +5,9 @@ use super::db::text_search::stored_words;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
+use super::{key_rows, scopes, user_keys};
 use crate::domain::audit::AuditEvent;
+use crate::domain::change::Change;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ProjectId, UserId};
 use crate::domain::page::{Page, PageRequest};
@@ -16,7 +18,8 @@ use crate::domain::words::words;
 macro_rules! user_columns {
     () => {
         "u.seq, u.id, u.project, u.environment, u.kind, u.handle, u.alias, u.email, u.first_name, u.last_name, u.metadata,
-        u.created_at, u.updated_at, u.blocked_at, u.deleted_at, u.version"
+        u.created_at, u.updated_at, u.blocked_at, u.deleted_at, u.version,
+        (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM user_scopes c WHERE c.user_id = u.id) AS scopes"
     };
 }
 pub(super) use user_columns;
@@ -61,7 +64,9 @@ impl Store {
         let seq = row.int("seq")?;
         set_names(&mut tx, user, seq).await?;
         self.put_user_words(&mut tx, user, seq).await?;
+        insert_scopes(&mut tx, user).await?;
         self.record_in(&mut tx, event).await?;
+        scopes::require_registered_of_user(&mut tx, user).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -94,11 +99,12 @@ impl Store {
         self.page(statements, filter, below.into(), request, read).await
     }
 
-    /// Stores a user whose details were changed, if they still have the version expected and were not deleted.
+    /// Stores a user whose details were changed, if they still have the version expected and were not deleted. Tells of it
+    /// for each of their credentials where their scopes are others now.
     ///
     /// # Errors
-    /// [`Conflict::Version`], [`Conflict::Handle`], [`Conflict::Email`].
-    pub async fn update_user(&self, user: &User, expected_version: i64, event: &AuditEvent) -> Result<()> {
+    /// [`Conflict::Version`], [`Conflict::Handle`], [`Conflict::Email`], [`Conflict::UnknownScope`].
+    pub async fn update_user(&self, user: &User, expected_version: i64, event: &AuditEvent) -> Result<Vec<Change>> {
         let metadata = metadata(user)?;
         let details = &user.details;
         let values = values![
@@ -121,9 +127,19 @@ impl Store {
         set_names(&mut tx, user, seq).await?;
         tx.execute(self.db.user_search().remove, values![seq]).await?;
         self.put_user_words(&mut tx, user, seq).await?;
+        let held = tx.fetch_one(SCOPES, values![user.id.as_str()]).await?;
+        let turned = if key_rows::scopes(held.opt_str("scopes")?)? == details.scopes {
+            Vec::new()
+        } else {
+            tx.execute(DELETE_SCOPES, values![user.id.as_str()]).await?;
+            insert_scopes(&mut tx, user).await?;
+            user_keys::hold(&mut tx, user).await?
+        };
         self.record_in(&mut tx, event).await?;
+        let changes = user_keys::tell(&mut tx, user, turned).await?;
+        scopes::require_registered_of_user(&mut tx, user).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(changes)
     }
 
     /// The place in the order of users that a page begins below.
@@ -170,6 +186,7 @@ pub(super) fn read(row: &Row) -> Result<User> {
             first_name: row.text("first_name")?,
             last_name: row.text("last_name")?,
             metadata,
+            scopes: key_rows::scopes(row.opt_str("scopes")?)?,
         },
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -187,6 +204,15 @@ async fn set_names(tx: &mut Tx, user: &User, seq: i64) -> Result<()> {
     let folded = email.map(Email::folded);
     let values = values![seq, email.map(Email::as_str), folded.as_deref()];
     tx.execute(SET_EMAIL, values).await.map_err(|failure| failure.or_conflict(Conflict::Email))?;
+    Ok(())
+}
+
+/// Stores the scopes of a user who has none.
+async fn insert_scopes(tx: &mut Tx, user: &User) -> Result<()> {
+    for scope in &user.details.scopes {
+        let values = values![user.id.as_str(), scope.plain(), scope.spelling(), user.project.as_str()];
+        tx.execute(INSERT_SCOPE, values).await?;
+    }
     Ok(())
 }
 
@@ -245,6 +271,10 @@ const UPDATE: &str =
     WHERE id = $1 AND project = $2 AND environment = $3 AND version = $4 AND deleted_at IS NULL RETURNING seq";
 const SET_HANDLE: &str = "UPDATE users SET handle = $2 WHERE seq = $1";
 const SET_EMAIL: &str = "UPDATE users SET email = $2, email_folded = $3 WHERE seq = $1";
+const SCOPES: &str =
+    "SELECT string_agg(c.plain || ' ' || c.spelling, ' ') AS scopes FROM user_scopes c WHERE c.user_id = $1";
+const INSERT_SCOPE: &str = "INSERT INTO user_scopes (user_id, plain, spelling, project) VALUES ($1, $2, $3, $4)";
+pub(super) const DELETE_SCOPES: &str = "DELETE FROM user_scopes WHERE user_id = $1";
 const FIND: &str = concat!(
     "SELECT ",
     user_columns!(),
@@ -267,6 +297,8 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (BY_EMAIL.count, "users_one_per_email"),
     (BY_HANDLE.page, "users_one_per_handle"),
     (BY_HANDLE.count, "users_one_per_handle"),
+    (SCOPES, "PRIMARY KEY"),
+    (DELETE_SCOPES, "PRIMARY KEY"),
     (FIND, "sqlite_autoindex_users_1"),
     (PLACE, "sqlite_autoindex_users_1"),
     (UPDATE, "sqlite_autoindex_users_1"),

@@ -33,7 +33,7 @@ async fn whatever_changes_something_leaves_one_entry() {
     let document = server.get("/openapi.json", &Actor::anonymous()).await.expect(200, "").json();
     let mut unaudited: Vec<_> = UNAUDITED.iter().map(|(rpc, _)| *rpc).collect();
     let mut audited = 0;
-    for call in calls(&document) {
+    for call in calls(&document).into_iter().filter(|call| !call.is_for_users()) {
         let method = call.method.as_str().to_lowercase();
         let id = document["paths"][&call.template][&method]["operationId"].as_str().expect("an id");
         let rpc = Rpc::all().into_iter().find(|rpc| id.to_lowercase().starts_with(&rpc.0.name().to_lowercase()));

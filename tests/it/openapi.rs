@@ -13,7 +13,8 @@ async fn the_document_holds_for_what_the_server_answers() {
     let document = server.get("/openapi.json", &Actor::anonymous()).await.expect(200, "").json();
     let powerless = server.key(&[]).await;
     let mut answers = Vec::new();
-    for call in calls(&document) {
+    // What users do for themselves is played with users of its own.
+    for call in calls(&document).into_iter().filter(|call| !call.is_for_users()) {
         let path = fresh_path(&server, &call).await;
         let answer = call.send(&server, &path, &server.live()).await;
         assert_eq!(answer["status"], 200, "the example of {} {}: {answer}", call.method, call.template);
@@ -117,6 +118,13 @@ pub(crate) struct Call {
     /// The query: parameters that must be there.
     query: String,
     streams: bool,
+}
+
+impl Call {
+    /// Whether it is of an RPC that takes users only.
+    pub(crate) fn is_for_users(&self) -> bool {
+        ["/v1/users/me", "/users/me", "/user"].contains(&self.template.as_str())
+    }
 }
 
 /// All operations.

@@ -337,3 +337,48 @@ async fn what_was_got_can_be_put_back() {
 
 /// The suite's time begins here.
 const START: &str = "2030-01-01T00:00:00Z";
+
+#[tokio::test]
+async fn scopes_of_a_user_come_from_whoever_holds_them() {
+    let server = TestServer::start().await;
+    let lesser = server.key(&["write:users", "read:users", "read:products"]).await;
+    for wire in Wire::ALL {
+        let call = async |rpc: &str, actor: &Actor, request: Value| server.call(wire, rpc, actor, request).await;
+        let new = |scopes: Value| json!({"user": {"scopes": scopes}});
+        let user = call("Users/CreateUser", &lesser, new(json!(["READ_PRODUCTS"]))).await.ok()["user"].clone();
+        assert_eq!(user["scopes"], json!(["read:products"]), "in the registry's spelling");
+        call("Users/CreateUser", &lesser, new(json!(["read:keys"]))).await.refused("EXCEEDS_CALLER");
+        call("Users/CreateUser", &lesser, new(json!(["read:nothing"]))).await.refused("INVALID_FIELD");
+        call("Users/CreateUser", &lesser, new(json!(["x"]))).await.refused("INVALID_FIELD");
+        let bot = json!({"user": {"type": "SERVICE_ACCOUNT", "handle": "bot", "scopes": ["read:products"]}});
+        call("Users/CreateUser", &server.live(), bot).await.refused("INVALID_FIELD");
+
+        let change = |scopes: Value| json!({"user": {"id": user["id"], "scopes": scopes}, "updateMask": "scopes"});
+        call("Users/UpdateUser", &server.live(), change(json!(["admin"]))).await.ok();
+        for rpc in ["Users/BlockUser", "Users/DeleteUser"] {
+            call(rpc, &lesser, json!({"id": user["id"]})).await.refused("EXCEEDS_CALLER");
+        }
+        call("Users/UpdateUser", &lesser, change(json!([]))).await.refused("EXCEEDS_CALLER");
+        let rename = json!({"user": {"id": user["id"], "firstName": "Ada"}, "updateMask": "firstName"});
+        assert_eq!(call("Users/UpdateUser", &lesser, rename).await.ok()["user"]["scopes"], json!(["admin"]));
+        assert_eq!(call("Users/UpdateUser", &server.live(), change(json!([]))).await.ok()["user"]["scopes"], json!([]));
+        call("Users/DeleteUser", &lesser, json!({"id": user["id"]})).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_a_user_knows_them_and_does_not_take_them_over() {
+    let server = TestServer::start().await;
+    let bot = server.service_account(&["write:users"]).await;
+    for wire in Wire::ALL {
+        let me = server.call(wire, "Users/GetMe", &bot, json!({})).await.ok()["user"].clone();
+        assert_eq!(me["type"], "SERVICE_ACCOUNT");
+        let change = json!({"user": {"alias": "B"}, "updateMask": "alias"});
+        server.call(wire, "Users/UpdateMe", &bot, change).await.refused("CALLER_NOT_ALLOWED");
+        server.call(wire, "Users/DeleteMe", &bot, json!({})).await.refused("CALLER_NOT_ALLOWED");
+    }
+    for path in ["/v1/users/me", "/users/me", "/user"] {
+        let me = server.get(path, &bot).await.expect(200, "").json();
+        assert_eq!(me["type"], "SERVICE_ACCOUNT", "{path}");
+    }
+}

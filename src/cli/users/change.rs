@@ -34,6 +34,9 @@ pub(super) struct CreateArgs {
     /// A pair of your own; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
+    /// What the user may do in person; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
 }
 
 /// What to change. An empty word takes a handle, an alias, an email address or a name away.
@@ -62,6 +65,12 @@ pub(super) struct UpdateArgs {
     /// Take all pairs away.
     #[arg(long, conflicts_with = "metadata")]
     no_metadata: bool,
+    /// A scope they shall hold, in place of all there are now; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// Take all scopes away.
+    #[arg(long, conflicts_with = "scopes")]
+    no_scopes: bool,
     /// Change them only if they still have this etag.
     #[arg(long)]
     etag: Option<String>,
@@ -77,6 +86,7 @@ impl CreateArgs {
             first_name: self.first_name.clone(),
             last_name: self.last_name.clone(),
             metadata: self.metadata.iter().cloned().collect(),
+            scopes: self.scopes.clone(),
             ..v1::User::default()
         };
         let request = v1::CreateUserRequest { user: Some(user) };
@@ -104,6 +114,7 @@ impl UpdateArgs {
             ("first_name", self.first_name.is_some()),
             ("last_name", self.last_name.is_some()),
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
+            ("scopes", !self.scopes.is_empty() || self.no_scopes),
         ];
         fields.into_iter().filter(|(_, named)| *named).map(|(name, _)| name.to_owned()).collect()
     }
@@ -119,6 +130,7 @@ impl UpdateArgs {
             first_name: self.first_name.clone().unwrap_or_default(),
             last_name: self.last_name.clone().unwrap_or_default(),
             metadata: self.metadata.iter().cloned().collect(),
+            scopes: self.scopes.clone(),
             etag: self.etag.clone().unwrap_or_default(),
             ..v1::User::default()
         }

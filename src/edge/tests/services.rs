@@ -111,6 +111,9 @@ named!(Products {
 
 named!(Users {
     create_user: CreateUserRequest => CreateUserResponse,
+    get_me: GetMeRequest => GetMeResponse,
+    update_me: UpdateMeRequest => UpdateMeResponse,
+    delete_me: DeleteMeRequest => DeleteMeResponse,
     get_user: GetUserRequest => GetUserResponse,
     list_users: ListUsersRequest => ListUsersResponse,
     search_users: SearchUsersRequest => SearchUsersResponse,

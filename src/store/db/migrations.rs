@@ -33,7 +33,8 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(2, "0002_users.sql", "users"),
     step!(3, "0003_audit.sql", "audit"),
     step!(4, "0004_projects.sql", "projects"),
-    step!(5, "0005_signing_keys.sql", "signing_keys"),
+    step!(5, "0005_user_scopes.sql", "user_scopes"),
+    step!(6, "0006_signing_keys.sql", "signing_keys"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -11,7 +11,7 @@ use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::change::ChangeKind;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::KeyId;
+use crate::domain::id::{CredentialId, KeyId};
 use crate::domain::page::PageRequest;
 use crate::domain::scope::Scope;
 use crate::store::{AuditCheck, AuditFilter, Break, BreakKind, ScopeDeleted, StoredScope};
@@ -51,7 +51,7 @@ async fn whole(db: &TestDb, entries: i64) {
 
 async fn entries_come_back_as_they_were_written(db: TestDb) {
     let mut full = event(&project());
-    full.actor = Some(KeyId::new(at(0), &SystemEntropy));
+    full.actor = Some(KeyId::new(at(0), &SystemEntropy).into());
     (full.before, full.after) = (Some("{\"a\":\"\u{fc}\"}".to_owned()), Some("{\"a\":null}".to_owned()));
     let mut bare = event(&project()).of_whole_project();
     (bare.request_id, bare.client_ip, bare.occurred_at) = (None, None, at(1));
@@ -66,7 +66,7 @@ async fn entries_come_back_as_they_were_written(db: TestDb) {
 }
 
 async fn lists_are_by_time_filtered_and_paged(db: TestDb) {
-    let ann = KeyId::new(at(0), &SystemEntropy);
+    let ann = CredentialId::from(KeyId::new(at(0), &SystemEntropy));
     for n in 0..60_u64 {
         let action = ["key.created", "key.revoked", "scope.removed"][(n % 3) as usize];
         // Clocks of nodes are not quite the same, and much happens at one time.

@@ -9,6 +9,7 @@ use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
+use crate::domain::id::CredentialId;
 use crate::domain::sealing::MasterKey;
 use crate::store::{Conflict, MasterKeyError, Store, StoreError};
 
@@ -39,7 +40,10 @@ async fn the_log_holds_every_change_in_order(db: TestDb) {
     let revisions: Vec<u64> = all.iter().map(|change| change.revision.0).collect();
     assert_eq!(revisions, [1, 2, 3, 4]);
     let revoked = &all[3];
-    assert_eq!((revoked.key.as_ref(), revoked.kind, revoked.occurred_at), (Some(&live.id), ChangeKind::Revoked, at(4)));
+    assert_eq!(
+        (revoked.subject.as_ref().and_then(CredentialId::key), revoked.kind, revoked.occurred_at),
+        (Some(&live.id), ChangeKind::Revoked, at(4))
+    );
     assert_eq!(
         (&revoked.hashes[..], &revoked.project, revoked.environment),
         (&[hash][..], &project(), Environment::Live)
@@ -89,8 +93,11 @@ async fn an_import_is_logged_key_by_key(db: TestDb) {
     let changes = db.store.list_changes_after(Revision(1), 1_000).await.unwrap();
     assert_eq!(changes.len(), 250);
     for (change, (key, hash)) in changes.iter().zip(&batch) {
-        assert_eq!((change.key.as_ref(), &change.hashes[..]), (Some(&key.id), &[*hash][..]));
-        assert_eq!(db.store.find_credential(hash).await.unwrap().unwrap().key, *key);
+        assert_eq!(
+            (change.subject.as_ref().and_then(CredentialId::key), &change.hashes[..]),
+            (Some(&key.id), &[*hash][..])
+        );
+        assert_eq!(db.store.find_key_secret(hash).await.unwrap().unwrap().key, *key);
     }
     let twice = [batch[0].clone()];
     assert_eq!(db.store.import_keys(&twice).await, Err(StoreError::Conflict(Conflict::Exists)));

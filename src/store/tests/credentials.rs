@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::ChangeKind;
+use crate::domain::credential::SecretRole;
 use crate::domain::key::{Key, RotationMode};
 use crate::domain::secret::SecretHash;
-use crate::store::{Conflict, SecretRole, StoreError};
+use crate::store::{Conflict, StoreError};
 
 on_both_engines! {
     a_grace_period_begins_once_and_only_with_the_current_secret,
@@ -27,7 +28,7 @@ async fn rotate(db: &TestDb, key: &mut Key, mode: RotationMode, seconds: u64) ->
 
 async fn an_unknown_secret_is_nothing(db: TestDb) {
     db.create(&key(at(1))).await;
-    assert_eq!(db.store.find_credential(&new_hash()).await.unwrap(), None);
+    assert_eq!(db.store.find_key_secret(&new_hash()).await.unwrap(), None);
 }
 
 async fn a_rotation_keeps_the_last_two_secrets(db: TestDb) {
@@ -35,11 +36,11 @@ async fn a_rotation_keeps_the_last_two_secrets(db: TestDb) {
     let first = db.create(&key).await;
     let second = rotate(&db, &mut key, RotationMode::Immediate, 2).await;
 
-    let current = db.store.find_credential(&second).await.unwrap().unwrap();
+    let current = db.store.find_key_secret(&second).await.unwrap().unwrap();
     assert_eq!((current.role, current.secret_expires_at), (SecretRole::Current, None));
     assert!(!current.waits_for_first_use);
     assert_eq!(current.key, key);
-    let previous = db.store.find_credential(&first).await.unwrap().unwrap();
+    let previous = db.store.find_key_secret(&first).await.unwrap().unwrap();
     assert_eq!((previous.role, previous.secret_expires_at), (SecretRole::Previous, Some(at(62))));
     assert_eq!(previous.key, key);
     assert_eq!(db.store.find_sealed(&project(), key.environment, &key.id).await.unwrap(), Some(vec![2]));
@@ -48,9 +49,9 @@ async fn a_rotation_keeps_the_last_two_secrets(db: TestDb) {
     assert_eq!(stale, Err(StoreError::Conflict(Conflict::Version)));
 
     let third = rotate(&db, &mut key, RotationMode::Immediate, 3).await;
-    assert_eq!(db.store.find_credential(&first).await.unwrap(), None, "the older one ends at once");
-    assert_eq!(db.store.find_credential(&second).await.unwrap().unwrap().role, SecretRole::Previous);
-    assert_eq!(db.store.find_credential(&third).await.unwrap().unwrap().role, SecretRole::Current);
+    assert_eq!(db.store.find_key_secret(&first).await.unwrap(), None, "the older one ends at once");
+    assert_eq!(db.store.find_key_secret(&second).await.unwrap().unwrap().role, SecretRole::Previous);
+    assert_eq!(db.store.find_key_secret(&third).await.unwrap().unwrap().role, SecretRole::Current);
     let change = db.store.list_changes_after(Default::default(), 10).await.unwrap().pop().unwrap();
     assert_eq!(change.kind, ChangeKind::Rotated);
     for hash in [first, second, third] {
@@ -68,9 +69,9 @@ async fn a_grace_period_begins_once_and_only_with_the_current_secret(db: TestDb)
     );
 
     let second = rotate(&db, &mut key, RotationMode::FirstUse, 3).await;
-    let old = db.store.find_credential(&first).await.unwrap().unwrap();
+    let old = db.store.find_key_secret(&first).await.unwrap().unwrap();
     assert_eq!((old.secret_expires_at, old.waits_for_first_use), (None, false));
-    assert!(db.store.find_credential(&second).await.unwrap().unwrap().waits_for_first_use);
+    assert!(db.store.find_key_secret(&second).await.unwrap().unwrap().waits_for_first_use);
 
     assert_eq!(
         db.store.begin_grace(&key.id, &first, at(4), event(&project())).await.unwrap(),
@@ -87,9 +88,9 @@ async fn a_grace_period_begins_once_and_only_with_the_current_secret(db: TestDb)
     );
     assert_eq!(db.store.revision().await.unwrap(), change.revision);
 
-    let old = db.store.find_credential(&first).await.unwrap().unwrap();
+    let old = db.store.find_key_secret(&first).await.unwrap().unwrap();
     assert_eq!(old.secret_expires_at, Some(at(65)));
-    let new = db.store.find_credential(&second).await.unwrap().unwrap();
+    let new = db.store.find_key_secret(&second).await.unwrap().unwrap();
     assert!(!new.waits_for_first_use);
     assert_eq!((new.key.version, new.key.updated_at), (key.version + 1, at(5)));
     let change = db.store.list_changes_after(before, 10).await.unwrap().pop().unwrap();
@@ -125,7 +126,7 @@ async fn recent_credentials_come_newest_first(db: TestDb) {
     let mut found = Vec::new();
     let mut place = None;
     loop {
-        let (part, next) = db.store.list_recent_credentials(place.as_ref(), 2).await.unwrap();
+        let (part, next) = db.store.list_recent_key_secrets(place.as_ref(), 2).await.unwrap();
         found.extend(part);
         place = next;
         if place.is_none() {
@@ -137,6 +138,6 @@ async fn recent_credentials_come_newest_first(db: TestDb) {
     same_time.sort_by(|a, b| b.cmp(a));
     assert_eq!(ids, [&keys[1].id, &keys[1].id, same_time[0], same_time[1], &keys[4].id]);
     for (hash, credential) in &found {
-        assert_eq!(db.store.find_credential(hash).await.unwrap().as_ref(), Some(credential));
+        assert_eq!(db.store.find_key_secret(hash).await.unwrap().as_ref(), Some(credential));
     }
 }

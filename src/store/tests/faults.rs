@@ -14,6 +14,7 @@ use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::Revision;
 use crate::domain::environment::Environment;
+use crate::domain::id::CredentialId;
 use crate::store::{KeyFilter, Store, StoreError, StoreOptions};
 
 on_both_engines! {
@@ -64,8 +65,8 @@ async fn callers_that_go_away_leave_nothing_half_done(db: TestDb) {
     let keys = page.unwrap().items;
     assert_eq!(keys.len(), changes.len(), "each key that was made is in the log, and no other");
     for change in &changes {
-        let stored = db.store.find_credential(&change.hashes[0]).await.unwrap().unwrap();
-        assert_eq!(Some(&stored.key.id), change.key.as_ref());
+        let stored = db.store.find_key_secret(&change.hashes[0]).await.unwrap().unwrap();
+        assert_eq!(Some(&stored.key.id), change.subject.as_ref().and_then(CredentialId::key));
         assert!(keys.contains(&stored.key));
         assert_eq!(stored.key.details.scopes.is_empty(), stored.key.details.alias.is_none(), "with its sets");
     }
@@ -76,12 +77,12 @@ async fn readers_that_go_away_leave_the_pool_whole(db: TestDb) {
     let hash = db.create(&key).await;
     let mut gone = 0;
     for n in 0..400 {
-        let looking = db.store.find_credential(&hash);
+        let looking = db.store.find_key_secret(&hash);
         gone += usize::from(for_steps(n % 4, looking).await.is_none());
     }
     assert!(gone > 100, "some did go away: {gone}");
     // All of the pool at once, several times over.
-    let looks = (0..100).map(|_| db.store.find_credential(&hash));
+    let looks = (0..100).map(|_| db.store.find_key_secret(&hash));
     for found in futures_util::future::join_all(looks).await {
         assert_eq!(found.unwrap().unwrap().key, key);
     }
@@ -155,7 +156,7 @@ async fn a_full_disk_is_survived() {
         };
         assert_eq!(refused, StoreError::Unavailable);
         for (key, hash) in &made {
-            assert_eq!(db.store.find_credential(hash).await.unwrap().unwrap().key, *key);
+            assert_eq!(db.store.find_key_secret(hash).await.unwrap().unwrap().key, *key);
         }
         assert_eq!(db.store.revision().await.unwrap(), Revision(made.len() as u64));
 
@@ -181,10 +182,10 @@ async fn connections_that_the_server_ended_are_replaced() {
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
         for _ in 0..5 {
             // Several connections wait for work, and all of them die.
-            let looks = (0..8).map(|_| db.store.find_credential(&hash));
+            let looks = (0..8).map(|_| db.store.find_key_secret(&hash));
             futures_util::future::join_all(looks).await;
             db.raw(end).await;
-            let looks = (0..8).map(|_| db.store.find_credential(&hash));
+            let looks = (0..8).map(|_| db.store.find_key_secret(&hash));
             for found in futures_util::future::join_all(looks).await {
                 assert!(found.unwrap().is_some());
             }
@@ -246,13 +247,13 @@ async fn a_silent_server_is_noticed_and_found_again() {
         let key = key(at(1));
         let hash = db.create(&key).await;
         for round in 0..2 {
-            let looks = (0..3).map(|_| store.find_credential(&hash));
+            let looks = (0..3).map(|_| store.find_key_secret(&hash));
             assert!(futures_util::future::join_all(looks).await.iter().all(Result::is_ok));
             between.passes.send_replace(false);
             for _ in 0..2 {
                 let started = Instant::now();
                 // More than there are connections, so that some wait for one.
-                let looks = (0..7).map(|_| store.find_credential(&hash));
+                let looks = (0..7).map(|_| store.find_key_secret(&hash));
                 let outcomes = futures_util::future::join_all(looks).await;
                 assert!(outcomes.iter().all(|outcome| *outcome == Err(StoreError::Unavailable)), "{outcomes:?}");
                 let made = store.create_key(&key, &new_hash(), None, None, &event(&project())).await;
@@ -260,7 +261,7 @@ async fn a_silent_server_is_noticed_and_found_again() {
                 assert!(started.elapsed() < PATIENCE * 4, "{:?}", started.elapsed());
             }
             between.passes.send_replace(true);
-            let looks = (0..7).map(|_| store.find_credential(&hash));
+            let looks = (0..7).map(|_| store.find_key_secret(&hash));
             let outcomes = futures_util::future::join_all(looks).await;
             assert!(outcomes.iter().all(Result::is_ok), "round {round}: {outcomes:?}");
             let key = super::support::key(at(2));

@@ -29,7 +29,7 @@ async fn a_key_comes_back_as_it_was_stored(db: TestDb) {
         let (environment, id) = (key.environment, &key.id);
         assert_eq!(db.store.find_key(&project(), environment, id).await.unwrap().as_ref(), Some(&key));
         assert_eq!(db.store.find_sealed(&project(), environment, id).await.unwrap().as_deref(), Some(&b"sealed"[..]));
-        let found = db.store.find_credential(&hash).await.unwrap().unwrap();
+        let found = db.store.find_key_secret(&hash).await.unwrap().unwrap();
         assert_eq!(found.key, key);
     }
     let unknown = KeyId::new(at(3), &crate::domain::entropy::SystemEntropy);
@@ -85,7 +85,7 @@ async fn only_the_expected_version_is_changed(db: TestDb) {
         let version = key.version;
         step(&mut key);
         db.store.update_key(&key, version, kind, &event(&project())).await.unwrap();
-        assert_eq!(db.store.find_credential(&hash).await.unwrap().unwrap().key, key, "{kind:?}");
+        assert_eq!(db.store.find_key_secret(&hash).await.unwrap().unwrap().key, key, "{kind:?}");
     }
 }
 
@@ -122,7 +122,7 @@ async fn an_alias_is_unique_among_the_unrevoked(db: TestDb) {
 }
 
 async fn repeated_requests_are_recognised(db: TestDb) {
-    let actor = KeyId::new(at(0), &crate::domain::entropy::SystemEntropy);
+    let actor = KeyId::new(at(0), &crate::domain::entropy::SystemEntropy).into();
     let request = NewIdempotent {
         actor: Some(&actor),
         key: "order-7",
@@ -143,7 +143,7 @@ async fn repeated_requests_are_recognised(db: TestDb) {
     assert_eq!(replay, known, "what was remembered stays, whoever compares decides");
     assert_eq!(db.store.find_key(&project(), Environment::Live, &id).await.unwrap(), None, "nothing was made");
 
-    let stranger = KeyId::new(at(0), &crate::domain::entropy::SystemEntropy);
+    let stranger = KeyId::new(at(0), &crate::domain::entropy::SystemEntropy).into();
     let other = NewIdempotent { actor: Some(&stranger), ..again };
     assert!(matches!(create(at(2), &other).await.1, KeyCreated::Created(_)));
     let nobody = NewIdempotent { actor: None, ..again };

@@ -26,7 +26,7 @@ async fn an_opened_database_opens_again(db: TestDb) {
     db.store.close().await;
     assert!(db.store.ping().await.is_err(), "what is closed stays closed");
     let again = db.second().await;
-    assert!(again.find_credential(&hash).await.unwrap().is_some());
+    assert!(again.find_key_secret(&hash).await.unwrap().is_some());
 }
 
 async fn a_newer_database_is_refused(db: TestDb) {

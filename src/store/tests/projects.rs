@@ -10,7 +10,8 @@ use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
-use crate::domain::project::{Project, ProjectDetails};
+use crate::domain::project::{Project, ProjectDetails, SignUp};
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretPrefix;
 use crate::store::{AuditFilter, Conflict, NewIdempotent, StoreError, StoredScope};
 
@@ -26,6 +27,9 @@ fn named(id: &str, seconds: u64) -> Project {
         display_name: "Caf\u{e9} \u{1f6d2}".to_owned(),
         description: "line one\nline 'two'".to_owned(),
         secret_prefix: SecretPrefix::parse_own("bk").unwrap(),
+        sign_up: SignUp::Open,
+        session_lifetime: std::time::Duration::from_secs(300),
+        user_scopes: ScopeSet::new(["read:products", "read:users"].map(|text| Scope::parse(text).unwrap())),
     };
     Project::new(ProjectId::parse(id).unwrap(), details, at(seconds))
 }
@@ -85,10 +89,10 @@ async fn a_deleted_project_is_gone_at_once(db: TestDb) {
     other.delete(at(5));
     let stale = db.store.delete_project(&other, 7, &event(&project())).await;
     assert_eq!(stale.map(drop), Err(StoreError::Conflict(Conflict::Version)));
-    assert!(db.store.find_credential(&lost).await.unwrap().is_some(), "nothing happened");
+    assert!(db.store.find_key_secret(&lost).await.unwrap().is_some(), "nothing happened");
     let change = db.store.delete_project(&other, 1, &event(&project())).await.unwrap();
-    assert_eq!(db.store.find_credential(&lost).await.unwrap(), None);
-    assert!(db.store.find_credential(&kept).await.unwrap().is_some());
+    assert_eq!(db.store.find_key_secret(&lost).await.unwrap(), None);
+    assert!(db.store.find_key_secret(&kept).await.unwrap().is_some());
     assert_eq!(db.store.find_project(&other_project()).await.unwrap(), None);
 
     // Whoever watches one environment, and whoever follows all, is told.
@@ -98,7 +102,7 @@ async fn a_deleted_project_is_gone_at_once(db: TestDb) {
     for environment in [Environment::Live, Environment::Test] {
         let told = db.store.list_changes_of(&other_project(), environment, before, 10).await.unwrap();
         let [told] = &told[..] else { panic!("{told:?}") };
-        assert_eq!((told.kind, &told.key, told.hashes.len()), (ChangeKind::ProjectDeleted, &None, 0));
+        assert_eq!((told.kind, &told.subject, told.hashes.len()), (ChangeKind::ProjectDeleted, &None, 0));
         assert_eq!((&told.project, told.occurred_at), (&other_project(), at(5)));
     }
     // It does not come back, whatever is tried.
@@ -112,8 +116,12 @@ async fn a_deleted_project_is_gone_at_once(db: TestDb) {
 
 /// Fills a project with everything a project can have.
 async fn fill(db: &TestDb, id: &ProjectId) {
+    let mut project = db.store.find_project(id).await.unwrap().unwrap();
+    let user_scopes = ScopeSet::new(Scope::parse("read:users"));
+    project.update(ProjectDetails { user_scopes, ..project.details.clone() }, at(1));
+    db.store.update_project(&project, 1, &event(id)).await.unwrap();
     for text in ["read:products", "read:budgets"] {
-        let scope = crate::domain::scope::Scope::parse(text).unwrap();
+        let scope = Scope::parse(text).unwrap();
         let scope = StoredScope { project: id.clone(), scope, description: String::new(), created_at: at(1) };
         db.store.create_scope(&scope, &event(id)).await.unwrap();
     }
@@ -121,7 +129,7 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         let mut key = full_key(at(n));
         key.project = id.clone();
         key.environment = if n < 4 { Environment::Live } else { Environment::Test };
-        key.details.scopes = crate::domain::scope::ScopeSet::new(crate::domain::scope::Scope::parse("read:budgets"));
+        key.details.scopes = ScopeSet::new(Scope::parse("read:budgets"));
         let name = format!("once-{n}");
         let (fingerprint, expires_at) = ([1; 32], at(1_000_000));
         let request = NewIdempotent { actor: None, key: &name, fingerprint: &fingerprint, answer: b"x", expires_at };
@@ -144,6 +152,7 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         }
         let mut user = service_account(&format!("bot-{n}"), at(n));
         user.project = id.clone();
+        user.details.scopes = ScopeSet::new(Scope::parse("read:budgets"));
         db.store.create_user(&user, &event(id)).await.unwrap();
         let mut held = crate::store::tests::support::key(at(n));
         (held.project, held.user) = (id.clone(), Some(user.id.clone()));
@@ -169,7 +178,7 @@ async fn a_deleted_project_is_emptied_in_batches(db: TestDb) {
     assert_eq!((db.store.list_projects_to_empty(10).await.unwrap(), db.rows().await), (vec![], filled));
     let mut other = db.store.find_project(&other_project()).await.unwrap().unwrap();
     other.delete(at(50));
-    db.store.delete_project(&other, 1, &event(&project())).await.unwrap();
+    db.store.delete_project(&other, 2, &event(&project())).await.unwrap();
     assert_eq!(db.store.list_projects_to_empty(10).await.unwrap(), [(other_project(), at(50))]);
     let mut batches = 0;
     while db.store.empty_project(&other_project(), 2).await.unwrap() {
@@ -236,7 +245,7 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 20] = [
     "audit_chains",
     "audit_events",
     "change_counter",
@@ -252,7 +261,9 @@ const TABLES: [&str; 18] = [
     "products",
     "projects",
     "scopes",
+    "sign_up_scopes",
     "signing_keys",
+    "user_scopes",
     "user_words",
     "users",
 ];

@@ -140,7 +140,7 @@ pub(crate) fn full_key(now: Timestamp) -> Key {
     key.kind = KeyKind::Restricted;
     key.environment = Environment::Test;
     key.recoverable = true;
-    key.created_by = Some(KeyId::new(now, &SystemEntropy));
+    key.created_by = Some(KeyId::new(now, &SystemEntropy).into());
     key.details = KeyDetails {
         name: "Caf\u{e9} \u{1f511} 'quoted' \"twice\"".to_owned(),
         alias: Some(format!("alias-{}", next())),

@@ -4,16 +4,18 @@ use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::environment::Environment;
-use crate::domain::id::{ProjectId, UserId};
+use crate::domain::id::{CredentialId, ProjectId, UserId};
 use crate::domain::key::{Key, KeyState};
 use crate::domain::page::PageRequest;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::user::{Email, Handle, Standing, User, UserKind, UserState};
 use crate::domain::words::words;
-use crate::store::{Conflict, KeyFilter, StoreError, UserFilter};
+use crate::store::{Conflict, KeyFilter, ScopeDeleted, StoreError, StoredScope, UserFilter};
 
 on_both_engines! {
     a_user_comes_back_as_they_were_stored,
     blocking_and_deleting_turn_every_key_of_the_user,
+    scopes_of_a_user_turn_what_they_call_with,
     filters_and_pages_agree_with_the_domain,
     handles_and_addresses_are_unique_within_their_walls,
     keys_are_for_service_accounts_of_their_own_place,
@@ -61,7 +63,7 @@ async fn a_user_comes_back_as_they_were_stored(db: TestDb) {
             let mut stolen = elsewhere(user.clone(), project, environment);
             stolen.update(stolen.details.clone(), at(3));
             let version = Err(StoreError::Conflict(Conflict::Version));
-            assert_eq!(db.store.update_user(&stolen, 1, &event(&stolen.project)).await, version);
+            assert_eq!(db.store.update_user(&stolen, 1, &event(&stolen.project)).await.map(|_| ()), version);
             assert_eq!(db.store.set_blocked(&stolen, 1, &event(&stolen.project)).await.map(|_| ()), version);
             assert_eq!(db.store.delete_user(&stolen, 1, &event(&stolen.project)).await.map(|_| ()), version);
         }
@@ -231,7 +233,7 @@ async fn of_a_deleted_user_nothing_is_left(db: TestDb) {
     let version = Err(StoreError::Conflict(Conflict::Version));
     assert_eq!(db.store.delete_user(&user, 2, &event(&project())).await.map(|_| ()), version, "they are gone");
     assert_eq!(db.store.set_blocked(&user, 2, &event(&project())).await.map(|_| ()), version);
-    assert_eq!(db.store.update_user(&user, 2, &event(&project())).await, version);
+    assert_eq!(db.store.update_user(&user, 2, &event(&project())).await.map(|_| ()), version);
 }
 
 async fn keys_are_for_service_accounts_of_their_own_place(db: TestDb) {
@@ -279,8 +281,50 @@ async fn keys_are_for_service_accounts_of_their_own_place(db: TestDb) {
 
 /// What the store says of a key by its secret.
 async fn standing(db: &TestDb, hash: &crate::domain::secret::SecretHash) -> (Option<Standing>, bool) {
-    let found = db.store.find_credential(hash).await.unwrap().unwrap();
-    (found.user, found.key.revoked_at.is_some())
+    let found = db.store.find_key_secret(hash).await.unwrap().unwrap();
+    (found.user.map(|user| user.standing), found.key.revoked_at.is_some())
+}
+
+async fn scopes_of_a_user_turn_what_they_call_with(db: TestDb) {
+    let read = Scope::parse("READ_BUDGETS").unwrap();
+    let registered =
+        StoredScope { project: project(), scope: read.clone(), description: String::new(), created_at: at(1) };
+    let mut user = service_account("bot", at(1));
+    user.details.scopes = ScopeSet::new([read.clone()]);
+    let unknown = Err(StoreError::Conflict(Conflict::UnknownScope));
+    assert_eq!(db.store.create_user(&user, &event(&project())).await, unknown, "a scope has to be registered");
+    user.details.scopes = ScopeSet::default();
+    add(&db, &user).await;
+    let key = key_of(&user, 2);
+    let hash = db.create(&key).await;
+
+    user.details.scopes = ScopeSet::new([read.clone(), Scope::parse("read:users").unwrap()]);
+    user.version = 2;
+    let update = async |user: &User| db.store.update_user(user, user.version - 1, &event(&project())).await;
+    assert_eq!(update(&user).await.map(|_| ()), unknown);
+    db.store.create_scope(&registered, &event(&project())).await.unwrap();
+    let changes = update(&user).await.unwrap();
+    let [change] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!(
+        (change.kind, &change.subject, &change.hashes),
+        (ChangeKind::Updated, &Some(key.id.into()), &vec![hash])
+    );
+    let found = db.store.find_user(&user.project, user.environment, &user.id).await.unwrap().unwrap();
+    assert_eq!(
+        (&found.details.scopes, found.details.scopes.iter().next().unwrap().spelling()),
+        (&user.details.scopes, "READ_BUDGETS")
+    );
+    assert_eq!(db.store.scopes_of_user(&user.id).await.unwrap().iter().count(), 2);
+    let held = db.store.delete_scope(&project(), read.plain(), &event(&project())).await;
+    assert_eq!(held, Ok(ScopeDeleted::Held(1)));
+
+    user.details.alias = Some("B".to_owned());
+    user.version = 3;
+    assert_eq!(update(&user).await, Ok(vec![]), "the same scopes turn nothing");
+    user.delete(at(3));
+    db.store.delete_user(&user, 3, &event(&project())).await.unwrap();
+    let held = db.store.delete_scope(&project(), read.plain(), &event(&project())).await;
+    assert_eq!(held, Ok(ScopeDeleted::Deleted), "whoever is gone holds nothing");
 }
 
 async fn blocking_and_deleting_turn_every_key_of_the_user(db: TestDb) {
@@ -299,7 +343,12 @@ async fn blocking_and_deleting_turn_every_key_of_the_user(db: TestDb) {
     assert_eq!(standing(&db, &free).await, (None, false));
 
     let told = |changes: &[Change]| -> Vec<_> {
-        changes.iter().map(|change| (change.key.clone(), change.kind, change.hashes.clone())).collect()
+        changes
+            .iter()
+            .map(|change| {
+                (change.subject.as_ref().and_then(CredentialId::key).cloned(), change.kind, change.hashes.clone())
+            })
+            .collect()
     };
     let wanted = |kinds: [ChangeKind; 2]| {
         let of = |n: usize, key: &Key| (Some(key.id.clone()), kinds[n], vec![hashes[n]]);
@@ -316,8 +365,8 @@ async fn blocking_and_deleting_turn_every_key_of_the_user(db: TestDb) {
         assert_eq!(db.store.list_changes_after(before, 10).await.unwrap(), changes, "the log tells the other nodes");
         assert_eq!(standing(&db, &hashes[0]).await, (Some(now), false));
         assert_eq!(standing(&db, &their_hash).await, (Some(Standing::Good), false));
-        let (recent, _) = db.store.list_recent_credentials(None, 10).await.unwrap();
-        assert!(recent.iter().any(|(hash, found)| *hash == hashes[0] && found.user == Some(now)));
+        let (recent, _) = db.store.list_recent_key_secrets(None, 10).await.unwrap();
+        assert!(recent.iter().any(|(hash, found)| *hash == hashes[0] && found.user.as_ref().is_some_and(|user| user.standing == now)));
     }
 
     let (before, version) = (db.store.revision().await.unwrap(), user.version);

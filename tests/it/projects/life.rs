@@ -119,6 +119,40 @@ async fn what_breaks_a_rule_is_refused() {
 }
 
 #[tokio::test]
+async fn a_project_says_how_users_come_to_it() {
+    let server = TestServer::start().await;
+    for wire in Wire::ALL {
+        let call = async |rpc: &str, request: Value| server.call(wire, rpc, &server.live(), request).await;
+        let name = format!("shop-{wire:?}").to_lowercase();
+        let told = |project: &Value| {
+            [&project["signUp"], &project["sessionLifetime"], &project["userScopes"]].map(Value::clone)
+        };
+        let made = call("Auth/CreateProject", json!({"project": {"id": name}})).await.ok();
+        assert_eq!(told(&made["project"]), [json!("CLOSED"), json!("3600s"), json!([])], "closed unless it is opened");
+        let settings = json!({"id": name, "signUp": "OPEN", "sessionLifetime": "300s", "userScopes": ["READ_USERS"]});
+        let update = async |project: Value, mask: &str| {
+            call("Auth/UpdateProject", json!({"project": project, "updateMask": mask})).await
+        };
+        let changed = update(settings, "signUp,sessionLifetime,userScopes").await.ok();
+        let open = [json!("OPEN"), json!("300s"), json!(["read:users"])];
+        assert_eq!(told(&changed["project"]), open);
+        let renamed = update(json!({"id": name, "displayName": "Shop"}), "displayName").await.ok();
+        assert_eq!(told(&renamed["project"]), open);
+        for (field, value) in [
+            ("sessionLifetime", json!("299s")),
+            ("sessionLifetime", json!("86400.000000001s")),
+            ("sessionLifetime", json!("-1s")),
+            ("userScopes", json!(["READ"])),
+            ("userScopes", json!(["read:nothing"])),
+        ] {
+            update(json!({"id": name, field: value}), field).await.refused("INVALID_FIELD");
+        }
+        let closed = update(json!({"id": name}), "signUp,sessionLifetime,userScopes").await.ok();
+        assert_eq!(told(&closed["project"]), told(&made["project"]));
+    }
+}
+
+#[tokio::test]
 async fn projects_are_listed_in_every_style() {
     let server = TestServer::start().await;
     for name in ["c", "b", "a"] {

@@ -1,5 +1,7 @@
 //! Those who call the server: what they send to say who they are.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use gatepost::domain::entropy::SystemEntropy;
 use gatepost::domain::environment::Environment;
 use gatepost::domain::id::ProjectId;
@@ -80,6 +82,15 @@ impl TestServer {
     /// A live secret key with these scopes.
     pub(crate) async fn key(&self, scopes: &[&str]) -> Actor {
         self.new_key(json!({"name": "a secret key", "scopes": scopes})).await
+    }
+
+    /// A live key with these scopes that acts for a new service account.
+    pub(crate) async fn service_account(&self, scopes: &[&str]) -> Actor {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let handle = format!("bot-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let user = json!({"user": {"type": "SERVICE_ACCOUNT", "handle": handle}});
+        let user = self.call(Wire::Grpc, "Users/CreateUser", &self.live(), user).await.ok();
+        self.new_key(json!({"name": "of a service account", "scopes": scopes, "user": user["user"]["id"]})).await
     }
 
     /// A live restricted key with these scopes.

@@ -1,0 +1,185 @@
+//! Credentials as they were found: what somebody who calls is known by, and the user they act as.
+
+use super::clock::Timestamp;
+use super::environment::Environment;
+use super::id::{CredentialId, ProjectId, UserId};
+use super::key::{Key, KeyKind, KeyState};
+use super::memo::Memo;
+use super::network::AllowList;
+use super::scope::ScopeSet;
+use super::session::{Identity, Session};
+use super::user::Standing;
+
+/// What is known behind something that was presented.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credential {
+    /// What it is.
+    pub form: Form,
+    /// What callers are told of it, encoded: kept for who tells it, and nothing the store knows of.
+    pub told: Memo<Box<[u8]>>,
+}
+
+/// The forms a credential has.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are keys, and each is behind one pointer already")]
+pub enum Form {
+    /// A secret of a key.
+    Key(KeySecret),
+    /// The token of a session, and its user.
+    Session(Session, ActingUser),
+    /// A token of an issuer that the project trusts, and its user.
+    Identity(Identity, ActingUser),
+}
+
+/// One of a key's secrets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeySecret {
+    /// The key.
+    pub key: Key,
+    /// Which of the key's secrets it is.
+    pub role: SecretRole,
+    /// When this secret stops working, apart from its key: set for the old secret of a rotation whose grace period has
+    /// begun.
+    pub secret_expires_at: Option<Timestamp>,
+    /// Whether this is the new secret of a rotation whose grace period begins with its first use.
+    pub waits_for_first_use: bool,
+    /// The user that the key acts for; none where there is no such user.
+    pub user: Option<Box<ActingUser>>,
+}
+
+/// Which of a key's secrets a secret is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SecretRole {
+    /// The one made last.
+    Current,
+    /// The one before the last rotation.
+    Previous,
+}
+
+/// A user, as far as a decision about their credentials needs them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActingUser {
+    /// Whether they may act.
+    pub standing: Standing,
+    /// What a credential that acts as them may do at most. A service account's keys do not ask for it: they hold scopes of
+    /// their own.
+    pub scopes: ScopeSet,
+}
+
+impl Credential {
+    /// A credential that nobody was told of yet.
+    pub fn new(form: Form) -> Self {
+        Self { form, told: Memo::default() }
+    }
+
+    /// Names it, in logs and to callers: a key by its id, a session by its own, a token from outside by its user.
+    pub fn id(&self) -> CredentialId {
+        match &self.form {
+            Form::Key(secret) => CredentialId::Key(secret.key.id.clone()),
+            Form::Session(session, _) => CredentialId::Session(session.id.clone()),
+            Form::Identity(identity, _) => CredentialId::User(identity.user.clone()),
+        }
+    }
+
+    /// The key, if it is a secret of one.
+    pub fn key(&self) -> Option<&Key> {
+        match &self.form {
+            Form::Key(secret) => Some(&secret.key),
+            Form::Session(..) | Form::Identity(..) => None,
+        }
+    }
+
+    /// The session, if it is the token of one.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.form {
+            Form::Session(session, _) => Some(session),
+            Form::Key(_) | Form::Identity(..) => None,
+        }
+    }
+
+    /// The project it belongs to.
+    pub fn project(&self) -> &ProjectId {
+        match &self.form {
+            Form::Key(secret) => &secret.key.project,
+            Form::Session(session, _) => &session.project,
+            Form::Identity(identity, _) => &identity.project,
+        }
+    }
+
+    /// The environment it belongs to.
+    pub fn environment(&self) -> Environment {
+        match &self.form {
+            Form::Key(secret) => secret.key.environment,
+            Form::Session(session, _) => session.environment,
+            Form::Identity(identity, _) => identity.environment,
+        }
+    }
+
+    /// The user it acts for.
+    pub fn user_id(&self) -> Option<&UserId> {
+        match &self.form {
+            Form::Key(secret) => secret.key.user.as_ref(),
+            Form::Session(session, _) => Some(&session.user),
+            Form::Identity(identity, _) => Some(&identity.user),
+        }
+    }
+
+    /// Whether whoever presents it is the user, who proved it lately, rather than a key that works by
+    /// itself.
+    pub fn is_of_the_user_in_person(&self) -> bool {
+        matches!(self.form, Form::Session(..) | Form::Identity(..))
+    }
+
+    /// Whether it is a publishable key.
+    pub fn is_publishable(&self) -> bool {
+        self.key().is_some_and(|key| key.kind == KeyKind::Publishable)
+    }
+
+    /// What the user means for it; none where there is no such user.
+    pub fn standing(&self) -> Option<Standing> {
+        match &self.form {
+            Form::Key(secret) => secret.user.as_ref().map(|user| user.standing),
+            Form::Session(_, user) | Form::Identity(_, user) => Some(user.standing),
+        }
+    }
+
+    /// What it may do.
+    pub fn scopes(&self) -> &ScopeSet {
+        match &self.form {
+            Form::Key(secret) => &secret.key.details.scopes,
+            Form::Session(_, user) | Form::Identity(_, user) => &user.scopes,
+        }
+    }
+
+    /// Where it may be used from; none where it was not restricted.
+    pub fn allowed_ips(&self) -> Option<&AllowList> {
+        self.key().map(|key| &key.details.allowed_ips).filter(|list| !list.is_open())
+    }
+
+    /// When it stops working by itself: a secret with its key, or before it.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match &self.form {
+            Form::Key(secret) => [secret.key.details.expires_at, secret.secret_expires_at].into_iter().flatten().min(),
+            Form::Session(session, _) => Some(session.expires_at),
+            Form::Identity(identity, _) => Some(identity.expires_at),
+        }
+    }
+
+    /// Where it is in its life at this time, its user aside.
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        match &self.form {
+            Form::Key(secret) => secret.key.state(now),
+            Form::Session(session, _) if session.revoked_at.is_some() => KeyState::Revoked,
+            Form::Session(..) | Form::Identity(..) => KeyState::Active,
+        }
+    }
+
+    /// What it is, for people.
+    pub fn noun(&self) -> &'static str {
+        match self.form {
+            Form::Key(_) => "key",
+            Form::Session(..) => "session",
+            Form::Identity(..) => "token",
+        }
+    }
+}
