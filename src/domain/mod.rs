@@ -6,6 +6,7 @@ pub mod audit_chain;
 pub mod change;
 pub mod clock;
 pub mod credential;
+pub mod data_keys;
 pub mod dialect;
 pub mod entropy;
 pub mod environment;

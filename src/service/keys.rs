@@ -17,6 +17,7 @@ use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::sealing;
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::user::UserState;
 use crate::store::{KeyCreated, KeyFilter, NewIdempotent};
@@ -200,7 +201,10 @@ impl Keys {
             return Err(Error::new(Reason::InvalidState, "a revoked key's secret is not shown"));
         }
         let sealed = self.0.store.find_sealed(&key.project, key.environment, &key.id).await?;
-        let secret = sealed.and_then(|sealed| self.0.keyring.open_secret(&sealed, &seal_context(&key.id)));
+        let secret = match sealed {
+            Some(sealed) => self.0.open_secret(&sealed, &sealing::secret_context(key.id.as_str())).await?,
+            None => None,
+        };
         let secret = secret.ok_or_else(|| {
             tracing::error!(key_id = %key.id, "the sealed secret cannot be opened with this master key");
             Error::new(Reason::Internal, "the secret cannot be read")
@@ -256,7 +260,7 @@ impl Keys {
 
     /// The answer that the first of two equal requests got.
     async fn replay(&self, caller: &Caller, idempotency_key: &str, sealed: &[u8]) -> Result<(Key, PlainSecret)> {
-        let opened = self.0.keyring.open_secret(sealed, &answer_context(caller, idempotency_key));
+        let opened = self.0.open_secret(sealed, &answer_context(caller, idempotency_key)).await?;
         let unreadable = || Error::new(Reason::Internal, "the answer of the first request cannot be read");
         let opened = opened.ok_or_else(unreadable)?;
         let (id, secret) = opened.expose().split_once('\n').ok_or_else(unreadable)?;
@@ -331,7 +335,7 @@ impl Keys {
     }
 
     fn seal(&self, id: &KeyId, secret: &PlainSecret) -> Vec<u8> {
-        self.0.keyring.seal(secret.expose().as_bytes(), &seal_context(id))
+        self.0.keyring.seal(secret.expose().as_bytes(), &sealing::secret_context(id.as_str()))
     }
 }
 
@@ -376,12 +380,8 @@ fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
     Ok(())
 }
 
-fn seal_context(id: &KeyId) -> String {
-    format!("secret of {id}")
-}
-
 fn answer_context(caller: &Caller, idempotency_key: &str) -> String {
-    format!("answer to {} {} {idempotency_key}", caller.project(), caller.actor())
+    sealing::answer_context(caller.project().as_str(), caller.actor().as_str(), idempotency_key)
 }
 
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

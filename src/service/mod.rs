@@ -12,6 +12,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
+use crate::domain::secret::PlainSecret;
 use crate::store::Store;
 
 pub mod audit;
@@ -44,6 +45,14 @@ pub struct Context {
 impl Context {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Opens a sealed secret, also one that was sealed with a key that this node has not heard of yet.
+    async fn open_secret(&self, sealed: &[u8], context: &str) -> Result<Option<PlainSecret>> {
+        if !self.keyring.knows_seal(sealed) {
+            self.store.refresh_keyring(&self.keyring).await?;
+        }
+        Ok(self.keyring.open_secret(sealed, context))
     }
 
     /// Takes a change that was committed into account on this node.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::db::Failure;
 use super::user_keys::MAX_KEYS_OF_USER;
 use crate::domain::error::{self, Error as DomainError};
 use crate::domain::reason::Reason;
@@ -147,9 +148,24 @@ pub enum MasterKeyError {
     /// The database was made under another master key; its secrets cannot be checked with this one.
     #[error("this database belongs to another master key")]
     Other,
+    /// Another master key is taking over, which is not here.
+    #[error("the master key of this database is being replaced by another one than this")]
+    UnderWay,
+    /// The new master key is the old one.
+    #[error("the new master key is the one that the database has already")]
+    Same,
+    /// A newer master key took over.
+    #[error("a newer master key was made for this database")]
+    NotNewest,
     /// The check could not be made.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Failure> for MasterKeyError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
+    }
 }
 
 /// The result of a call of the store.

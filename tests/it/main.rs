@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod json_edge;
 mod keys;
+mod master_key;
 mod nodes;
 mod openapi;
 mod outside;

@@ -8,6 +8,7 @@ mod changes;
 mod credentials;
 mod faults;
 mod keys;
+mod master_keys;
 mod migrations;
 mod plans;
 mod products;

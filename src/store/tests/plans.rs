@@ -5,8 +5,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    audit, audit_check, changes, credentials, idempotency, key_lists, keys, products, project_data, projects, scopes,
-    signing_keys, user_keys, users,
+    audit, audit_check, changes, credentials, idempotency, key_lists, keys, master_keys, products, project_data,
+    projects, resealing, scopes, signing_keys, user_keys, users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -20,9 +20,11 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         idempotency::PLANNED,
         key_lists::PLANNED,
         keys::PLANNED,
+        master_keys::PLANNED,
         products::PLANNED,
         project_data::PLANNED,
         projects::PLANNED,
+        resealing::PLANNED,
         scopes::PLANNED,
         signing_keys::PLANNED,
         user_keys::PLANNED,
