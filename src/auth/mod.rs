@@ -2,6 +2,8 @@
 //!
 //! It knows the domain and the store, not the wires: what it refuses is a domain error.
 
+pub mod attempts;
+mod budget;
 pub mod cache;
 pub mod caller;
 pub mod credential;
@@ -9,6 +11,7 @@ pub mod decide;
 pub mod feed;
 pub mod guard;
 pub mod lookup;
+pub mod password;
 pub mod policy;
 mod recent;
 pub mod signing;

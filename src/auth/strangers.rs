@@ -5,32 +5,27 @@
 //! calls with good keys never comes near the bound. An address that spent its budget is refused what is not cached, its own
 //! good keys too, for the fraction of a second until there is budget again; all other addresses go on.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::domain::clock::{Clock, Timestamp};
+use super::budget::{Budgets, whole_seconds};
+use crate::domain::clock::Clock;
 use crate::domain::error::{Error, Result};
-use crate::domain::network::unmapped;
+use crate::domain::network::network_of;
 use crate::domain::reason::Reason;
 
-/// The budgets of all addresses, in a table of fixed size. Addresses that share a slot share its budget; the slot is found
-/// by a keyed hash, so that nobody can choose whom to share with.
+/// The budgets of all addresses.
 #[derive(Debug)]
 pub struct Strangers {
     clock: Arc<dyn Clock>,
-    key: RandomState,
-    /// When the budget of each slot is whole again, in microseconds since the epoch (GCRA's theoretical arrival time).
-    whole_at: Box<[AtomicI64]>,
+    budgets: Budgets,
 }
 
 impl Strangers {
     /// Whole budgets for every address, by this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let whole_at = std::iter::repeat_with(AtomicI64::default).take(SLOTS).collect();
-        Self { clock, key: RandomState::new(), whole_at }
+        Self { clock, budgets: Budgets::new(SLOTS, EACH, AT_ONCE) }
     }
 
     /// Whether a key of this address that is not cached may be looked up. Spends nothing.
@@ -38,64 +33,32 @@ impl Strangers {
     /// # Errors
     /// TOO_MANY_UNKNOWN, with the time after which there is budget again.
     pub fn may_ask(&self, address: IpAddr) -> Result<()> {
-        let now = self.clock.now();
-        let room_at = believed(self.slot(address).load(Relaxed), now).minus(BURST - EACH);
-        if room_at <= now {
-            return Ok(());
-        }
-        // Told in whole seconds, as Retry-After is.
-        let seconds = room_at.since(now).as_secs() + 1;
-        let message = format!("Too many unknown credentials from this address. Try again in {seconds} seconds");
-        let retry_after = Some(Duration::from_secs(seconds));
-        Err(Error { retry_after, ..Error::new(Reason::TooManyUnknown, message) })
+        let Some(wait) = self.budgets.wait(&network_of(address), self.clock.now()) else { return Ok(()) };
+        let wait = whole_seconds(wait);
+        let message =
+            format!("Too many unknown credentials from this address. Try again in {} seconds", wait.as_secs());
+        Err(Error { retry_after: Some(wait), ..Error::new(Reason::TooManyUnknown, message) })
     }
 
     /// Charges an address for a key that was not found.
     pub fn charge(&self, address: IpAddr) {
-        let now = self.clock.now();
-        let charged = |stored| {
-            // Look-ups that were under way together may overdraw; no more is owed than a whole budget.
-            let whole_at = believed(stored, now).max(now).plus(EACH);
-            Some(whole_at.min(now.plus(BURST)).micros())
-        };
-        // The update always has an answer.
-        let _ = self.slot(address).fetch_update(Relaxed, Relaxed, charged);
-    }
-
-    fn slot(&self, address: IpAddr) -> &AtomicI64 {
-        &self.whole_at[self.place(address)]
-    }
-
-    fn place(&self, address: IpAddr) -> usize {
-        let source = match unmapped(address) {
-            IpAddr::V4(v4) => u64::from(v4.to_bits()),
-            // Whoever has one address of a /64 has all of it (RFC 6177, section 2). No /64 that is in use begins like an
-            // IPv4 address here: their first 32 bits are not zero.
-            IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
-        };
-        (self.key.hash_one(source) % SLOTS as u64) as usize
+        // Look-ups that were under way together may overdraw.
+        self.budgets.charge(&network_of(address), self.clock.now());
     }
 }
 
-/// When a budget is whole again, by what its slot holds.
-fn believed(stored: i64, now: Timestamp) -> Timestamp {
-    let whole_at = Timestamp::from_micros(stored);
-    // Nothing is ever owed for longer: the clock was set back, and nobody shall be shut out until it has caught up.
-    if whole_at > now.plus(BURST) { now } else { whole_at }
-}
-
-/// Slots, 8 bytes each. Of 16,384 addresses, one shares its slot with a given other.
+/// Of 16,384 addresses, one shares its budget with a given other.
 const SLOTS: usize = 1 << 14;
 /// What one look-up of an unknown key costs: 200 a second. A service that was given a wrong key makes one and then meets the
 /// cache, so an honest address stays far below; and 200 look-ups of 80 us leave the store free.
 const EACH: Duration = Duration::from_millis(5);
-/// What may be spent at once: 400 look-ups, for what comes through one proxy or one office's address.
-const BURST: Duration = Duration::from_secs(2);
+/// Look-ups that may be spent at once, for what comes through one proxy or one office's address.
+const AT_ONCE: u32 = 400;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::clock::ManualClock;
+    use crate::domain::clock::{ManualClock, Timestamp};
 
     struct Scene {
         clock: Arc<ManualClock>,
@@ -156,11 +119,11 @@ mod tests {
         scene.spend(flood);
         assert!(!scene.asks(address("2001:db8:1:2:ffff::9")), "the same /64");
         let others = ["192.0.2.1", "192.0.2.2", "2001:db8:1:3::1", "2001:db8:2:2::1"].map(address);
-        let mut apart =
-            others.into_iter().filter(|other| scene.strangers.place(*other) != scene.strangers.place(flood));
+        let place = |address| scene.strangers.budgets.place(&network_of(address));
+        let mut apart = others.into_iter().filter(|other| place(*other) != place(flood));
         assert!(apart.all(|other| scene.asks(other)));
         let (plain, mapped) = (address("192.0.2.7"), address("::ffff:192.0.2.7"));
-        assert_eq!(scene.strangers.place(plain), scene.strangers.place(mapped));
+        assert_eq!(place(plain), place(mapped));
     }
 
     #[test]

@@ -40,6 +40,16 @@ impl AllowList {
     }
 }
 
+/// The network that an address stands for where sources are counted: an IPv4 address by itself, an IPv6 address with its
+/// whole /64, for whoever has one address of it has all (RFC 6177, section 2).
+pub fn network_of(address: IpAddr) -> u64 {
+    match unmapped(address) {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        // No /64 that is in use begins like an IPv4 address here: their first 32 bits are not zero.
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+    }
+}
+
 /// Reads a CIDR range (`10.0.0.0/8`, `2001:db8::/32`) or a single address. Host bits must be zero, so that nobody takes
 /// `10.0.0.7/8` for one address; an IPv4-mapped range is the IPv4 range it holds. None if it breaks the rule ([`RANGE_RULE`]).
 pub fn parse_range(text: &str) -> Option<IpNet> {

@@ -59,6 +59,8 @@ pub enum Reason {
     StoreUnavailable,
     /// The credential is held by its owner.
     Suspended,
+    /// Too many wrong passwords were tried on one account, or from one address.
+    TooManyAttempts,
     /// Too many credentials that nobody issued came from one address.
     TooManyUnknown,
     /// No such path or RPC.
@@ -84,7 +86,7 @@ pub struct Wording {
 
 impl Reason {
     /// All reasons, by name.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AlreadyExists,
         Self::CallerNotAllowed,
         Self::DeadlineExceeded,
@@ -111,6 +113,7 @@ impl Reason {
         Self::Revoked,
         Self::StoreUnavailable,
         Self::Suspended,
+        Self::TooManyAttempts,
         Self::TooManyUnknown,
         Self::UnknownMethod,
         Self::UnsupportedMediaType,
@@ -165,6 +168,9 @@ impl Reason {
                 ("STORE_UNAVAILABLE", 503, UNAVAILABLE, "store_unavailable", "Temporarily unavailable")
             }
             Self::Suspended => ("SUSPENDED", 403, PERMISSION_DENIED, "key_suspended", "Key suspended"),
+            Self::TooManyAttempts => {
+                ("TOO_MANY_ATTEMPTS", 429, RESOURCE_EXHAUSTED, "rate_limit_exceeded", "Too many wrong passwords")
+            }
             Self::TooManyUnknown => {
                 ("TOO_MANY_UNKNOWN", 429, RESOURCE_EXHAUSTED, "rate_limit_exceeded", "Too many unknown credentials")
             }

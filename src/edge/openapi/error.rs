@@ -168,6 +168,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::ResourceNotFound => "there is no key \"key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70\"",
         Reason::RevisionTooOld => "the change log does not reach back to this revision; start from the current one",
         Reason::Suspended => "The key is suspended",
+        Reason::TooManyAttempts => "Rate limit exceeded. Try again in 300 seconds",
         Reason::TooManyUnknown => "Too many unknown credentials from this address. Try again in 1 seconds",
         Reason::UnknownMethod => "There is nothing at this path",
         Reason::UnsupportedMediaType => "The body's type must be application/json",

@@ -1,0 +1,265 @@
+//! How often passwords may be tried: on one account, and from one address.
+//!
+//! An attempt is charged before the password is looked at, so that many at one time are no way around the bound, and is
+//! given back when it was right or could not be judged. Accounts are known by what was presented to name them, so that the
+//! bound is the same whether there is such an account or not. A refused attempt costs nothing and puts nothing off.
+//!
+//! Whoever tries passwords on an account spends its budget, and must not shut out the one it belongs to. So an account has
+//! a budget for strangers, and one apart for each address it was signed in from before: a guesser uses up the former alone.
+//! Its owner is kept out at worst while the attack lasts, and only at an address that is new since this node started.
+//!
+//! All of it is in the memory of one node, of a fixed size: with n nodes a guesser has n budgets, and a start forgets what
+//! was spent. So much is far from what a password that keeps the rules needs to be found.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::budget::{Budgets, whole_seconds};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::environment::Environment;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::ProjectId;
+use crate::domain::network::network_of;
+use crate::domain::reason::Reason;
+
+/// Counts the attempts at passwords on this node.
+#[derive(Debug)]
+pub struct Attempts {
+    clock: Arc<dyn Clock>,
+    key: RandomState,
+    addresses: Budgets,
+    accounts: Budgets,
+    places: Budgets,
+    known: Known,
+}
+
+/// An account as somebody names it who wants to sign in. There may be none.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// The project.
+    pub project: &'a ProjectId,
+    /// The environment.
+    pub environment: Environment,
+    /// The handle or email address that was given, in any case of letters.
+    pub login: &'a str,
+}
+
+/// One attempt, which has been charged. Dropping it lets the charge stand.
+#[derive(Debug)]
+#[must_use = "an attempt that succeeded or was not judged is given back"]
+pub struct Attempt<'a> {
+    attempts: &'a Attempts,
+    account: u64,
+    place: u64,
+    network: u64,
+    known: bool,
+}
+
+impl Attempts {
+    /// Whole budgets for everyone, by this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            key: RandomState::new(),
+            addresses: Budgets::new(SLOTS, ADDRESS_EACH, ADDRESS_AT_ONCE),
+            accounts: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
+            places: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
+            known: Known::default(),
+        }
+    }
+
+    /// Charges an attempt at the password of this account from this address.
+    ///
+    /// # Errors
+    /// TOO_MANY_ATTEMPTS, with the time after which there is budget again. Nothing was charged then.
+    pub fn begin(&self, account: Account<'_>, address: IpAddr) -> Result<Attempt<'_>> {
+        let now = self.clock.now();
+        let network = network_of(address);
+        let account = self.account(account);
+        let place = self.key.hash_one((account, network));
+        let attempt = Attempt { attempts: self, account, place, network, known: self.known.holds(place) };
+        self.addresses.take(&network, now).map_err(refused)?;
+        attempt.take(now).map_err(|wait| {
+            self.addresses.give_back(&network);
+            refused(wait)
+        })?;
+        Ok(attempt)
+    }
+
+    fn account(&self, account: Account<'_>) -> u64 {
+        let Account { project, environment, login } = account;
+        self.key.hash_one((project.as_str(), environment.as_str(), login.to_lowercase()))
+    }
+}
+
+impl Attempt<'_> {
+    /// The password was right: nothing was spent, and what was spent before from the same budget is forgotten. The address is
+    /// one the account is known at from now on.
+    pub fn succeeded(self) {
+        self.attempts.addresses.give_back(&self.network);
+        // Not the budget of strangers where another was charged: else each time that the owner signs in, a guesser could
+        // begin anew.
+        match self.known {
+            true => self.attempts.places.fill(&self.place),
+            false => self.attempts.accounts.fill(&self.account),
+        }
+        self.attempts.known.remember(self.place);
+    }
+
+    /// The password was not judged.
+    pub fn undo(self) {
+        self.attempts.addresses.give_back(&self.network);
+        match self.known {
+            true => self.attempts.places.give_back(&self.place),
+            false => self.attempts.accounts.give_back(&self.account),
+        }
+    }
+
+    fn take(&self, now: Timestamp) -> Result<(), Duration> {
+        match self.known {
+            true => self.attempts.places.take(&self.place, now),
+            false => self.attempts.accounts.take(&self.account, now),
+        }
+    }
+}
+
+/// Which accounts were signed in to from which addresses, the last of each slot.
+#[derive(Debug)]
+struct Known(Box<[AtomicU64]>);
+
+impl Known {
+    fn holds(&self, place: u64) -> bool {
+        self.slot(place).load(Relaxed) == place
+    }
+
+    fn remember(&self, place: u64) {
+        self.slot(place).store(place, Relaxed);
+    }
+
+    fn slot(&self, place: u64) -> &AtomicU64 {
+        &self.0[(place % SLOTS as u64) as usize]
+    }
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect())
+    }
+}
+
+fn refused(wait: Duration) -> Error {
+    let wait = whole_seconds(wait);
+    // The words of a limit in the billing API.
+    let message = format!("Rate limit exceeded. Try again in {} seconds", wait.as_secs());
+    Error { retry_after: Some(wait), ..Error::new(Reason::TooManyAttempts, message) }
+}
+
+/// Of 65,536 accounts, one shares its budget with a given other; 512 KiB each table.
+const SLOTS: usize = 1 << 16;
+/// Wrong passwords on one account: 10 at once, and then 12 an hour, 288 a day.
+const ACCOUNT_EACH: Duration = Duration::from_secs(5 * 60);
+const ACCOUNT_AT_ONCE: u32 = 10;
+/// Wrong passwords from one address, on all accounts together: 60 at once, for an office of people who mistype, and then
+/// 360 an hour.
+const ADDRESS_EACH: Duration = Duration::from_secs(10);
+const ADDRESS_AT_ONCE: u32 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::ManualClock;
+
+    struct Scene {
+        clock: Arc<ManualClock>,
+        attempts: Attempts,
+        project: ProjectId,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000_000_000)));
+            let attempts = Attempts::new(Arc::clone(&clock) as Arc<dyn Clock>);
+            Self { clock, attempts, project: ProjectId::default_project() }
+        }
+
+        fn begin(&self, login: &str, address: &str) -> Result<Attempt<'_>> {
+            let account = Account { project: &self.project, environment: Environment::Live, login };
+            self.attempts.begin(account, address.parse().unwrap())
+        }
+
+        /// Wrong passwords until one is refused; how many, and after how many seconds there may be another.
+        fn fail(&self, login: &str, address: &str) -> (u32, u64) {
+            for count in 0..1000 {
+                if let Err(error) = self.begin(login, address).map(drop) {
+                    assert_eq!(error.reason, Reason::TooManyAttempts);
+                    return (count, error.retry_after.unwrap().as_secs());
+                }
+            }
+            unreachable!("no bound")
+        }
+    }
+
+    const GUESSER: &str = "192.0.2.1";
+    const HOME: &str = "198.51.100.1";
+
+    #[test]
+    fn an_account_is_tried_so_often_whatever_the_case_and_the_address() {
+        let scene = Scene::new();
+        assert_eq!(scene.fail("Ada", GUESSER), (10, 300));
+        assert_eq!(scene.fail("aDA", "192.0.2.2"), (0, 300));
+        assert_eq!(scene.fail("grace", GUESSER), (10, 300));
+        scene.clock.advance(Duration::from_secs(299));
+        assert_eq!(scene.fail("ada", GUESSER), (0, 1));
+        scene.clock.advance(Duration::from_secs(1));
+        assert_eq!(scene.fail("ada", GUESSER), (1, 300));
+        // Refusals do not put it off.
+        (0..100).for_each(|_| assert!(scene.begin("ada", GUESSER).is_err()));
+        scene.clock.advance(Duration::from_secs(300));
+        assert_eq!(scene.fail("ada", GUESSER), (1, 300));
+        let test = Account { project: &scene.project, environment: Environment::Test, login: "ada" };
+        assert!(scene.attempts.begin(test, GUESSER.parse().unwrap()).is_ok(), "another account");
+    }
+
+    #[test]
+    fn an_address_tries_so_often_whatever_the_account() {
+        let scene = Scene::new();
+        let tried = (0..100).filter(|n| scene.begin(&format!("user-{n}"), GUESSER).map(drop).is_ok()).count();
+        assert_eq!(tried, 60);
+        assert_eq!(scene.begin("ada", GUESSER).unwrap_err().retry_after, Some(Duration::from_secs(10)));
+        assert!(scene.begin("ada", HOME).is_ok());
+        // What the address was refused did not cost the account anything.
+        assert_eq!(scene.fail("ada", HOME).0, 9);
+    }
+
+    #[test]
+    fn what_was_right_or_not_judged_costs_nothing() {
+        let scene = Scene::new();
+        (0..1000).for_each(|_| scene.begin("ada", GUESSER).unwrap().undo());
+        (0..9).for_each(|_| drop(scene.begin("ada", GUESSER).unwrap()));
+        scene.begin("ada", GUESSER).unwrap().succeeded();
+        assert_eq!(scene.fail("ada", "192.0.2.2"), (10, 300), "what was spent before is forgotten");
+        // The address is known now, and has a budget of its own.
+        (0..1000).for_each(|_| scene.begin("ada", GUESSER).unwrap().undo());
+        (0..9).for_each(|_| drop(scene.begin("ada", GUESSER).unwrap()));
+        (0..1000).for_each(|_| scene.begin("ada", GUESSER).unwrap().succeeded());
+        assert_eq!(scene.fail("ada", GUESSER), (10, 300));
+    }
+
+    #[test]
+    fn nobody_shuts_the_owner_out_where_they_have_signed_in_before() {
+        let scene = Scene::new();
+        scene.begin("ada", HOME).unwrap().succeeded();
+        for _ in 0..48 {
+            assert_eq!(scene.fail("ada", GUESSER), (10, 300));
+            drop(scene.begin("ada", HOME).expect("a mistyped password"));
+            scene.begin("ada", HOME).expect("the owner signs in").succeeded();
+            assert_eq!(scene.fail("ada", GUESSER).0, 0, "which does not let a guesser begin anew");
+            scene.clock.advance(Duration::from_secs(3600));
+        }
+        // Somebody else at the owner's address is bounded too.
+        assert_eq!(scene.fail("ada", HOME), (10, 300));
+    }
+}
