@@ -8,12 +8,13 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/error_reason.proto",
     "gatepost/v1/keys.proto",
     "gatepost/v1/products.proto",
     "gatepost/v1/projects.proto",
+    "gatepost/v1/sessions.proto",
     "gatepost/v1/users.proto",
 ];
 

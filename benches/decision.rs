@@ -13,6 +13,7 @@ use gatepost::auth::credential::KeyHeaders;
 use gatepost::auth::guard::{Call, Guard};
 use gatepost::auth::lookup::Credentials;
 use gatepost::auth::policy::Policies;
+use gatepost::auth::signing::Signing;
 use gatepost::auth::strangers::Strangers;
 use gatepost::domain::change::Revision;
 use gatepost::domain::clock::{Clock, SystemClock};
@@ -44,7 +45,12 @@ fn decision(criterion: &mut Criterion) {
     let cache = CredentialCache::new(1_000, Duration::from_secs(3600), &SystemEntropy);
     cache.confirm(Revision(1), Instant::now());
     let strangers = Strangers::new(Arc::new(SystemClock));
-    let credentials = Arc::new(Credentials::new(store, cache, keyring, strangers, Arc::new(SystemEntropy)));
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let issuer = "https://gatepost.example";
+    let signing = Signing::open(store.clone(), Arc::clone(&keyring), clock, entropy, issuer, month);
+    let signing = Arc::new(runtime.block_on(signing).expect("signing keys"));
+    let credentials = Arc::new(Credentials::new(store, cache, keyring, signing, strangers, Arc::new(SystemEntropy)));
     let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
     let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(SystemClock));
 

@@ -44,9 +44,12 @@
 //!    document of that status. One table says how each reason is told on all wires.
 //! 7. The front counts, closes the span and adds the headers that every answer has.
 //!
+//! People sign in with a password: [`auth::attempts`] bounds the guesses, [`auth::password`] hashes on threads of its own, and
+//! [`service::sessions`] begins a session, whose token ([`auth::signing`]) is from then on looked up like the secret of a key.
+//!
 //! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
-//! to the other nodes. What changes keys, scopes or projects writes its event of the audit log there too
+//! to the other nodes. What changes keys, users, sessions, scopes or projects writes its event of the audit log there too
 //! ([`domain::audit`], [`domain::audit_chain`]): `service::Context` makes it, with the fields before and after.
 //!
 //! # Adding an RPC

@@ -32,11 +32,13 @@ use self::master_key::MasterKeyWatch;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
+use crate::auth::attempts::Attempts;
 use crate::auth::cache::CredentialCache;
 use crate::auth::credential::KeyHeaders;
 use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
+use crate::auth::password::PasswordHasher;
 use crate::auth::policy::{Policies, PolicyError};
 use crate::auth::signing::Signing;
 use crate::auth::strangers::Strangers;
@@ -141,6 +143,9 @@ pub enum StartError {
     /// The database cannot be worked with.
     #[error("the database was opened but cannot be worked with: {0}")]
     Store(DomainError),
+    /// The threads that hash passwords cannot be started.
+    #[error("cannot start threads: {0}")]
+    Threads(io::Error),
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -228,17 +233,23 @@ impl Server {
             store.clone(),
             cache,
             Arc::clone(&keyring),
+            Arc::clone(&signing),
             strangers,
             Arc::clone(&world.entropy),
         ));
         let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
         let feed = feed.await.map_err(StartError::Store)?;
+        let passwords = config.passwords;
+        let passwords = PasswordHasher::start(passwords.cost, passwords.threads, Arc::clone(&world.entropy));
+        let passwords = Arc::new(passwords.map_err(StartError::Threads)?);
         let World { clock, entropy } = world;
         let context = Arc::new(Context {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
             keyring: Arc::clone(&keyring),
             signing: Arc::clone(&signing),
+            passwords: Arc::clone(&passwords),
+            attempts: Arc::new(Attempts::new(Arc::clone(&clock))),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         });
@@ -266,6 +277,7 @@ impl Server {
             master_key,
             credentials: Arc::clone(&credentials),
             signing: Arc::clone(&signing),
+            passwords,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(metrics),
             readiness: readiness.clone(),

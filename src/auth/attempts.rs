@@ -1,4 +1,4 @@
-//! How often passwords may be tried: on one account, and from one address.
+//! How often passwords may be tried, on one account and from one address, and how often users may add themselves.
 //!
 //! An attempt is charged before the password is looked at, so that many at one time are no way around the bound, and is
 //! given back when it was right or could not be judged. Accounts are known by what was presented to name them, so that the
@@ -33,6 +33,7 @@ pub struct Attempts {
     addresses: Budgets,
     accounts: Budgets,
     places: Budgets,
+    sign_ups: Budgets,
     known: Known,
 }
 
@@ -67,6 +68,7 @@ impl Attempts {
             addresses: Budgets::new(SLOTS, ADDRESS_EACH, ADDRESS_AT_ONCE),
             accounts: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
             places: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
+            sign_ups: Budgets::new(SLOTS, SIGN_UP_EACH, SIGN_UPS_AT_ONCE),
             known: Known::default(),
         }
     }
@@ -87,6 +89,14 @@ impl Attempts {
             refused(wait)
         })?;
         Ok(attempt)
+    }
+
+    /// Charges an address for a new user.
+    ///
+    /// # Errors
+    /// TOO_MANY_ATTEMPTS, as above.
+    pub fn sign_up(&self, address: IpAddr) -> Result<()> {
+        self.sign_ups.take(&network_of(address), self.clock.now()).map_err(refused)
     }
 
     fn account(&self, account: Account<'_>) -> u64 {
@@ -166,6 +176,9 @@ const ACCOUNT_AT_ONCE: u32 = 10;
 /// 360 an hour.
 const ADDRESS_EACH: Duration = Duration::from_secs(10);
 const ADDRESS_AT_ONCE: u32 = 60;
+/// New users from one address: 20 at once, for a classroom, and then 60 an hour.
+const SIGN_UP_EACH: Duration = Duration::from_secs(60);
+const SIGN_UPS_AT_ONCE: u32 = 20;
 
 #[cfg(test)]
 mod tests {
@@ -232,6 +245,16 @@ mod tests {
         assert!(scene.begin("ada", HOME).is_ok());
         // What the address was refused did not cost the account anything.
         assert_eq!(scene.fail("ada", HOME).0, 9);
+    }
+
+    #[test]
+    fn an_address_adds_so_many_users() {
+        let scene = Scene::new();
+        let address: IpAddr = GUESSER.parse().unwrap();
+        assert_eq!((0..100).filter(|_| scene.attempts.sign_up(address).is_ok()).count(), 20);
+        assert_eq!(scene.attempts.sign_up(address).unwrap_err().retry_after, Some(Duration::from_secs(60)));
+        assert!(scene.attempts.sign_up(HOME.parse().unwrap()).is_ok());
+        assert!(scene.begin("ada", GUESSER).is_ok(), "which has nothing to do with passwords");
     }
 
     #[test]

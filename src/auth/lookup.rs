@@ -1,4 +1,7 @@
-//! From a presented secret to the credential it belongs to: checksum, cache, store.
+//! From what was presented to the credential it belongs to: checksum or signature, cache, store.
+//!
+//! The token of a session is a credential like the secret of a key: what counts is its row in the store, found by the hash of
+//! the whole token. That it was signed here, as the checksum of a secret, only spares the store what nobody issued.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use tokio::time::timeout;
 
 use super::cache::{CredentialCache, Known};
 use super::caller::Caller;
+use super::signing::{InvalidToken, Signing};
 use super::strangers::Strangers;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
@@ -26,6 +30,7 @@ pub struct Credentials {
     store: Store,
     cache: CredentialCache,
     keyring: Arc<Keyring>,
+    signing: Arc<Signing>,
     misses: Semaphore,
     strangers: Strangers,
     entropy: Arc<dyn Entropy>,
@@ -34,7 +39,7 @@ pub struct Credentials {
 /// What is known about a presented secret.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// It is not a credential by shape and checksum.
+    /// It is not a credential by shape and checksum, or signature.
     Malformed,
     /// It was not issued here.
     Unknown,
@@ -48,10 +53,11 @@ impl Credentials {
         store: Store,
         cache: CredentialCache,
         keyring: Arc<Keyring>,
+        signing: Arc<Signing>,
         strangers: Strangers,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, cache, keyring, misses: Semaphore::new(MAX_LOOKUPS), strangers, entropy }
+        Self { store, cache, keyring, signing, misses: Semaphore::new(MAX_LOOKUPS), strangers, entropy }
     }
 
     /// Finds out what a secret is that was presented at the door, from this address.
@@ -77,15 +83,35 @@ impl Credentials {
         if let Some(known) = self.cache.recall(presented) {
             return Ok(known.into());
         }
+        // Boxed, like all that only some calls need: what is awaited in place makes the future of every call larger.
         if SecretShape::parse(presented).is_none() {
+            return Box::pin(self.look_up_token(presented, address)).await;
+        }
+        let hash = self.keyring.hash(presented);
+        if let Some(known) = self.cache.find(presented, &hash) {
+            return Ok(known.into());
+        }
+        Box::pin(self.ask(Kept::KeySecret, hash, address)).await
+    }
+
+    async fn look_up_token(&self, presented: &str, address: Option<IpAddr>) -> Result<Found> {
+        if !self.signing.claims_to_be_ours(presented) {
             return Ok(Found::Malformed);
         }
         let hash = self.keyring.hash(presented);
         if let Some(known) = self.cache.find(presented, &hash) {
             return Ok(known.into());
         }
-        // Boxed, like all that only some calls need: what is awaited in place makes the future of every call larger.
-        Box::pin(self.ask(hash, address)).await
+        self.may_ask(address)?;
+        match self.signing.verify(presented).await? {
+            // That it is past its end is for the decision to say.
+            Ok(_) | Err(InvalidToken::Expired) => self.ask(Kept::Session, hash, address).await,
+            Err(_) => {
+                // A signature takes about as long to check as the store to answer.
+                self.charge(address);
+                Ok(Found::Malformed)
+            }
+        }
     }
 
     /// Tells that a credential was accepted, in a call of this caller. It starts the grace period that waits for the first use
@@ -117,7 +143,7 @@ impl Credentials {
             // Each is read again: between the list and the cache it may have changed.
             let (part, next) = self.store.list_recent_key_secrets(place.as_ref(), WARM_UP_PART).await?;
             for (hash, _) in &part {
-                self.load(*hash).await?;
+                self.load(Kept::KeySecret, *hash).await?;
             }
             loaded += part.len();
             place = next;
@@ -133,18 +159,27 @@ impl Credentials {
         &self.cache
     }
 
-    async fn ask(&self, hash: SecretHash, address: Option<IpAddr>) -> Result<Found> {
-        let may_ask = || address.map_or(Ok(()), |address| self.strangers.may_ask(address));
+    async fn ask(&self, kept: Kept, hash: SecretHash, address: Option<IpAddr>) -> Result<Found> {
         // Before the wait, so that a flood does not stand in the way of others, and after it, for what others of its own have
         // spent meanwhile.
-        may_ask()?;
+        self.may_ask(address)?;
         let _permit = self.permit().await?;
-        may_ask()?;
-        let known = self.load(hash).await?;
-        if let (Known::Unknown, Some(address)) = (&known, address) {
-            self.strangers.charge(address);
+        self.may_ask(address)?;
+        let known = self.load(kept, hash).await?;
+        if let Known::Unknown = &known {
+            self.charge(address);
         }
         Ok(known.into())
+    }
+
+    fn may_ask(&self, address: Option<IpAddr>) -> Result<()> {
+        address.map_or(Ok(()), |address| self.strangers.may_ask(address))
+    }
+
+    fn charge(&self, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            self.strangers.charge(address);
+        }
     }
 
     async fn begin_grace(&self, presented: &str, secret: &KeySecret, caller: &Caller, now: Timestamp) {
@@ -160,12 +195,13 @@ impl Credentials {
         }
     }
 
-    async fn load(&self, hash: SecretHash) -> Result<Known> {
+    async fn load(&self, kept: Kept, hash: SecretHash) -> Result<Known> {
         let fill = self.cache.begin(hash);
-        let known = match self.store.find_key_secret(&hash).await? {
-            Some(secret) => Known::Issued(Arc::new(Credential::new(Form::Key(secret)))),
-            None => Known::Unknown,
+        let form = match kept {
+            Kept::KeySecret => self.store.find_key_secret(&hash).await?.map(Form::Key),
+            Kept::Session => self.store.find_session(&hash).await?.map(|(session, user)| Form::Session(session, user)),
         };
+        let known = form.map_or(Known::Unknown, |form| Known::Issued(Arc::new(Credential::new(form))));
         self.cache.keep(fill, known.clone());
         Ok(known)
     }
@@ -180,6 +216,13 @@ impl Credentials {
             }
         }
     }
+}
+
+/// What is behind a hash in the store.
+#[derive(Clone, Copy)]
+enum Kept {
+    KeySecret,
+    Session,
 }
 
 impl From<Known> for Found {

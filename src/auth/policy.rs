@@ -141,6 +141,9 @@ mod tests {
             open,
             [
                 "/gatepost.v1.Auth/WhoAmI",
+                // It names the project that somebody signs in to, or up: what they may do is their own.
+                "/gatepost.v1.Auth/SignIn",
+                "/gatepost.v1.Auth/SignUp",
                 "/gatepost.v1.Products/GetProduct",
                 "/gatepost.v1.Products/ListProducts",
                 "/gatepost.v1.Products/SearchProducts"

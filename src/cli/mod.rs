@@ -18,11 +18,13 @@ mod json;
 mod keys;
 mod master_key;
 mod output;
+mod password;
 mod products;
 mod projects;
 mod refusal;
 mod scopes;
 mod serve;
+mod sessions;
 mod signing_key;
 mod text;
 mod users;
@@ -65,6 +67,7 @@ enum Command {
     Scopes(Box<scopes::ScopesArgs>),
     Products(Box<products::ProductsArgs>),
     Users(Box<users::UsersArgs>),
+    Sessions(Box<sessions::SessionsArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
@@ -115,6 +118,7 @@ impl Command {
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
+            Self::Sessions(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -126,6 +130,7 @@ impl Command {
             Self::Scopes(args) => args.output().json,
             Self::Products(args) => args.output().json,
             Self::Users(args) => args.output().json,
+            Self::Sessions(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
             Self::Audit(args) => match &args.command {

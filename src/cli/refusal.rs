@@ -68,6 +68,7 @@ fn next_step(reason: &str, status: &Status) -> Option<String> {
         "MISSING_CREDENTIAL" | "MALFORMED" | "NOT_FOUND" | "REVOKED" | "EXPIRED" => {
             "check GATEPOST_KEY; `gatepost admin-key new` on the server's machine makes a new administrator key"
         }
+        "SIGN_IN_FAILED" => "`gatepost users set-password USER` gives a user another password",
         "SUSPENDED" => "another key that may write keys lets it work again: `gatepost keys resume KEY`",
         "INSUFFICIENT_SCOPE" => "call with a key that holds the scope; `gatepost whoami` shows what this one holds",
         "EXCEEDS_CALLER" => "call with a key that holds all that you want to hand out",

@@ -40,6 +40,7 @@ fn record(caller: &v1::WhoAmIResponse) -> Rows {
     rows.field("environment", caller.environment().as_str_name().to_ascii_lowercase());
     rows.field("owner", caller.owner());
     rows.field("user", caller.user_id());
+    rows.field("session", caller.session_id());
     rows.field("scopes", if caller.scopes.is_empty() { "none".to_owned() } else { caller.scopes.join(" ") });
     rows.field("expires", caller.expires_at.as_ref().map_or("never".to_owned(), |end| time(Some(end))));
     rows.field("publishable key", caller.publishable_key_id());

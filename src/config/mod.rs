@@ -32,6 +32,7 @@ pub use self::flags::Flags;
 pub use self::master_key::{MasterKeyError, MasterKeySource};
 use self::reader::Reader;
 pub use self::source::{Environment, Source};
+use crate::domain::password::HashCost;
 
 /// Everything a server is told. Holding one means that every rule is kept.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long a key signs tokens before the next one does.
     pub signing_key_rotation: Duration,
+    /// How passwords are hashed.
+    pub passwords: PasswordSettings,
     /// What is kept in memory.
     pub cache: CacheSettings,
     /// Which pages may call from a browser.
@@ -111,6 +114,15 @@ pub struct Limits {
     pub max_concurrent_streams: u32,
     /// How long a stop waits for requests in flight.
     pub drain_timeout: Duration,
+}
+
+/// How passwords are hashed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PasswordSettings {
+    /// What one hash costs.
+    pub cost: HashCost,
+    /// Threads that do nothing else.
+    pub threads: usize,
 }
 
 /// What is kept in memory, and how long it is trusted.

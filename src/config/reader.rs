@@ -11,7 +11,7 @@ use super::master_key::MasterKeySource;
 use super::settings::{Setting, *};
 use super::source::{Environment, Source, Sources};
 use super::values::{self, Read};
-use super::{CacheSettings, Config, Database, Limits, Loaded, LogSettings, TlsFiles};
+use super::{CacheSettings, Config, Database, Limits, Loaded, LogSettings, PasswordSettings, TlsFiles};
 use crate::domain::network::unmapped;
 
 pub(super) struct Reader {
@@ -59,6 +59,7 @@ impl Reader {
 
         let limits = self.limits();
         let signing_key_rotation = self.read(&SIGNING_KEY_ROTATION, values::rotation);
+        let passwords = self.passwords();
         let cache = self.cache();
 
         let format = self.read(&LOG_FORMAT, values::log_format);
@@ -82,6 +83,7 @@ impl Reader {
             data_dir,
             behind_proxy,
             limits,
+            passwords,
             signing_key_rotation,
             cache,
             cors_origins,
@@ -104,6 +106,14 @@ impl Reader {
             max_concurrent_streams: self.read(&MAX_CONCURRENT_STREAMS, values::count(1..=10_000)) as u32,
             drain_timeout: self.read(&DRAIN_TIMEOUT, values::time(Duration::ZERO..=TEN_MINUTES)),
         }
+    }
+
+    fn passwords(&mut self) -> PasswordSettings {
+        let threads_unsaid = (available_parallelism().map_or(1, usize::from) / 2).clamp(1, MOST_PASSWORD_THREADS);
+        let cost = self.read(&PASSWORD_COST, values::hash_cost);
+        let threads = values::count(1..=MOST_PASSWORD_THREADS);
+        let threads = self.find(&PASSWORD_THREADS, threads, || threads_unsaid.to_string());
+        PasswordSettings { cost, threads: threads.unwrap_or(threads_unsaid) }
     }
 
     fn cache(&mut self) -> CacheSettings {
@@ -191,4 +201,5 @@ impl Reader {
 const DATABASE_FILE: &str = "gatepost.db";
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
+const MOST_PASSWORD_THREADS: usize = 64;
 const TEN_MINUTES: Duration = Duration::from_secs(600);

@@ -173,6 +173,14 @@ settings! {
         Fallback::Value("30d"), Open,
         "How long a key signs tokens before the next one does; 1h to 365d";
 
+    PASSWORD_COST = "password_cost", "GATEPOST_PASSWORD_COST", Form::Value("COST"), Limits,
+        Fallback::Value("m=65536,t=3,p=4"), Open,
+        "What hashing a password costs, with Argon2id: KiB of memory, passes, lanes (RFC 9106). Passwords kept at another \
+         cost are hashed again when their users sign in; `m=19456,t=2,p=1` is the least that should be";
+    PASSWORD_THREADS = "password_threads", "GATEPOST_PASSWORD_THREADS", Form::Value("N"), Limits,
+        Fallback::Words("half the processors, at least 1"), Open,
+        "Threads that hash passwords, each in memory of its own; 1 to 64. Other work goes before theirs";
+
     CACHE_CAPACITY = "cache_capacity", "GATEPOST_CACHE_CAPACITY", Form::Value("N"), Cache, Fallback::Value("200000"), Open,
         "Keys kept in memory; 1000 to 10000000";
     CACHE_TRUST = "cache_trust", "GATEPOST_CACHE_TRUST", Form::Value("TIME"), Cache, Fallback::Value("10s"), Open,

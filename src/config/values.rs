@@ -10,6 +10,7 @@ use http::{HeaderName, Uri};
 use tracing_subscriber::EnvFilter;
 
 use super::{CorsOrigins, Database, LogFilter, LogFormat, PostgresUrl};
+use crate::domain::password::HashCost;
 use crate::domain::sealing::MasterKey;
 
 /// A value, or the rule it breaks.
@@ -118,6 +119,10 @@ pub(super) fn public_url(text: &str) -> Read<String> {
     let uri = text.parse::<Uri>().ok();
     let named = uri.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
     if plain && whole && named && text.len() <= 200 { Ok(text.to_owned()) } else { Err(RULE.to_owned()) }
+}
+
+pub(super) fn hash_cost(text: &str) -> Read<HashCost> {
+    HashCost::parse(text).ok_or_else(|| HashCost::RULE.to_owned())
 }
 
 pub(super) fn origins(text: &str) -> Read<CorsOrigins> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::reason::Reason;
-use super::secret::SecretShape;
+use super::secret::{SecretShape, looks_like_token};
 
 /// Why a call failed, in words that may be shown to the caller.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,11 +63,11 @@ impl Error {
 
     /// Nothing with this id exists in the caller's project and environment.
     pub fn not_found(what: &str, id: &str) -> Self {
-        let message = match SecretShape::parse(id) {
-            Some(_) => {
+        let message = match SecretShape::parse(id).is_some() || looks_like_token(id) {
+            true => {
                 format!("there is no {what} of this id; what was given is a secret, which belongs into a header")
             }
-            None => format!("there is no {what} {:?}", shortened(id)),
+            false => format!("there is no {what} {:?}", shortened(id)),
         };
         Self::new(Reason::ResourceNotFound, message)
     }

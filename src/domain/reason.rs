@@ -55,11 +55,13 @@ pub enum Reason {
     RevisionTooOld,
     /// The credential was ended for good.
     Revoked,
+    /// No user of this name with this password may sign in.
+    SignInFailed,
     /// The store could not be asked.
     StoreUnavailable,
     /// The credential is held by its owner.
     Suspended,
-    /// Too many wrong passwords were tried on one account, or from one address.
+    /// Too many wrong passwords were tried on one account, or too much from one address.
     TooManyAttempts,
     /// Too many credentials that nobody issued came from one address.
     TooManyUnknown,
@@ -86,7 +88,7 @@ pub struct Wording {
 
 impl Reason {
     /// All reasons, by name.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::AlreadyExists,
         Self::CallerNotAllowed,
         Self::DeadlineExceeded,
@@ -111,6 +113,7 @@ impl Reason {
         Self::ResourceNotFound,
         Self::RevisionTooOld,
         Self::Revoked,
+        Self::SignInFailed,
         Self::StoreUnavailable,
         Self::Suspended,
         Self::TooManyAttempts,
@@ -164,12 +167,13 @@ impl Reason {
             Self::ResourceNotFound => ("RESOURCE_NOT_FOUND", 404, NOT_FOUND, "not_found", "Not found"),
             Self::RevisionTooOld => ("REVISION_TOO_OLD", 400, OUT_OF_RANGE, "revision_too_old", "Revision too old"),
             Self::Revoked => ("REVOKED", 401, UNAUTHENTICATED, "unauthorized", "Unauthorized"),
+            Self::SignInFailed => ("SIGN_IN_FAILED", 401, UNAUTHENTICATED, "invalid_credentials", "Sign-in failed"),
             Self::StoreUnavailable => {
                 ("STORE_UNAVAILABLE", 503, UNAVAILABLE, "store_unavailable", "Temporarily unavailable")
             }
             Self::Suspended => ("SUSPENDED", 403, PERMISSION_DENIED, "key_suspended", "Key suspended"),
             Self::TooManyAttempts => {
-                ("TOO_MANY_ATTEMPTS", 429, RESOURCE_EXHAUSTED, "rate_limit_exceeded", "Too many wrong passwords")
+                ("TOO_MANY_ATTEMPTS", 429, RESOURCE_EXHAUSTED, "rate_limit_exceeded", "Too many attempts")
             }
             Self::TooManyUnknown => {
                 ("TOO_MANY_UNKNOWN", 429, RESOURCE_EXHAUSTED, "rate_limit_exceeded", "Too many unknown credentials")

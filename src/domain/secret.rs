@@ -91,6 +91,14 @@ impl<'a> SecretShape<'a> {
     }
 }
 
+/// Whether a text looks like a signed token (RFC 7515, section 7.1): three parts of base64url, of which the first begins as
+/// JSON does. It may be somebody's; that is all that is known.
+pub fn looks_like_token(text: &str) -> bool {
+    let base64url =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(base64url)
+}
+
 /// The letters a secret begins with: 2 to 12 lower-case letters and digits, a letter first.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SecretPrefix(String);
@@ -251,6 +259,14 @@ mod tests {
         let unicode = "\u{e9}".repeat(28) + "a";
         assert_eq!(unicode.len(), 57);
         assert_eq!(SecretShape::parse(&unicode), None);
+    }
+
+    #[test]
+    fn tokens_look_alike() {
+        assert!(looks_like_token("eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2ln-_"));
+        for other in ["", "eyJ", "eyJh.eyJz", "eyJh.eyJz.", "eyJh.ey/z.c2ln", "a.b.c", "eyJh.b.c.d", "eyJh.b.c d"] {
+            assert!(!looks_like_token(other), "{other:?}");
+        }
     }
 
     #[test]

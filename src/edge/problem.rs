@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{headers, refusal};
 use crate::domain::reason::{Reason, Wording};
-use crate::domain::secret::SecretShape;
+use crate::domain::secret::{SecretShape, looks_like_token};
 
 /// The answer to a request that was refused or failed. `request_id` is the one the answer's header has, `instance` the
 /// path of the request (never its query).
@@ -119,10 +119,11 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// RFC 6750, section 3: no `error` where no credential was presented.
+    /// RFC 6750, section 3: no `error` where no credential was presented, and none where it was a password.
     fn challenge(&self, scope: Option<&str>) -> Option<String> {
         let realm = "Bearer realm=\"gatepost\"";
-        if self.status == 401 && self.code == Reason::MissingCredential.wording().name {
+        let without_token = [Reason::MissingCredential, Reason::SignInFailed];
+        if self.status == 401 && without_token.iter().any(|reason| reason.wording().name == self.code) {
             Some(realm.to_owned())
         } else if self.status == 401 {
             let description = quotable(self.message);
@@ -138,7 +139,7 @@ impl<'a> Problem<'a> {
 
 /// The path without the secrets that were put in place of ids: answers are logged and pasted into tickets.
 fn without_secrets(path: &str) -> Cow<'_, str> {
-    let is_secret = |part: &&str| SecretShape::parse(part).is_some();
+    let is_secret = |part: &&str| SecretShape::parse(part).is_some() || looks_like_token(part);
     let secrets = path.split(['/', ':']).filter(is_secret);
     secrets.fold(Cow::Borrowed(path), |shown, secret| Cow::Owned(shown.replace(secret, "...")))
 }

@@ -14,6 +14,7 @@ use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::projects::ProjectRpcs;
 use super::request::{Around, Arrival, Deadline};
+use super::sessions::SessionRpcs;
 use super::verify::{self, Asked};
 use crate::auth::decide::Outcome;
 use crate::domain::change::{Change, ChangeKind, Revision};
@@ -40,6 +41,7 @@ pub struct AuthService {
     verify: Verify,
     scopes: Scopes,
     projects: ProjectRpcs,
+    sessions: SessionRpcs,
     revocations: Revocations,
     metrics: Arc<Metrics>,
 }
@@ -49,7 +51,8 @@ impl AuthService {
     pub fn new(context: Arc<Context>, revocations: Revocations, metrics: Arc<Metrics>) -> Self {
         let (verify, scopes) = (Verify::new(Arc::clone(&context)), Scopes::new(Arc::clone(&context)));
         let projects = ProjectRpcs::new(Arc::clone(&context));
-        Self { context, verify, scopes, projects, revocations, metrics }
+        let sessions = SessionRpcs::new(Arc::clone(&context), Arc::clone(&metrics));
+        Self { context, verify, scopes, projects, sessions, revocations, metrics }
     }
 
     /// Verify, for a question that was read where it lies.
@@ -256,6 +259,60 @@ impl AuthRpc for AuthService {
         request: Request<v1::DeleteProjectRequest>,
     ) -> Result<Response<v1::DeleteProjectResponse>, Status> {
         self.projects.delete(request).await
+    }
+
+    async fn sign_in(&self, request: Request<v1::SignInRequest>) -> Result<Response<v1::SignInResponse>, Status> {
+        self.sessions.sign_in(request).await
+    }
+
+    async fn sign_up(&self, request: Request<v1::SignUpRequest>) -> Result<Response<v1::SignUpResponse>, Status> {
+        self.sessions.sign_up(request).await
+    }
+
+    async fn sign_out(&self, request: Request<v1::SignOutRequest>) -> Result<Response<v1::SignOutResponse>, Status> {
+        self.sessions.sign_out(request).await
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<v1::ChangePasswordRequest>,
+    ) -> Result<Response<v1::ChangePasswordResponse>, Status> {
+        self.sessions.change_password(request).await
+    }
+
+    async fn set_password(
+        &self,
+        request: Request<v1::SetPasswordRequest>,
+    ) -> Result<Response<v1::SetPasswordResponse>, Status> {
+        self.sessions.set_password(request).await
+    }
+
+    async fn list_my_sessions(
+        &self,
+        request: Request<v1::ListMySessionsRequest>,
+    ) -> Result<Response<v1::ListMySessionsResponse>, Status> {
+        self.sessions.list_own(request).await
+    }
+
+    async fn revoke_my_session(
+        &self,
+        request: Request<v1::RevokeMySessionRequest>,
+    ) -> Result<Response<v1::RevokeMySessionResponse>, Status> {
+        self.sessions.revoke_own(request).await
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        self.sessions.list(request).await
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<v1::RevokeSessionRequest>,
+    ) -> Result<Response<v1::RevokeSessionResponse>, Status> {
+        self.sessions.revoke(request).await
     }
 }
 

@@ -9,6 +9,7 @@ mod page;
 pub mod products;
 mod projects;
 pub mod request;
+mod sessions;
 pub mod status;
 pub mod users;
 mod verify;
@@ -26,7 +27,7 @@ use crate::proto::dispatch::{Call, Dispatch, Reply, Services};
 
 /// All RPCs, for the doors that call them by their ids with encoded messages.
 #[derive(Clone, Debug)]
-pub struct Rpcs(pub Services<KeysService, AuthService, ProductsService, UsersService>);
+pub struct Rpcs(pub Services<KeysService, UsersService, AuthService, ProductsService>);
 
 impl Dispatch<Arrival> for Rpcs {
     async fn dispatch(&self, call: Call<Arrival>) -> Result<Reply, Status> {

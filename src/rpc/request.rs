@@ -1,5 +1,7 @@
 //! What every RPC takes out of its request beside the message: who is calling, and the words for what went wrong.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,6 +22,47 @@ pub struct Arrival {
     pub dialect: Dialect,
     /// When the client stops waiting, if it said.
     pub deadline: Option<Deadline>,
+    /// Who sent it, kept where the answer may hold a secret.
+    pub sender: Option<Box<Sender>>,
+}
+
+/// Who sent a call, whether it is a caller that is known or not.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Where the call came from, or else the nearest proxy.
+    pub address: IpAddr,
+    /// What the client calls itself, cut short.
+    pub user_agent: String,
+    /// The request.
+    pub request_id: Arc<str>,
+}
+
+/// The parts around the message of a request that anybody may send.
+#[derive(Clone, Debug)]
+pub(super) struct Entrance {
+    /// Who is calling, if a credential was sent.
+    pub(super) caller: Option<Caller>,
+    /// Who sent it.
+    pub(super) sender: Sender,
+}
+
+impl Entrance {
+    /// Takes a request apart.
+    ///
+    /// # Errors
+    /// INTERNAL for a request that did not pass the guard.
+    pub(super) fn split<M>(request: Request<M>) -> Result<(Self, M), Status> {
+        let (_, mut extensions, message) = request.into_parts();
+        match extensions.remove() {
+            Some(Arrival { caller, sender: Some(sender), .. }) => Ok((Self { caller, sender: *sender }, message)),
+            _ => Err(unchecked()),
+        }
+    }
+
+    /// Tells an error of this request.
+    pub(super) fn status(&self, error: &Error) -> Status {
+        status::of(error, &self.sender.request_id)
+    }
 }
 
 /// The parts around the message of a request that somebody made.
@@ -59,11 +102,8 @@ impl Around {
     /// The same for a call whose message is read elsewhere.
     pub(super) fn of(arrival: Option<Arrival>) -> Result<Self, Status> {
         match arrival {
-            Some(Arrival { caller: Some(caller), dialect, deadline }) => Ok(Self { caller, dialect, deadline }),
-            _ => {
-                tracing::error!("a call reached its RPC without passing the guard");
-                Err(status::of(&Error::new(Reason::Internal, "the call was not checked"), "unknown"))
-            }
+            Some(Arrival { caller: Some(caller), dialect, deadline, .. }) => Ok(Self { caller, dialect, deadline }),
+            _ => Err(unchecked()),
         }
     }
 
@@ -71,4 +111,9 @@ impl Around {
     pub(super) fn status(&self, error: &Error) -> Status {
         status::of(error, self.caller.request_id())
     }
+}
+
+fn unchecked() -> Status {
+    tracing::error!("a call reached its RPC without passing the guard");
+    status::of(&Error::new(Reason::Internal, "the call was not checked"), "unknown")
 }

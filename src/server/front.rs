@@ -31,7 +31,7 @@ use crate::edge::{self, Edge, Resolution, problem, refusal};
 use crate::net::{ClientAddress, Connection, Service, client_address, forwarded_https};
 use crate::proto::MethodId;
 use crate::rpc::Rpcs;
-use crate::rpc::request::{Arrival, Deadline};
+use crate::rpc::request::{Arrival, Deadline, Sender};
 use crate::rpc::status;
 use crate::telemetry::metrics::{Door, Metrics, Status};
 use crate::telemetry::{Answered, RequestSpan};
@@ -216,7 +216,8 @@ impl Parts {
                 self.metrics.decided(Door::Guard, None);
                 let (patience, deadline) = self.deadline(&head.headers)?;
                 known.credential = caller.as_ref().map(|caller| caller.credential().id());
-                Ok((Arrival { caller, dialect, deadline }, patience))
+                let sender = self.guard.policy(method).secret_response.then(|| Box::new(sender(&head.headers, known)));
+                Ok((Arrival { caller, dialect, deadline, sender }, patience))
             }
             Err(refusal) => {
                 known.credential = refusal.credential.as_ref().map(|credential| credential.id());
@@ -304,6 +305,14 @@ fn outcome(wire: Wire, response: &Response<Body>) -> Status {
     Status::Grpc(code.map_or(0, i32::from))
 }
 
+/// Who sent a request.
+fn sender(headers: &HeaderMap, known: &Known) -> Sender {
+    let text = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // Visible ASCII and spaces: so it can be cut anywhere.
+    let user_agent = text.chars().filter(|c| !c.is_control()).take(USER_AGENT).collect();
+    Sender { address: known.client.or_peer(), user_agent, request_id: Arc::clone(&known.id) }
+}
+
 /// A request's id as a header.
 fn header(id: &str) -> HeaderValue {
     // An id is visible ASCII by its own rule.
@@ -326,5 +335,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Characters of what a client calls itself that are kept.
+const USER_AGENT: usize = 200;
 /// Two years, the length that preload lists ask for (RFC 6797, section 6.1).
 const HSTS: &str = "max-age=63072000";

@@ -12,6 +12,7 @@ use super::master_key::MasterKeyWatch;
 use super::readiness::Readiness;
 use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
+use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
 use crate::domain::clock::Clock;
 use crate::domain::sealing::Keyring;
@@ -26,6 +27,7 @@ pub(super) struct Janitor {
     pub(super) master_key: MasterKeyWatch,
     pub(super) credentials: Arc<Credentials>,
     pub(super) signing: Arc<Signing>,
+    pub(super) passwords: Arc<PasswordHasher>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Readiness,
@@ -84,6 +86,8 @@ impl Janitor {
             counts.invalidations.load(Ordering::Relaxed),
             cache.len(),
         );
+        let load = self.passwords.load();
+        self.metrics.passwords.follow(load.hashes.load(Ordering::Relaxed), load.waiting.load(Ordering::Relaxed));
         for (pool, usage) in self.store.pool_usage() {
             self.metrics.store.follow(pool, usage.in_use, usage.size);
         }
@@ -109,6 +113,7 @@ impl Janitor {
             while self.store.prune_idempotency(now, BATCH).await? == u64::from(BATCH) {}
             self.store.prune_signing_keys(now).await?;
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_sessions(now.minus(KEEP_SESSIONS), BATCH).await? == u64::from(BATCH) {}
             for (project, deleted_at) in self.store.list_projects_to_empty(BATCH).await? {
                 while self.store.empty_project(&project, PROJECT_BATCH).await? {}
                 // A call that was let in before the deletion may still have added something.
@@ -130,6 +135,8 @@ const SWEEP_EVERY_TICKS: u64 = 60;
 const TEND_EVERY_TICKS: u64 = 5;
 /// How long a watcher of revocations may be away and still miss nothing.
 const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long it can be told of a session that it is past its end, and not only that it is none.
+const KEEP_SESSIONS: Duration = Duration::from_secs(24 * 60 * 60);
 const BATCH: u32 = 500;
 /// Of the data of a deleted project: each removal is several rows.
 const PROJECT_BATCH: u32 = 100;

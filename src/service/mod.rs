@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::auth::attempts::Attempts;
 use crate::auth::caller::Caller;
 use crate::auth::lookup::Credentials;
+use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
@@ -18,10 +20,12 @@ use crate::store::Store;
 pub mod audit;
 pub mod keys;
 pub mod paging;
+pub mod passwords;
 pub mod products;
 pub mod projects;
 pub mod revocations;
 pub mod scopes;
+pub mod sessions;
 pub mod users;
 pub mod verify;
 
@@ -36,6 +40,10 @@ pub struct Context {
     pub keyring: Arc<Keyring>,
     /// Signs the tokens of this installation, and checks them.
     pub signing: Arc<Signing>,
+    /// Makes and checks the hashes of passwords.
+    pub passwords: Arc<PasswordHasher>,
+    /// How often passwords were tried.
+    pub attempts: Arc<Attempts>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

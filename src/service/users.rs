@@ -118,7 +118,7 @@ impl Users {
         Ok(user)
     }
 
-    /// Blocks a user: from when this returns, none of their keys works on this node, and soon on no other.
+    /// Blocks a user: from when this returns, none of their keys works on this node, and soon on no other. Their sessions end.
     pub async fn block(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
         let (mut user, version) = self.governed(caller, id, etag).await?;
         if !user.block(self.0.now()) {
@@ -140,7 +140,7 @@ impl Users {
         Ok(user)
     }
 
-    /// Deletes a user, for good, and revokes their keys. Answers the user as they were.
+    /// Deletes a user, for good, revokes their keys and ends their sessions. Answers the user as they were.
     pub async fn delete(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
         let (user, _) = self.governed(caller, id, etag).await?;
         self.remove(caller, user).await
@@ -156,7 +156,7 @@ impl Users {
 
     /// A user whose keys the caller may turn on and off, and the version that was read. It is the rule of keys: whoever holds
     /// less than a key does not govern it, by its user as little as by its id.
-    async fn governed(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<(User, i64)> {
+    pub(super) async fn governed(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<(User, i64)> {
         let user = self.find(caller, id).await?;
         refuse_lesser(caller, &self.0.store.scopes_of_user(&user.id).await?)?;
         expect_etag(etag, &user.etag())?;
@@ -186,7 +186,7 @@ fn refuse_lesser(caller: &Caller, held: &ScopeSet) -> Result<()> {
 }
 
 /// A key is left with programs, which may lose it: what it may do must not include taking the user over.
-fn refuse_keys(caller: &Caller) -> Result<()> {
+pub(super) fn refuse_keys(caller: &Caller) -> Result<()> {
     if caller.is_user_in_person() {
         return Ok(());
     }

@@ -72,8 +72,18 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 8] =
-    [KEY_SECRETS, KEY_SCOPES, KEY_ALLOWED_IPS, KEYS, USER_SCOPES, SIGN_UP_SCOPES, SCOPES, REQUESTS];
+const EMPTYING: [&str; 10] = [
+    KEY_SECRETS,
+    KEY_SCOPES,
+    KEY_ALLOWED_IPS,
+    KEYS,
+    SESSIONS,
+    PASSWORDS,
+    USER_SCOPES,
+    SIGN_UP_SCOPES,
+    SCOPES,
+    REQUESTS,
+];
 
 /// No name is empty: the condition leads along the index.
 const TO_EMPTY: &str = "SELECT id, deleted_at FROM projects WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
@@ -99,6 +109,10 @@ const KEY_ALLOWED_IPS: &str = "DELETE FROM key_allowed_ips WHERE key_id IN
     (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
 const KEYS: &str = "DELETE FROM keys WHERE id IN
     (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const SESSIONS: &str = "DELETE FROM sessions WHERE hash IN
+    (SELECT s.hash FROM sessions s WHERE s.project = $1 ORDER BY s.id LIMIT $2)";
+const PASSWORDS: &str = "DELETE FROM passwords WHERE user_id IN
+    (SELECT p.user_id FROM passwords p WHERE p.project = $1 ORDER BY p.user_id LIMIT $2)";
 const USER_SCOPES: &str = "DELETE FROM user_scopes WHERE (user_id, plain) IN
     (SELECT c.user_id, c.plain FROM user_scopes c WHERE c.project = $1 ORDER BY c.plain, c.user_id LIMIT $2)";
 const SIGN_UP_SCOPES: &str = "DELETE FROM sign_up_scopes WHERE (project, plain) IN
@@ -126,6 +140,8 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (KEY_SCOPES, "PRIMARY KEY"),
     (KEY_ALLOWED_IPS, "PRIMARY KEY"),
     (KEYS, "sqlite_autoindex_keys_1"),
+    (SESSIONS, "sessions_of_project"),
+    (PASSWORDS, "passwords_of_project"),
     (USER_SCOPES, "user_scopes_by_scope"),
     (SIGN_UP_SCOPES, "PRIMARY KEY"),
     (SCOPES, "PRIMARY KEY"),

@@ -5,7 +5,7 @@
 
 use super::db::{Row, Tx, values};
 use super::error::{Conflict, Result, StoreError};
-use super::{Store, changes, keys, users};
+use super::{Store, changes, keys, passwords, sessions, users};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::id::{KeyId, UserId};
@@ -18,7 +18,7 @@ pub(super) const MAX_KEYS_OF_USER: u64 = 100;
 
 impl Store {
     /// Stores that a user was blocked or unblocked, if they still have the version expected and were not deleted, and tells
-    /// of it for each of their keys.
+    /// of it for each of their keys. Sessions of a blocked user end.
     ///
     /// # Errors
     /// [`Conflict::Version`].
@@ -45,13 +45,19 @@ impl Store {
                 (UserState::Active, true) => ChangeKind::Updated,
             };
         }
+        let ended = match user.state() {
+            UserState::Blocked => sessions::end_all(&mut tx, &user.id, None, user.updated_at).await?,
+            UserState::Active => Vec::new(),
+        };
         self.record_in(&mut tx, event).await?;
-        let changes = tell(&mut tx, user, turned).await?;
+        let mut changes = tell(&mut tx, user, turned).await?;
+        changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
         tx.commit().await?;
         Ok(changes)
     }
 
-    /// Deletes a user, if they still have the version expected: revokes their keys and erases what is known of them.
+    /// Deletes a user, if they still have the version expected: revokes their keys, ends their sessions and erases what is
+    /// known of them.
     ///
     /// # Errors
     /// [`Conflict::Version`].
@@ -76,8 +82,12 @@ impl Store {
             let key = KeyId::stored(row.text("id")?);
             turned.push(Turn { key, kind: ChangeKind::Revoked, suspended: false });
         }
+        tx.execute(passwords::DELETE, values![user.id.as_str()]).await?;
+        let ended = sessions::end_all(&mut tx, &user.id, None, user.updated_at).await?;
+        tx.execute(sessions::FORGET_ORIGINS, values![user.id.as_str()]).await?;
         self.record_in(&mut tx, event).await?;
-        let changes = tell(&mut tx, user, turned).await?;
+        let mut changes = tell(&mut tx, user, turned).await?;
+        changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
         tx.commit().await?;
         Ok(changes)
     }

@@ -5,9 +5,9 @@ use super::db::text_search::stored_words;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
-use super::{key_rows, scopes, user_keys};
+use super::{key_rows, scopes, sessions, user_keys};
 use crate::domain::audit::AuditEvent;
-use crate::domain::change::Change;
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::environment::Environment;
 use crate::domain::id::{ProjectId, UserId};
 use crate::domain::page::{Page, PageRequest};
@@ -43,6 +43,16 @@ impl Store {
     /// # Errors
     /// [`Conflict::Handle`], [`Conflict::Email`].
     pub async fn create_user(&self, user: &User, event: &AuditEvent) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        self.insert_user(&mut tx, user).await?;
+        self.record_in(&mut tx, event).await?;
+        scopes::require_registered_of_user(&mut tx, user).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Stores a new user, whose scopes must be asked for after the event was recorded.
+    pub(super) async fn insert_user(&self, tx: &mut Tx, user: &User) -> Result<()> {
         let metadata = metadata(user)?;
         let details = &user.details;
         let values = values![
@@ -59,16 +69,11 @@ impl Store {
             user.blocked_at,
             user.version,
         ];
-        let mut tx = self.db.begin().await?;
         let row = tx.fetch_one(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
         let seq = row.int("seq")?;
-        set_names(&mut tx, user, seq).await?;
-        self.put_user_words(&mut tx, user, seq).await?;
-        insert_scopes(&mut tx, user).await?;
-        self.record_in(&mut tx, event).await?;
-        scopes::require_registered_of_user(&mut tx, user).await?;
-        tx.commit().await?;
-        Ok(())
+        set_names(tx, user, seq).await?;
+        self.put_user_words(tx, user, seq).await?;
+        insert_scopes(tx, user).await
     }
 
     /// The user of this id, unless they were deleted.
@@ -128,15 +133,16 @@ impl Store {
         tx.execute(self.db.user_search().remove, values![seq]).await?;
         self.put_user_words(&mut tx, user, seq).await?;
         let held = tx.fetch_one(SCOPES, values![user.id.as_str()]).await?;
-        let turned = if key_rows::scopes(held.opt_str("scopes")?)? == details.scopes {
-            Vec::new()
+        let (turned, live) = if key_rows::scopes(held.opt_str("scopes")?)? == details.scopes {
+            (Vec::new(), Vec::new())
         } else {
             tx.execute(DELETE_SCOPES, values![user.id.as_str()]).await?;
             insert_scopes(&mut tx, user).await?;
-            user_keys::hold(&mut tx, user).await?
+            (user_keys::hold(&mut tx, user).await?, sessions::live(&mut tx, &user.id, user.updated_at).await?)
         };
         self.record_in(&mut tx, event).await?;
-        let changes = user_keys::tell(&mut tx, user, turned).await?;
+        let mut changes = user_keys::tell(&mut tx, user, turned).await?;
+        changes.extend(sessions::tell(&mut tx, user, live, ChangeKind::Updated, user.updated_at).await?);
         scopes::require_registered_of_user(&mut tx, user).await?;
         tx.commit().await?;
         Ok(changes)

@@ -364,3 +364,25 @@ async fn shell(server: &TestServer, script: &str) -> String {
     assert!(answer.success && answer.stderr.is_empty(), "{answer:?}");
     answer.stdout
 }
+
+#[tokio::test]
+async fn a_password_is_set_and_sessions_are_ended() {
+    let server = TestServer::start().await;
+    let user = admin(&server, "users create --handle ada -q").run().await.ok();
+    let set = format!("users set-password {user} -q");
+    let refused = admin(&server, &set).input("-snark-\n").run().await.fails_with(1);
+    assert!(refused.contains("8 to 256"), "{refused}");
+    assert_eq!(admin(&server, &set).input(&format!("{}\n", leaks::PASSWORD)).run().await.ok(), user);
+    let [one, other] = [server.sign_in(&server.live(), "ada").await, server.sign_in(&server.live(), "ada").await];
+    let listed = admin(&server, &format!("sessions list {user} --json")).run().await.json();
+    assert_eq!(
+        (&listed["data"][0]["id"], &listed["data"][1]["id"]),
+        (&other.id.clone().into(), &one.id.clone().into())
+    );
+    assert_eq!(admin(&server, &format!("sessions revoke {user} {} -q", one.id)).run().await.ok(), one.id);
+    assert_eq!(server.get("/v1/auth/whoami", &one).await.status, 401);
+    let shown = admin(&server, &format!("sessions list {user}")).run().await.ok();
+    assert!(shown.contains(&other.id) && !shown.contains(&one.id) && shown.contains("127.0.0.1"), "{shown}");
+    let mine = Gatepost::new("whoami --json").calls(&server, &other.secret).run().await.json();
+    assert_eq!(mine["sessionId"], other.id);
+}

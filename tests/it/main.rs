@@ -21,6 +21,7 @@ mod revocations;
 mod scopes;
 mod secrets;
 mod service_accounts;
+mod sessions;
 mod signing;
 mod storefront;
 mod support;

@@ -121,9 +121,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether it is of an RPC that takes users only.
+    /// Whether it is of an RPC that takes users only, or lets them in.
     pub(crate) fn is_for_users(&self) -> bool {
-        ["/v1/users/me", "/users/me", "/user"].contains(&self.template.as_str())
+        let own = ["/users/me", "/user", "/auth/credentials"].contains(&self.template.as_str());
+        own || self.template.starts_with("/v1/users/me") || self.template.starts_with("/v1/auth/sign-")
     }
 }
 
@@ -154,6 +155,12 @@ pub(crate) fn calls(document: &Value) -> Vec<Call> {
 /// The path of an operation on a thing that was made for it.
 pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
     let make = async |rpc: &str, request: Value| server.call(Wire::Grpc, rpc, &server.live(), request).await.ok();
+    if call.template.starts_with("/v1/users/{userId}/sessions") {
+        let handle = format!("reader-{}", call.method.as_str().to_lowercase());
+        let user = server.person(&server.live(), &handle, &[]).await;
+        let session = server.sign_in(&server.live(), &handle).await;
+        return call.template.replace("{userId}", &user).replace("{id}", &session.id);
+    }
     let value = if !call.template.contains('{') {
         String::new()
     } else if call.template.starts_with("/v1/keys") {

@@ -30,6 +30,27 @@ async fn nothing_tells_a_secret() {
             server.call(wire, rpc, &server.live(), question.clone()).await.ok();
         }
         server.call(wire, "Auth/BatchVerify", &server.live(), json!({"requests": [question]})).await.ok();
+        // A password and a token go where they belong, and where they do not.
+        let handle = format!("ada-{wire:?}").to_lowercase();
+        let user = server.person(&server.live(), &handle, &["read:users"]).await;
+        let session = server.sign_in(&server.live(), &handle).await;
+        let change = json!({"oldPassword": leaks::PASSWORD, "newPassword": leaks::OTHER_PASSWORD});
+        for _ in 0..2 {
+            server.call(wire, "Auth/ChangePassword", &session, change.clone()).await;
+        }
+        for (name, secret) in [("handle", leaks::PASSWORD), ("login", leaks::PASSWORD), ("handle", &handle)] {
+            let wrong = json!({name: secret, "password": leaks::PASSWORD});
+            let _ = server.call(wire, "Auth/SignIn", &server.live(), wrong).await;
+        }
+        let question = json!({"credential": session.secret});
+        for rpc in ["Auth/Verify", "Auth/ExplainVerify"] {
+            server.call(wire, rpc, &server.live(), question.clone()).await.ok();
+        }
+        for id in [&session.secret, &session.id] {
+            let named = json!({"userId": user, "id": id});
+            let _ = server.call(wire, "Auth/RevokeSession", &server.live(), named).await;
+        }
+        server.call(wire, "Auth/WhoAmI", &session, json!({})).await.refused("NOT_FOUND");
         // A secret in every place where it does not belong.
         for rpc in Rpc::all() {
             let field = |name: &str| rpc.0.input().get_field_by_name(name).is_some();
@@ -90,6 +111,9 @@ fn a_secret_is_found_wherever_it_is() {
 async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
     let server = TestServer::start().await;
     let key = server.new_key(json!({"name": "kept", "recoverable": true})).await;
+    server.person(&server.live(), "ada", &[]).await;
+    let open = json!({"project": {"id": "default", "signUp": "OPEN"}, "updateMask": "signUp"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), open).await.ok();
     for rpc in Rpc::all() {
         let places: Vec<_> =
             leaks::PLACES.into_iter().filter(|place| rpc.0.output().get_field_by_json_name(place).is_some()).collect();
@@ -101,6 +125,8 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
             let request = match rpc.name().as_str() {
                 "Keys/CreateKey" => json!({"name": "x"}),
                 "Auth/CreateProject" => json!({"project": {"id": format!("shop-{n}")}}),
+                "Auth/SignIn" => json!({"handle": "ada", "password": leaks::PASSWORD}),
+                "Auth/SignUp" => json!({"handle": format!("grace-{n}"), "password": leaks::PASSWORD}),
                 _ => json!({"id": key.id}),
             };
             let actor = server.live().with("accept-encoding", "gzip, br, zstd");
@@ -112,7 +138,11 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
             }
             let body = answer.ok();
             for place in &places {
-                let start = if *place == "testSecret" { "sk_test_" } else { "sk_live_" };
+                let start = match *place {
+                    "testSecret" => "sk_test_",
+                    "token" => "eyJ",
+                    _ => "sk_live_",
+                };
                 assert!(body[place].as_str().is_some_and(|secret| secret.starts_with(start)), "{place}");
             }
         }

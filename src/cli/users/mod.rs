@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::connection::{Connection, ConnectionArgs};
 use super::exit::{Exit, Failure};
 use super::output::{Mood, Output, OutputArgs, Rows};
+use super::password;
 use super::text::time;
 use crate::proto::v1::{self, user::State};
 
@@ -34,12 +35,14 @@ enum UsersCommand {
     Create(Box<change::CreateArgs>),
     /// Change a user.
     Update(Box<change::UpdateArgs>),
-    /// Block users: none of their keys works until they are unblocked.
+    /// Block users: their sessions end, and none of their keys works until they are unblocked.
     Block(SomeUsers),
     /// Let the keys of blocked users work again.
     Unblock(SomeUsers),
-    /// Delete users for good, and revoke their keys.
+    /// Delete users for good, with their keys and sessions.
     Delete(SomeUsers),
+    /// Give a user a password, which is read from standard input. Their sessions end.
+    SetPassword(OneUser),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -104,6 +107,12 @@ impl UsersArgs {
                     print(connection.users().delete_user(request).await?.into_inner().user, output)?;
                 }
             }
+            UsersCommand::SetPassword(one) => {
+                let password = password::read()?;
+                let request = v1::SetPasswordRequest { id: one.user.clone(), password: (*password).clone() };
+                let answer = connection.auth().set_password(request).await?.into_inner();
+                output.result(&answer, || has_password(&one.user), [one.user.clone()])?;
+            }
         }
         Ok(Exit::Done)
     }
@@ -117,6 +126,13 @@ impl UsersArgs {
 fn print(user: Option<v1::User>, output: Output) -> Result<(), Failure> {
     let user = user.ok_or_else(|| Failure::new(Exit::Failed, "the server's answer holds no user"))?;
     output.result(&user, || record(&user), [user.id.clone()])
+}
+
+fn has_password(user: &str) -> Rows {
+    let mut rows = Rows::record();
+    rows.field("user", user);
+    rows.field("password", "set");
+    rows
 }
 
 fn list(users: &[v1::User]) -> Rows {

@@ -167,6 +167,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::PayloadTooLarge => "The body may have up to 1048576 bytes",
         Reason::ResourceNotFound => "there is no key \"key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70\"",
         Reason::RevisionTooOld => "the change log does not reach back to this revision; start from the current one",
+        Reason::SignInFailed => "The name or the password is wrong",
         Reason::Suspended => "The key is suspended",
         Reason::TooManyAttempts => "Rate limit exceeded. Try again in 300 seconds",
         Reason::TooManyUnknown => "Too many unknown credentials from this address. Try again in 1 seconds",

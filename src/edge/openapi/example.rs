@@ -110,6 +110,19 @@ impl Scene<'_> {
             ("Product", "active") => json!(true),
             ("Product", "metadata") => json!({"sku": "TS-42"}),
             ("Product", "deleted_at") if self.method == "DeleteProduct" => json!(LATER),
+            ("Session", "id") | (_, "session_id") => json!(SESSION_ID),
+            ("RevokeSessionRequest" | "RevokeMySessionRequest", "id") => json!(SESSION_ID),
+            ("SetPasswordRequest", "id") | (_, "user_id") => json!("usr_0192f6a8d3e17f4a9c5b6d7e8f9012a3"),
+            ("SignInRequest" | "SignUpRequest", "handle") => json!("ada"),
+            ("ChangePasswordRequest", "new_password") => json!("a longer way round"),
+            ("SignInRequest" | "SignUpRequest" | "SetPasswordRequest", "password")
+            | ("ChangePasswordRequest", "old_password") => json!("correct horse battery"),
+            ("SignInResponse" | "SignUpResponse", "token") => {
+                json!("eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSIsImtpZCI6Ii4uLiJ9.EXAMPLE.EXAMPLE")
+            }
+            (_, "issued_at") => json!("2026-01-05T09:30:00Z"),
+            ("Session", "client_ip") => json!("203.0.113.7"),
+            ("Session", "user_agent") => json!("Mozilla/5.0"),
             (_, "id") if message.contains("User") => json!("usr_0192f6a8d3e17f4a9c5b6d7e8f9012a3"),
             ("User", "type") => json!("HUMAN"),
             ("User", "alias") if self.for_ == Use::Change => json!("The Countess"),
@@ -184,5 +197,6 @@ fn well_known(full_name: &str) -> Option<Value> {
 const MAX_DEPTH: usize = 6;
 
 const KEY_ID: &str = "key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70";
+const SESSION_ID: &str = "ses_0192f6a9e4f27a5b8c6d7e8f90a1b2c3";
 const LATER: &str = "2026-02-01T12:00:00Z";
 const DAY_LATER: &str = "2026-02-02T12:00:00Z";

@@ -63,12 +63,14 @@ impl Security {
 
     /// An operation's `security`: any one of the headers, with the scopes in the spelling of the path's dialect.
     pub(super) fn requirement(&self, access: &Access, dialect: Dialect) -> Value {
-        if access.public {
+        if access.public && !access.publishable {
             return json!([]);
         }
         let scopes: Vec<String> = access.scopes.iter().map(|scope| scope.spelling_in(dialect)).collect();
         let names = std::iter::once(BEARER).chain(self.key_headers.iter().map(|(name, _)| name.as_str()));
-        names.map(|name| Value::from(Map::from_iter([(name.to_owned(), scopes.clone().into())]))).collect()
+        let one_of = names.map(|name| Value::from(Map::from_iter([(name.to_owned(), scopes.clone().into())])));
+        // An empty one is none.
+        access.public.then(|| json!({})).into_iter().chain(one_of).collect()
     }
 }
 
@@ -97,7 +99,7 @@ impl Access {
 
     /// Whether a credential is looked at.
     pub(super) fn is_guarded(&self) -> bool {
-        !self.public
+        !self.public || self.publishable
     }
 
     /// Whether the RPC is there to change something, as this way to it says.
@@ -112,6 +114,9 @@ impl Access {
 
     /// Who may call, in words, with the scopes in the spelling of a dialect.
     pub(super) fn in_words(&self, dialect: Dialect) -> String {
+        if self.public && self.publishable {
+            return "Needs no credential. One that is sent must be good; a publishable key is enough.".to_owned();
+        }
         if self.public {
             return "Needs no credential.".to_owned();
         }

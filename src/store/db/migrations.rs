@@ -35,7 +35,8 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(4, "0004_projects.sql", "projects"),
     step!(5, "0005_user_scopes.sql", "user_scopes"),
     step!(6, "0006_signing_keys.sql", "signing_keys"),
-    step!(7, "0007_master_keys.sql", "master_keys"),
+    step!(7, "0007_sessions.sql", "sessions"),
+    step!(8, "0008_master_keys.sql", "master_keys"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -15,6 +15,7 @@ mod products;
 mod projects;
 mod races;
 mod scopes;
+mod sessions;
 mod signing_keys;
 mod statements;
 pub(crate) mod support;

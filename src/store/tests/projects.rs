@@ -13,7 +13,8 @@ use crate::domain::id::ProjectId;
 use crate::domain::project::{Project, ProjectDetails, SignUp};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretPrefix;
-use crate::store::{AuditFilter, Conflict, NewIdempotent, StoreError, StoredScope};
+use crate::domain::session::Origin;
+use crate::store::{AuditFilter, Conflict, NewIdempotent, NewSession, StoreError, StoredScope};
 
 on_both_engines! {
     a_deleted_project_is_emptied_in_batches,
@@ -161,6 +162,11 @@ async fn fill(db: &TestDb, id: &ProjectId) {
             user.delete(at(n));
             db.store.delete_user(&user, 1, &event(id)).await.unwrap();
         }
+        let mut person = human(&format!("ada-{n}"), at(n));
+        person.project = id.clone();
+        let session = session(&person, at(n));
+        let new = NewSession { session: &session, hash: &new_hash(), origin: &Origin::default() };
+        db.store.sign_up(&person, &password(), &new, &event(id)).await.unwrap();
     }
 }
 
@@ -246,7 +252,7 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 23] = [
     "audit_chains",
     "audit_events",
     "change_counter",
@@ -258,11 +264,13 @@ const TABLES: [&str; 21] = [
     "key_secrets",
     "keys",
     "master_keys",
+    "passwords",
     "product_tags",
     "product_words",
     "products",
     "projects",
     "scopes",
+    "sessions",
     "sign_up_scopes",
     "signing_keys",
     "user_scopes",

@@ -12,13 +12,15 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId, UserId};
+use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId, SessionId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
 use crate::domain::page::PageRequest;
+use crate::domain::password::{HashCost, PasswordHash};
 use crate::domain::product::{Price, Product, ProductDetails};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretHash;
+use crate::domain::session::Session;
 use crate::domain::user::{Handle, User, UserDetails, UserKind};
 use crate::store::{KeyCreated, Store, StoreOptions};
 
@@ -176,6 +178,29 @@ pub(super) fn service_account(handle: &str, now: Timestamp) -> User {
         deleted_at: None,
         version: 1,
     }
+}
+
+/// A person of the first project's live environment.
+pub(super) fn human(handle: &str, now: Timestamp) -> User {
+    User { kind: UserKind::Human, ..service_account(handle, now) }
+}
+
+/// A session of this user that lasts for an hour.
+pub(super) fn session(user: &User, now: Timestamp) -> Session {
+    Session {
+        id: SessionId::new(now, &SystemEntropy),
+        project: user.project.clone(),
+        environment: user.environment,
+        user: user.id.clone(),
+        created_at: now,
+        expires_at: now.plus(Duration::from_secs(3600)),
+        revoked_at: None,
+    }
+}
+
+/// What is kept of a password that nobody knows.
+pub(super) fn password() -> PasswordHash {
+    PasswordHash::nobodys(HashCost::RECOMMENDED, &SystemEntropy)
 }
 
 /// A product of the first project's live environment.

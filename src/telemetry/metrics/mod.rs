@@ -33,6 +33,9 @@ pub struct Metrics {
     latency: Grid<HistogramVec>,
     /// The cache of keys.
     pub cache: CacheMetrics,
+    sign_ins: IntCounterVec,
+    /// The hashing of passwords.
+    pub passwords: PasswordMetrics,
     /// The connections to the database.
     pub store: StoreMetrics,
     /// The feed of changes.
@@ -48,6 +51,19 @@ pub enum Door {
     Guard,
     /// A question about a credential (`Auth.Verify`).
     Verify,
+}
+
+/// How a sign-in ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SignIn {
+    /// The user was let in.
+    Right,
+    /// The name or the password was wrong.
+    Wrong,
+    /// There were too many before it.
+    TooMany,
+    /// It could not be judged.
+    Failed,
 }
 
 /// How a request was answered, in the words of its wire.
@@ -72,6 +88,13 @@ pub struct CacheMetrics {
     pub invalidations: IntCounter,
     /// Entries now.
     pub entries: IntGauge,
+}
+
+/// The hashing of passwords.
+#[derive(Debug)]
+pub struct PasswordMetrics {
+    hashes: IntCounter,
+    waiting: IntGauge,
 }
 
 /// The connections to the database, by pool.
@@ -108,6 +131,11 @@ impl Metrics {
                 invalidations: r.counters(&table::CACHE_INVALIDATIONS).with_label_values::<&str>(&[]),
                 entries: r.gauges(&table::CACHE_ENTRIES).with_label_values::<&str>(&[]),
             },
+            sign_ins: r.counters(&table::SIGN_INS),
+            passwords: PasswordMetrics {
+                hashes: r.counters(&table::PASSWORD_HASHES).with_label_values::<&str>(&[]),
+                waiting: r.gauges(&table::PASSWORDS_WAITING).with_label_values::<&str>(&[]),
+            },
             store: StoreMetrics {
                 in_use: r.gauges(&table::STORE_CONNECTIONS),
                 most: r.gauges(&table::STORE_CONNECTIONS_MAX),
@@ -121,6 +149,9 @@ impl Metrics {
         };
         r.gauges(&table::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.start_decisions_at_zero();
+        for outcome in SignIn::ALL {
+            metrics.sign_ins.with_label_values(&[outcome.as_str()]);
+        }
         metrics
     }
 
@@ -139,6 +170,11 @@ impl Metrics {
         let labels = || [rpc_label(), wire.as_str(), status.label()];
         self.requests.at(place * Status::PLACES + status.place(), labels).inc();
         self.latency.at(place, || [rpc_label(), wire.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a sign-in.
+    pub fn signed_in(&self, outcome: SignIn) {
+        self.sign_ins.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// Everything, as Prometheus reads it. Gauges that are not kept up to date by whoever owns them must be set before.
@@ -187,6 +223,28 @@ impl Door {
             Self::Guard => "guard",
             Self::Verify => "verify",
         }
+    }
+}
+
+impl SignIn {
+    const ALL: [Self; 4] = [Self::Right, Self::Wrong, Self::TooMany, Self::Failed];
+
+    /// The word in the metrics and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Right => "right",
+            Self::Wrong => "wrong",
+            Self::TooMany => "too_many",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl PasswordMetrics {
+    /// Takes over the hashes made since the start, and how many wait now.
+    pub fn follow(&self, hashes: u64, waiting: usize) {
+        self.hashes.inc_by(hashes.saturating_sub(self.hashes.get()));
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 }
 

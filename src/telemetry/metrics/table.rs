@@ -54,6 +54,13 @@ metrics! {
         "Keys that left memory to make room";
     CACHE_INVALIDATIONS = "gatepost_cache_invalidations_total", "counter", [],
         "Keys that left memory because they changed";
+    SIGN_INS = "gatepost_sign_ins_total", "counter", ["outcome"],
+        "Sign-ins with a password; outcome `right` let the user in, `wrong` did not, `too_many` was refused unseen, \
+         `failed` could not be judged";
+    PASSWORD_HASHES = "gatepost_password_hashes_total", "counter", [],
+        "Hashes of passwords made, to keep one or to check one";
+    PASSWORDS_WAITING = "gatepost_passwords_waiting", "gauge", [],
+        "Passwords that wait for a thread to be hashed on";
     STORE_CONNECTIONS = "gatepost_store_connections", "gauge", ["pool"],
         "Connections to the database in use, by pool: `read` and `write` on SQLite, `all` on PostgreSQL";
     STORE_CONNECTIONS_MAX = "gatepost_store_connections_max", "gauge", ["pool"],

@@ -10,7 +10,7 @@ use prost_reflect::Kind as FieldKind;
 use serde_json::{Map, Value, json};
 use tonic::Request;
 
-use crate::support::{Actor, Answer, Rpc, TestServer, Wire};
+use crate::support::{Actor, Answer, Rpc, TestServer, Wire, leaks};
 
 /// In every text of the things behind the wall.
 const MARK: &str = "Zanzibar";
@@ -21,8 +21,12 @@ struct Behind {
     admins: [Actor; 2],
     /// What things can be named by: live, test, and what is of both.
     names: Vec<String>,
-    /// The secrets of its keys.
+    /// The secrets of its keys, and the tokens of its people.
     secrets: Vec<String>,
+    /// A live person who has signed in.
+    person: Actor,
+    /// The id of that person.
+    user: String,
 }
 
 impl Behind {
@@ -34,6 +38,8 @@ impl Behind {
             admins: crate::support::actors::administrators(&made),
             names: vec![project.to_owned(), "read:behind".to_owned()],
             secrets: Vec::new(),
+            person: Actor::anonymous(),
+            user: String::new(),
         };
         for admin in behind.admins.clone() {
             behind.fill(server, &admin).await;
@@ -72,6 +78,14 @@ impl Behind {
             }
             self.names.push(id);
         }
+        let user = server.person(admin, "zanzibar", &["read:users"]).await;
+        let person = server.sign_in(admin, "zanzibar").await;
+        server.sign_in(admin, "zanzibar").await;
+        self.names.extend([user.clone(), person.id.clone(), format!("{user}/{}", person.id)]);
+        self.secrets.push(person.secret.clone());
+        if self.user.is_empty() {
+            (self.user, self.person) = (user, person);
+        }
     }
 
     /// All that its administrators see.
@@ -85,6 +99,9 @@ impl Behind {
                 ask(list, json!({"pageSize": 1000})).await;
             }
             ask("Auth/GetProject", json!({"id": self.names[0]})).await;
+            if *admin.secret == *self.admins[0].secret {
+                ask("Auth/ListSessions", json!({"userId": self.user})).await;
+            }
             for secret in &self.secrets {
                 let mut decision =
                     server.call(Wire::Grpc, "Auth/Verify", admin, json!({"credential": secret})).await.ok();
@@ -138,7 +155,7 @@ async fn nothing_that_can_be_named_is_reached_through_the_wall() {
     // The very requests that were refused do something when they come from inside: they were aimed well.
     for (n, rpc) in naming.iter().enumerate() {
         let inside = Behind::new(&server, &format!("inside-{n}")).await;
-        let boss = if rpc.policy().installation { server.live() } else { inside.admins[0].clone() };
+        let boss = boss(server.live(), &inside, rpc);
         let mut reached = false;
         for name in &inside.names {
             let answer = server.call_rpc(Wire::Grpc, rpc, &boss, aimed(rpc, name)).await;
@@ -190,8 +207,11 @@ async fn page_tokens_open_no_other_project() {
         if input.get_field_by_name("page_token").is_none() {
             continue;
         }
-        let boss = if rpc.policy().installation { server.live() } else { behind.admins[0].clone() };
+        let boss = boss(server.live(), &behind, &rpc);
         let mut request = json!({"pageSize": 1});
+        if input.get_field_by_name("user_id").is_some() {
+            request["userId"] = json!(behind.user);
+        }
         if input.get_field_by_name("query").is_some() {
             request["query"] = json!(MARK);
         }
@@ -318,9 +338,14 @@ async fn a_watch_tells_nothing_from_behind_the_wall() {
 fn aimed(rpc: &Rpc, name: &str) -> Value {
     let mut request = Map::new();
     let words = if rpc.0.name() == "UpdateUser" { "alias" } else { "description" };
+    if rpc.0.input().get_field_by_name("password").is_some() {
+        request.insert("password".to_owned(), json!(leaks::OTHER_PASSWORD));
+    }
+    let (outer, inner) = name.split_once('/').unwrap_or((name, name));
     for path in variables(rpc) {
         match path.split_once('.') {
-            None => request.insert(path.clone(), json!(name)),
+            None if path == "user_id" => request.insert(path.clone(), json!(outer)),
+            None => request.insert(path.clone(), json!(inner)),
             Some((outer, inner)) => request.insert(outer.to_owned(), json!({inner: name, words: "taken"})),
         };
     }
@@ -328,6 +353,15 @@ fn aimed(rpc: &Rpc, name: &str) -> Value {
         request.insert("updateMask".to_owned(), json!(words));
     }
     request.into()
+}
+
+/// Who may do this inside of a project.
+fn boss(installation: Actor, inside: &Behind, rpc: &Rpc) -> Actor {
+    match rpc.policy() {
+        policy if policy.installation => installation,
+        policy if policy.user => inside.person.clone(),
+        _ => inside.admins[0].clone(),
+    }
 }
 
 /// The variables in the path of an RPC's first binding: `id`, `key.id`.

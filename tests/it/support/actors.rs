@@ -93,6 +93,24 @@ impl TestServer {
         self.new_key(json!({"name": "of a service account", "scopes": scopes, "user": user["user"]["id"]})).await
     }
 
+    /// A new person with [`leaks::PASSWORD`] and these scopes in the place of an administrator: their id.
+    pub(crate) async fn person(&self, admin: &Actor, handle: &str, scopes: &[&str]) -> String {
+        let user = json!({"user": {"handle": handle, "email": format!("{handle}@example.com"), "scopes": scopes}});
+        let user = self.call(Wire::Grpc, "Users/CreateUser", admin, user).await.ok();
+        let id = user["user"]["id"].as_str().expect("an id").to_owned();
+        let password = json!({"id": id, "password": leaks::PASSWORD});
+        self.call(Wire::Grpc, "Auth/SetPassword", admin, password).await.ok();
+        id
+    }
+
+    /// Somebody who has just signed in with [`leaks::PASSWORD`], in the place of an administrator; known by their session's id.
+    pub(crate) async fn sign_in(&self, admin: &Actor, handle: &str) -> Actor {
+        let request = json!({"handle": handle, "password": leaks::PASSWORD});
+        let answer = self.call(Wire::Grpc, "Auth/SignIn", admin, request).await.ok();
+        let text = |name: &str| answer[name].as_str().expect("a text").to_owned();
+        Actor::made(&text("token"), &text("sessionId"))
+    }
+
     /// A live restricted key with these scopes.
     pub(crate) async fn rk(&self, scopes: &[&str]) -> Actor {
         self.new_key(json!({"type": "RK", "name": "a restricted key", "scopes": scopes})).await

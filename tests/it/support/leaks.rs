@@ -1,6 +1,7 @@
 //! Watches for secrets where none may be: every line of the log, and every answer.
 //!
-//! A secret is known by its shape (`sk_live_` and 49 characters), so that one that no test has heard of is found too.
+//! A secret is known by its shape (`sk_live_` and 49 characters, a signed token), so that one that no test has heard of is
+//! found too; and passwords by a word that all of the suite's have.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -25,6 +26,27 @@ pub(crate) fn secrets() -> Vec<String> {
 
 /// The first secret in a text, by its shape or because it was made.
 pub(crate) fn find_secret(text: &[u8]) -> Option<String> {
+    find_key(text).or_else(|| find_token(text)).or_else(|| find_password(text))
+}
+
+fn find_password(text: &[u8]) -> Option<String> {
+    text.windows(PASSWORD_MARK.len()).any(|part| part == PASSWORD_MARK).then(|| "a password".to_owned())
+}
+
+fn find_token(text: &[u8]) -> Option<String> {
+    let starts = (0..text.len()).filter(|at| text[*at..].starts_with(b"eyJ"));
+    for start in starts {
+        let inner = |byte: &&u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let token: Vec<u8> = text[start..].iter().take_while(inner).copied().collect();
+        let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
+        if parts.len() >= 3 && parts[2].len() >= SIGNATURE {
+            return Some(String::from_utf8_lossy(&token).into_owned());
+        }
+    }
+    None
+}
+
+fn find_key(text: &[u8]) -> Option<String> {
     let environments = [b"_live_", b"_test_"];
     let starts = (0..text.len()).filter(|at| environments.iter().any(|word| text[*at..].starts_with(*word)));
     for start in starts {
@@ -38,7 +60,12 @@ pub(crate) fn find_secret(text: &[u8]) -> Option<String> {
 }
 
 /// The fields of answers that are there to hold a secret.
-pub(crate) const PLACES: [&str; 3] = ["secret", "liveSecret", "testSecret"];
+pub(crate) const PLACES: [&str; 4] = ["secret", "liveSecret", "testSecret", "token"];
+
+/// A password that may be chosen.
+pub(crate) const PASSWORD: &str = "the-snark-was-a-boojum";
+/// Another one.
+pub(crate) const OTHER_PASSWORD: &str = "just-the-place-for-a-snark-hunt";
 
 /// Takes the secrets out of an answer that stand where they are meant to.
 pub(crate) fn take_what_is_meant(answer: &mut Value) {
@@ -117,6 +144,10 @@ static FILTER: Mutex<Option<reload::Handle<EnvFilter, Registry>>> = Mutex::new(N
 /// Whether the log is shown too, for whoever looks for a fault.
 static SHOWN: LazyLock<bool> = LazyLock::new(|| std::env::var_os("GATEPOST_TEST_LOG").is_some());
 
+/// In every password of the suite.
+const PASSWORD_MARK: &[u8] = b"-snark-";
+/// Characters of an Ed25519 signature in base64url.
+const SIGNATURE: usize = 86;
 /// Characters of a secret after its environment.
 const BODY: usize = 49;
 /// All of our own, and what libraries say to people: theirs are many.

@@ -259,6 +259,7 @@ fn config(home: &Home, more: &[(&'static str, String)]) -> Config {
         ("data_dir", home.directory.path().display().to_string()),
         ("poll_interval", "50ms".to_owned()),
         ("drain_timeout", "5s".to_owned()),
+        ("password_cost", "m=7168,t=5,p=1".to_owned()),
         // The same on every node, whatever port it got.
         ("public_url", PUBLIC_URL.to_owned()),
     ];
