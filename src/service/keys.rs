@@ -64,6 +64,9 @@ impl Keys {
         idempotency: Option<Idempotency>,
     ) -> Result<(Key, PlainSecret)> {
         let now = self.0.now();
+        if new.kind == KeyKind::User {
+            return Err(Error::field("type", "must be SK, RK or PK: users make keys of their own with CreateUserKey"));
+        }
         if new.environment.is_some_and(|environment| environment != caller.environment()) {
             return Err(Error::new(Reason::EnvMismatch, "a key makes keys of its own environment only"));
         }
@@ -118,6 +121,7 @@ impl Keys {
         change: impl FnOnce(&Key, &mut KeyDetails) -> Result<()>,
     ) -> Result<Key> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        refuse_user_keys(&key)?;
         let now = self.0.now();
         let mut details = key.details.clone();
         change(&key, &mut details)?;
@@ -176,6 +180,7 @@ impl Keys {
         mode: RotationMode,
     ) -> Result<(Key, PlainSecret)> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        refuse_user_keys(&key)?;
         refuse_more_than_own(caller, &key)?;
         let prefix = self.prefix(caller, key.kind).await?;
         let secret = PlainSecret::generate(&prefix, key.environment, &*self.0.entropy);
@@ -192,6 +197,7 @@ impl Keys {
     /// Shows the secret of a recoverable key again, and records who asked.
     pub async fn reveal(&self, caller: &Caller, id: &str) -> Result<(Key, PlainSecret)> {
         let (key, _) = self.governed(caller, id, None).await?;
+        refuse_user_keys(&key)?;
         refuse_more_than_own(caller, &key)?;
         if !key.recoverable {
             let message = "the key was not made recoverable, so its secret is not kept; rotate it to get a new one";
@@ -200,16 +206,8 @@ impl Keys {
         if key.revoked_at.is_some() {
             return Err(Error::new(Reason::InvalidState, "a revoked key's secret is not shown"));
         }
-        let sealed = self.0.store.find_sealed(&key.project, key.environment, &key.id).await?;
-        let secret = match sealed {
-            Some(sealed) => self.0.open_secret(&sealed, &sealing::secret_context(key.id.as_str())).await?,
-            None => None,
-        };
-        let secret = secret.ok_or_else(|| {
-            tracing::error!(key_id = %key.id, "the sealed secret cannot be opened with this master key");
-            Error::new(Reason::Internal, "the secret cannot be read")
-        })?;
         // Recorded before it is shown: a reveal that nobody can trace must not happen.
+        let secret = self.0.sealed_secret(&key).await?;
         self.0.store.record(&self.0.audit(caller, "key.revealed", key.id.as_str())).await?;
         Ok((key, secret))
     }
@@ -326,6 +324,7 @@ impl Keys {
         match kind {
             KeyKind::Restricted => Ok(SecretPrefix::fixed(SecretPrefix::RESTRICTED)),
             KeyKind::Publishable => Ok(SecretPrefix::fixed(SecretPrefix::PUBLISHABLE)),
+            KeyKind::User => Ok(SecretPrefix::fixed(SecretPrefix::USER)),
             KeyKind::Secret => {
                 let project = self.0.store.find_project(caller.project()).await?;
                 let project = project.ok_or_else(|| Error::not_found("project", caller.project().as_str()))?;
@@ -339,10 +338,20 @@ impl Keys {
     }
 }
 
+/// Whoever could get a user's own key, or change what it may do, could act as the user.
+fn refuse_user_keys(key: &Key) -> Result<()> {
+    if key.kind != KeyKind::User {
+        return Ok(());
+    }
+    let message =
+        "the key is a user's own; it can be suspended, resumed and revoked, and the rest is for the user alone";
+    Err(Error::new(Reason::CallerNotAllowed, message))
+}
+
 /// Which scopes a kind of key can hold at all.
 fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
     match kind {
-        KeyKind::Secret => true,
+        KeyKind::Secret | KeyKind::User => true,
         KeyKind::Restricted => !scope.is_admin(),
         // Publishable keys are public: of our own scopes only the one whose RPCs take them.
         KeyKind::Publishable => !scope.is_built_in() || scope.plain() == "read:products",

@@ -39,6 +39,9 @@ pub enum Conflict {
     /// Another user of the project and environment has the handle.
     #[error("another user has this handle")]
     Handle,
+    /// Another unrevoked key of the user has the handle.
+    #[error("another key of the user has this handle")]
+    KeyHandle,
     /// The user that a key is to act for is no service account of its project and environment.
     #[error("there is no such service account")]
     ServiceAccount,
@@ -70,6 +73,10 @@ impl From<StoreError> for DomainError {
             StoreError::Conflict(Conflict::Handle) => {
                 Self::new(Reason::AlreadyExists, "another user of this environment has the handle; choose another")
             }
+            StoreError::Conflict(Conflict::KeyHandle) => Self::new(
+                Reason::AlreadyExists,
+                "you have a key with this handle; choose another, or delete that key first",
+            ),
             StoreError::Conflict(Conflict::ServiceAccount) => {
                 Self::field("user", "must be the id of a service account of this project and environment")
             }

@@ -27,6 +27,7 @@ mod storefront;
 mod support;
 mod tls;
 mod traces;
+mod user_keys;
 mod users;
 mod verify;
 mod wires;

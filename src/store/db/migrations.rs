@@ -37,6 +37,7 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(6, "0006_signing_keys.sql", "signing_keys"),
     step!(7, "0007_sessions.sql", "sessions"),
     step!(8, "0008_master_keys.sql", "master_keys"),
+    step!(9, "0009_user_keys.sql", "user_keys"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

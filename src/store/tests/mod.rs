@@ -19,6 +19,7 @@ mod sessions;
 mod signing_keys;
 mod statements;
 pub(crate) mod support;
+mod user_keys;
 mod users;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
