@@ -2,7 +2,6 @@
 
 mod architecture;
 mod audit;
-mod billing;
 mod clients;
 mod command_line;
 mod crash;
@@ -16,6 +15,7 @@ mod policy;
 mod process;
 mod products;
 mod projects;
+mod published;
 mod refusals;
 mod revocations;
 mod scopes;
@@ -23,7 +23,6 @@ mod secrets;
 mod service_accounts;
 mod sessions;
 mod signing;
-mod storefront;
 mod support;
 mod tls;
 mod traces;
