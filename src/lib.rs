@@ -54,6 +54,11 @@
 //! to the other nodes. What changes keys, users, sessions, scopes or projects writes its event of the audit log there too
 //! ([`domain::audit`], [`domain::audit_chain`]): `service::Context` makes it, with the fields before and after.
 //!
+//! Secrets are hashed and sealed by [`domain::sealing`], with keys that the store holds wrapped under the master key, so that it
+//! can be replaced while servers run (`store/master_keys.rs`, `server/master_key.rs`). What is sealed anew then is listed in
+//! `store/resealing.rs`: a new thing that is sealed has to be added there. Tokens of our own are signed and checked by
+//! [`auth::signing`].
+//!
 //! # Adding an RPC
 //!
 //! 1. In `proto/gatepost/v1`, write the method and its messages, each with a comment, `google.api.http` bindings and a

@@ -7,6 +7,7 @@ mod grpc;
 mod health;
 mod issuer_keys;
 mod janitor;
+mod master_key;
 pub mod offline;
 mod readiness;
 mod refusals;
@@ -29,6 +30,7 @@ use self::front::{Front, Parts};
 use self::grpc::Services;
 use self::health::HealthService;
 use self::issuer_keys::IssuerKeys;
+use self::master_key::MasterKeyWatch;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
@@ -120,7 +122,7 @@ pub enum StartError {
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
     /// The master key is not the one the database was made under.
-    #[error("{0}; give the key it was made under in GATEPOST_MASTER_KEY or in master.key of the data directory")]
+    #[error("{0}; give the key it belongs to in GATEPOST_MASTER_KEY or in master.key of the data directory")]
     OtherMasterKey(#[from] MasterKeyCheckError),
     /// There is no master key, but the database was made under one.
     #[error(
@@ -191,15 +193,15 @@ pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), St
     };
     let opened = async { Store::open(&options?).await };
     let store = opened.await.map_err(|cause| StartError::Open { database, cause })?;
-    let keyring = match found {
-        Some(keyring) => keyring,
+    let master = match found {
+        Some(master) => master,
         // Made anew it would be of no use to this database, and might take the right one's place in the next backup.
         None if store.has_master_key().await.map_err(MasterKeyCheckError::from)? => {
             return Err(StartError::LostMasterKey);
         }
         None => config.master_key.load_or_create(&*world.entropy)?,
     };
-    store.check_master_key(&keyring, world.clock.now()).await?;
+    let keyring = store.open_keyring(&master, world.clock.now()).await?;
     Ok((store, keyring))
 }
 
@@ -250,7 +252,7 @@ impl Server {
         let context = Arc::new(Context {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
-            keyring,
+            keyring: Arc::clone(&keyring),
             signing: Arc::clone(&signing),
             passwords: Arc::clone(&passwords),
             attempts: Arc::new(Attempts::new(Arc::clone(&clock))),
@@ -274,8 +276,11 @@ impl Server {
         let progress = feed.progress();
         let mut background = JoinSet::new();
         background.spawn(feed.run());
+        let master_key = MasterKeyWatch::new(store.clone(), Arc::clone(&keyring), config.master_key.clone());
         let janitor = janitor::Janitor {
             store,
+            keyring: Arc::clone(&keyring),
+            master_key,
             credentials: Arc::clone(&credentials),
             signing: Arc::clone(&signing),
             passwords,

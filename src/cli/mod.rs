@@ -17,6 +17,7 @@ mod installation;
 mod issuers;
 mod json;
 mod keys;
+mod master_key;
 mod output;
 mod password;
 mod products;
@@ -60,6 +61,7 @@ enum Command {
     #[command(name = "config")]
     Config(configuration::ConfigArgs),
     AdminKey(Box<admin_key::AdminKeyArgs>),
+    MasterKey(Box<master_key::MasterKeyArgs>),
     SigningKey(Box<signing_key::SigningKeyArgs>),
     Projects(Box<projects::ProjectsArgs>),
     Keys(Box<keys::KeysArgs>),
@@ -106,6 +108,7 @@ impl Command {
             Self::Serve(flags) => serve::run(flags),
             Self::Config(args) => args.run(),
             Self::AdminKey(args) => args.run(),
+            Self::MasterKey(args) => args.run(),
             Self::SigningKey(args) => args.run(),
             Self::Projects(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
@@ -138,7 +141,12 @@ impl Command {
                 AuditCommand::List(list) => list.output().json,
                 AuditCommand::Verify(_) => false,
             },
-            Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::SigningKey(_) | Self::Completions(_) => false,
+            Self::Serve(_)
+            | Self::Config(_)
+            | Self::AdminKey(_)
+            | Self::MasterKey(_)
+            | Self::SigningKey(_)
+            | Self::Completions(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod change;
 pub mod clock;
 mod common_passwords;
 pub mod credential;
+pub mod data_keys;
 pub mod dialect;
 pub mod entropy;
 pub mod environment;

@@ -39,6 +39,7 @@ pub(super) fn kind(kind: KeyKind) -> v1::key::Type {
         KeyKind::Secret => v1::key::Type::Sk,
         KeyKind::Restricted => v1::key::Type::Rk,
         KeyKind::Publishable => v1::key::Type::Pk,
+        KeyKind::User => v1::key::Type::Uk,
     }
 }
 
@@ -48,6 +49,7 @@ pub(super) fn kind_in(kind: v1::key::Type) -> Option<KeyKind> {
         v1::key::Type::Sk => Some(KeyKind::Secret),
         v1::key::Type::Rk => Some(KeyKind::Restricted),
         v1::key::Type::Pk => Some(KeyKind::Publishable),
+        v1::key::Type::Uk => Some(KeyKind::User),
     }
 }
 

@@ -12,6 +12,7 @@ mod projects;
 pub mod request;
 mod sessions;
 pub mod status;
+mod user_keys;
 pub mod users;
 mod verify;
 

@@ -317,6 +317,7 @@ async fn the_help_names_every_command_and_each_explains_itself() {
         "serve",
         "config",
         "admin-key",
+        "master-key",
         "signing-key",
         "projects",
         "keys",

@@ -129,9 +129,8 @@ impl Call {
     /// Whether it is of an RPC that takes users only, or lets them in.
     pub(crate) fn is_for_users(&self) -> bool {
         let own = ["/users/me", "/user", "/auth/credentials"].contains(&self.template.as_str());
-        own || self.brings_a_user()
-            || self.template.starts_with("/v1/users/me")
-            || self.template.starts_with("/v1/auth/sign-")
+        let own = own || self.template.starts_with("/user/") || self.brings_a_user();
+        own || self.template.starts_with("/v1/users/me") || self.template.starts_with("/v1/auth/sign-")
     }
 }
 

@@ -517,7 +517,10 @@ async fn the_examples_of_the_document_hold_for_people_too() {
         };
         let lets_in = ["/v1/auth/sign-in", "/auth/credentials"].contains(&call.template.as_str());
         let caller = if lets_in { Actor::anonymous() } else { actor.clone() };
-        let path = call.template.replace("{id}", &actor.id);
+        if call.template.contains("{handle}") {
+            server.call(Wire::Grpc, "Keys/CreateUserKey", &actor, json!({"handle": "laptop"})).await.ok();
+        }
+        let path = call.template.replace("{id}", &actor.id).replace("{handle}", "laptop");
         let answer = call.send(&server, &path, &caller).await;
         assert_eq!(answer["status"], 200, "the example of {} {}: {answer}", call.method, call.template);
         played += 1;

@@ -116,12 +116,15 @@ impl Signing {
             }
             keys = self.store.list_signing_keys(now).await?;
         }
-        self.keep(keys)
+        self.keep(keys).await
     }
 
-    fn keep(&self, keys: Vec<SigningKey>) -> Result<()> {
+    async fn keep(&self, keys: Vec<SigningKey>) -> Result<()> {
         let old = self.ring();
         if !old.is_of(&keys) {
+            if keys.iter().any(|key| !self.keyring.knows_seal(&key.sealed)) {
+                self.store.refresh_keyring(&self.keyring).await?;
+            }
             let new = Arc::new(Ring::new(keys, &self.keyring)?);
             *self.ring.write().unwrap_or_else(PoisonError::into_inner) = new;
         }
@@ -148,7 +151,7 @@ impl Signing {
         }
         *asked = Some(now);
         let keys = self.store.list_signing_keys(now).await?;
-        self.keep(keys)?;
+        self.keep(keys).await?;
         Ok(true)
     }
 }

@@ -114,6 +114,12 @@ impl Scene<'_> {
             ("RevokeSessionRequest" | "RevokeMySessionRequest", "id") => json!(SESSION_ID),
             ("SetPasswordRequest", "id") | (_, "user_id") => json!("usr_0192f6a8d3e17f4a9c5b6d7e8f9012a3"),
             ("SignInRequest" | "SignUpRequest", "handle") => json!("ada"),
+            ("CreateUserKeyRequest", "scopes") => return None,
+            (_, "handle") if message.contains("UserKey") => json!("laptop"),
+            (_, "alias") if message.contains("UserKey") => json!("My laptop"),
+            (_, "token") if message.contains("UserKey") => json!("uk_live_EXAMPLE"),
+            ("UserKey", "hint") => json!("uk_live_Ab1c...9xYz"),
+            ("UserKey", "state") if self.method == "DeleteUserKey" => json!("REVOKED"),
             ("ChangePasswordRequest", "new_password") => json!("a longer way round"),
             ("SignInRequest" | "SignUpRequest" | "SetPasswordRequest", "password")
             | ("ChangePasswordRequest", "old_password") => json!("correct horse battery"),

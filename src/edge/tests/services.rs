@@ -98,6 +98,10 @@ named!(Keys {
     suspend_key: SuspendKeyRequest => SuspendKeyResponse,
     resume_key: ResumeKeyRequest => ResumeKeyResponse,
     reveal_key: RevealKeyRequest => RevealKeyResponse,
+    create_user_key: CreateUserKeyRequest => CreateUserKeyResponse,
+    list_user_keys: ListUserKeysRequest => ListUserKeysResponse,
+    get_user_key: GetUserKeyRequest => GetUserKeyResponse,
+    delete_user_key: DeleteUserKeyRequest => DeleteUserKeyResponse,
 });
 
 named!(Products {

@@ -9,6 +9,7 @@ mod credentials;
 mod faults;
 mod issuers;
 mod keys;
+mod master_keys;
 mod migrations;
 mod plans;
 mod products;
@@ -19,6 +20,7 @@ mod sessions;
 mod signing_keys;
 mod statements;
 pub(crate) mod support;
+mod user_keys;
 mod users;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].

@@ -76,7 +76,7 @@ impl TestDb {
         // A machine that is busy with many tests is slow, not lost.
         options.timeout = Duration::from_secs(20);
         let store = Store::open(&options).await.unwrap();
-        store.check_master_key(&keyring(), at(0)).await.unwrap();
+        store.open_keyring(&master_key(), at(0)).await.unwrap();
         assert!(store.ensure_project(&project(), at(0)).await.unwrap());
         assert!(store.ensure_project(&other_project(), at(0)).await.unwrap());
         Self { store, options, home }
@@ -85,7 +85,7 @@ impl TestDb {
     /// Another process on the same database, as far as the store can tell.
     pub(super) async fn second(&self) -> Store {
         let store = Store::open(&self.options).await.unwrap();
-        store.check_master_key(&keyring(), at(0)).await.unwrap();
+        store.open_keyring(&master_key(), at(0)).await.unwrap();
         store
     }
 
@@ -100,7 +100,12 @@ impl TestDb {
 
 /// What the master key of all these stores makes.
 pub(super) fn keyring() -> Keyring {
-    MasterKey::parse("c29tZSBtYXN0ZXIga2V5IG9mIDMyIGJ5dGVzLCB5ZXM=").unwrap().derive()
+    master_key().derive()
+}
+
+/// The master key that all these stores begin with.
+pub(super) fn master_key() -> MasterKey {
+    MasterKey::parse("c29tZSBtYXN0ZXIga2V5IG9mIDMyIGJ5dGVzLCB5ZXM=").unwrap()
 }
 
 pub(super) fn project() -> ProjectId {
