@@ -24,13 +24,13 @@ const ISSUER: &str = "https://id.example";
 const NOW: i64 = 1_893_456_000;
 
 /// An identity provider's key.
-struct Provider {
+pub(crate) struct Provider {
     kid: &'static str,
     pair: Ed25519KeyPair,
 }
 
 impl Provider {
-    fn new(kid: &'static str) -> Self {
+    pub(crate) fn new(kid: &'static str) -> Self {
         Self { kid, pair: Ed25519KeyPair::generate().expect("a key") }
     }
 
@@ -38,7 +38,7 @@ impl Provider {
         json!({"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": encode(self.pair.public_key().as_ref())})
     }
 
-    fn jwks(&self) -> String {
+    pub(crate) fn jwks(&self) -> String {
         json!({"keys": [self.jwk()]}).to_string()
     }
 
@@ -58,7 +58,7 @@ impl Provider {
     }
 
     /// A good token of this subject.
-    fn of(&self, subject: &str) -> String {
+    pub(crate) fn of(&self, subject: &str) -> String {
         self.token(&claims(subject))
     }
 }
@@ -109,7 +109,7 @@ impl Shop {
     }
 }
 
-async fn trust(server: &TestServer, admin: &Actor, more: Value) -> String {
+pub(crate) async fn trust(server: &TestServer, admin: &Actor, more: Value) -> String {
     let mut issuer = json!({"issuer": ISSUER, "audiences": ["shop"]});
     issuer.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     let made = server.call(Wire::Grpc, "Auth/CreateIssuer", admin, json!({"issuer": issuer})).await.ok();
