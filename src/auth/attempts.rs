@@ -8,6 +8,8 @@
 //! a budget for strangers, and one apart for each address it was signed in from before: a guesser uses up the former alone.
 //! Its owner is kept out at worst while the attack lasts, and only at an address that is new since this node started.
 //!
+//! The address of a backend is that of all who sign in through it: it shows a secret key, and is not bounded by itself.
+//!
 //! All of it is in the memory of one node, of a fixed size: with n nodes a guesser has n budgets, and a start forgets what
 //! was spent. So much is far from what a password that keeps the rules needs to be found.
 
@@ -48,6 +50,15 @@ pub struct Account<'a> {
     pub login: &'a str,
 }
 
+/// Where an attempt comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it is that of a backend, which signs in people from everywhere: it is not bounded by itself then.
+    pub speaks_for_many: bool,
+}
+
 /// One attempt, which has been charged. Dropping it lets the charge stand.
 #[derive(Debug)]
 #[must_use = "an attempt that succeeded or was not judged is given back"]
@@ -55,7 +66,8 @@ pub struct Attempt<'a> {
     attempts: &'a Attempts,
     account: u64,
     place: u64,
-    network: u64,
+    /// What its address was charged as, if it was.
+    network: Option<u64>,
     known: bool,
 }
 
@@ -73,19 +85,20 @@ impl Attempts {
         }
     }
 
-    /// Charges an attempt at the password of this account from this address.
+    /// Charges an attempt at the password of this account.
     ///
     /// # Errors
     /// TOO_MANY_ATTEMPTS, with the time after which there is budget again. Nothing was charged then.
-    pub fn begin(&self, account: Account<'_>, address: IpAddr) -> Result<Attempt<'_>> {
+    pub fn begin(&self, account: Account<'_>, source: Source) -> Result<Attempt<'_>> {
         let now = self.clock.now();
-        let network = network_of(address);
+        let network = network_of(source.address);
         let account = self.account(account);
         let place = self.key.hash_one((account, network));
+        let network = (!source.speaks_for_many).then_some(network);
         let attempt = Attempt { attempts: self, account, place, network, known: self.known.holds(place) };
-        self.addresses.take(&network, now).map_err(refused)?;
+        network.map_or(Ok(()), |network| self.addresses.take(&network, now)).map_err(refused)?;
         attempt.take(now).map_err(|wait| {
-            self.addresses.give_back(&network);
+            attempt.give_back_address();
             refused(wait)
         })?;
         Ok(attempt)
@@ -109,7 +122,7 @@ impl Attempt<'_> {
     /// The password was right: nothing was spent, and what was spent before from the same budget is forgotten. The address is
     /// one the account is known at from now on.
     pub fn succeeded(self) {
-        self.attempts.addresses.give_back(&self.network);
+        self.give_back_address();
         // Not the budget of strangers where another was charged: else each time that the owner signs in, a guesser could
         // begin anew.
         match self.known {
@@ -121,10 +134,16 @@ impl Attempt<'_> {
 
     /// The password was not judged.
     pub fn undo(self) {
-        self.attempts.addresses.give_back(&self.network);
+        self.give_back_address();
         match self.known {
             true => self.attempts.places.give_back(&self.place),
             false => self.attempts.accounts.give_back(&self.account),
+        }
+    }
+
+    fn give_back_address(&self) {
+        if let Some(network) = &self.network {
+            self.attempts.addresses.give_back(network);
         }
     }
 
@@ -200,7 +219,7 @@ mod tests {
 
         fn begin(&self, login: &str, address: &str) -> Result<Attempt<'_>> {
             let account = Account { project: &self.project, environment: Environment::Live, login };
-            self.attempts.begin(account, address.parse().unwrap())
+            self.attempts.begin(account, source(address))
         }
 
         /// Wrong passwords until one is refused; how many, and after how many seconds there may be another.
@@ -213,6 +232,10 @@ mod tests {
             }
             unreachable!("no bound")
         }
+    }
+
+    fn source(address: &str) -> Source {
+        Source { address: address.parse().unwrap(), speaks_for_many: false }
     }
 
     const GUESSER: &str = "192.0.2.1";
@@ -233,7 +256,7 @@ mod tests {
         scene.clock.advance(Duration::from_secs(300));
         assert_eq!(scene.fail("ada", GUESSER), (1, 300));
         let test = Account { project: &scene.project, environment: Environment::Test, login: "ada" };
-        assert!(scene.attempts.begin(test, GUESSER.parse().unwrap()).is_ok(), "another account");
+        assert!(scene.attempts.begin(test, source(GUESSER)).is_ok(), "another account");
     }
 
     #[test]
@@ -243,6 +266,14 @@ mod tests {
         assert_eq!(tried, 60);
         assert_eq!(scene.begin("ada", GUESSER).unwrap_err().retry_after, Some(Duration::from_secs(10)));
         assert!(scene.begin("ada", HOME).is_ok());
+        // A backend is not bounded by its address, and accounts are all the same.
+        let backend = Source { speaks_for_many: true, ..source(GUESSER) };
+        let through = |login: &str| {
+            let account = Account { project: &scene.project, environment: Environment::Live, login };
+            scene.attempts.begin(account, backend).is_ok()
+        };
+        assert_eq!((0..100).filter(|n| through(&format!("other-{n}"))).count(), 100);
+        assert_eq!((0..100).filter(|_| through("grace")).count(), 10);
         // What the address was refused did not cost the account anything.
         assert_eq!(scene.fail("ada", HOME).0, 9);
     }

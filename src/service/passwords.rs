@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Context;
 use super::sessions::chosen;
 use super::users::{Users, refuse_keys};
-use crate::auth::attempts::Account;
+use crate::auth::attempts::{Account, Source};
 use crate::auth::caller::Caller;
 use crate::auth::password::Judgement;
 use crate::domain::error::{Error, Result};
@@ -38,7 +38,8 @@ impl Passwords {
         let new = chosen("new_password", new, &user.details)?;
         // Whoever found a session open must not find out the password by it.
         let account = Account { project: &user.project, environment: user.environment, login: user.id.as_str() };
-        let attempt = context.attempts.begin(account, caller.client())?;
+        let source = Source { address: caller.client(), speaks_for_many: false };
+        let attempt = context.attempts.begin(account, source)?;
         let judged = async {
             let kept = context.store.find_password(&user.id).await?;
             Ok((context.passwords.judge(old, kept.clone()).await?, kept))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::users::{Users, refuse_keys};
-use crate::auth::attempts::Account;
+use crate::auth::attempts::{Account, Source};
 use crate::auth::caller::Caller;
 use crate::auth::password::Judgement;
 use crate::auth::signing::{SessionClaims, SessionToken};
@@ -68,7 +68,7 @@ impl Sessions {
         let (project, environment) = visitor.place();
         let name = login.folded();
         let account = Account { project: &project, environment, login: &name };
-        let attempt = self.context.attempts.begin(account, visitor.address)?;
+        let attempt = self.context.attempts.begin(account, visitor.source())?;
         match self.try_password(visitor, &project, environment, login, password).await {
             Ok(Some(signed_in)) => {
                 attempt.succeeded();
@@ -241,6 +241,13 @@ impl Visitor<'_> {
             Some(caller) => (caller.project().clone(), caller.environment()),
             None => (ProjectId::default_project(), Environment::Live),
         }
+    }
+
+    /// A publishable key may be in everybody's hands; any other is a backend's.
+    fn source(&self) -> Source {
+        let speaks_for_many =
+            self.caller.is_some_and(|caller| caller.key().is_some() && !caller.credential().is_publishable());
+        Source { address: self.address, speaks_for_many }
     }
 
     fn origin(&self) -> Origin {
