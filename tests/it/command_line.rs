@@ -403,7 +403,7 @@ async fn a_password_is_set_and_sessions_are_ended() {
     assert_eq!(admin(&server, &set).input(&format!("{}\n", leaks::PASSWORD)).run().await.ok(), user);
     let one = server.sign_in(&server.live(), "ada").await;
     // Lists are newest first, and what is of one instant is in no order.
-    server.advance(Duration::from_secs(1));
+    server.advance(std::time::Duration::from_secs(1));
     let other = server.sign_in(&server.live(), "ada").await;
     let listed = admin(&server, &format!("sessions list {user} --json")).run().await.json();
     assert_eq!(
