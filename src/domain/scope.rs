@@ -180,7 +180,7 @@ const ADMIN: &str = "admin";
 const MAX_LENGTH: usize = 100;
 
 /// The built-in scopes, by name.
-pub const BUILT_IN: [BuiltIn; 15] = [
+pub const BUILT_IN: [BuiltIn; 14] = [
     BuiltIn { name: ADMIN, description: "Everything in the project" },
     BuiltIn { name: "explain:credentials", description: "See why a credential is accepted or refused" },
     BuiltIn { name: "read:audit", description: "See who did what to the project's keys and scopes" },
@@ -191,10 +191,6 @@ pub const BUILT_IN: [BuiltIn; 15] = [
     BuiltIn { name: "read:users", description: "See users" },
     BuiltIn { name: "reveal:keys", description: "Show the secrets of recoverable keys again" },
     BuiltIn { name: "verify:credentials", description: "Ask whether a credential may do something" },
-    BuiltIn {
-        name: "write:issuers",
-        description: "Say whose tokens say who the users are, and so speak for all of them",
-    },
     BuiltIn { name: "write:keys", description: "Make, change, rotate and revoke keys" },
     BuiltIn { name: "write:products", description: "Add, change and delete products" },
     BuiltIn { name: "write:scopes", description: "Register, change and remove scopes" },

@@ -44,6 +44,7 @@ impl Janitor {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reseal_at = SWEEP_EVERY_TICKS;
+        let mut endings = self.signing.endings();
         for tick in 0_u64.. {
             ticks.tick().await;
             self.look_once().await;
@@ -60,6 +61,10 @@ impl Janitor {
                 && let Err(error) = self.signing.tend().await
             {
                 tracing::warn!(%error, "the signing keys could not be read; those known are used");
+            }
+            if self.signing.endings() != endings {
+                endings = self.signing.endings();
+                self.credentials.cache().clear();
             }
             if tick % SWEEP_EVERY_TICKS == 0 {
                 self.sweep().await;

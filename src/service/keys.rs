@@ -63,6 +63,7 @@ impl Keys {
         new: NewKey,
         idempotency: Option<Idempotency>,
     ) -> Result<(Key, PlainSecret)> {
+        refuse_for_user_keys(caller)?;
         let now = self.0.now();
         if new.kind == KeyKind::User {
             return Err(Error::field("type", "must be SK, RK or PK: users make keys of their own with CreateUserKey"));
@@ -179,6 +180,7 @@ impl Keys {
         grace: Duration,
         mode: RotationMode,
     ) -> Result<(Key, PlainSecret)> {
+        refuse_for_user_keys(caller)?;
         let (mut key, version) = self.governed(caller, id, etag).await?;
         refuse_user_keys(&key)?;
         refuse_more_than_own(caller, &key)?;
@@ -196,6 +198,7 @@ impl Keys {
 
     /// Shows the secret of a recoverable key again, and records who asked.
     pub async fn reveal(&self, caller: &Caller, id: &str) -> Result<(Key, PlainSecret)> {
+        refuse_for_user_keys(caller)?;
         let (key, _) = self.governed(caller, id, None).await?;
         refuse_user_keys(&key)?;
         refuse_more_than_own(caller, &key)?;
@@ -346,6 +349,17 @@ fn refuse_user_keys(key: &Key) -> Result<()> {
     let message =
         "the key is a user's own; it can be suspended, resumed and revoked, and the rest is for the user alone";
     Err(Error::new(Reason::CallerNotAllowed, message))
+}
+
+/// A user's key is to end with them: it hands out no secret that would not.
+fn refuse_for_user_keys(caller: &Caller) -> Result<()> {
+    match caller.key() {
+        Some(key) if key.kind == KeyKind::User => {
+            let message = "A user's key makes no keys and tells none; call with a session of the user, or another key";
+            Err(Error::new(Reason::CallerNotAllowed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which scopes a kind of key can hold at all.

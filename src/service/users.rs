@@ -83,11 +83,12 @@ impl Users {
         etag: Option<&str>,
         change: impl FnOnce(UserKind, &mut UserDetails) -> Result<()>,
     ) -> Result<User> {
-        let user = self.find(caller, id).await?;
+        // Their names are what they sign in by.
+        let (user, _) = self.governed(caller, id, etag).await?;
+        refuse_oneself(caller, &user)?;
         let mut details = user.details.clone();
         change(user.kind, &mut details)?;
         if details.scopes != user.details.scopes {
-            refuse_lesser(caller, &user.details.scopes)?;
             details.scopes = self.grantable(caller, user.kind, &details.scopes).await?;
         }
         self.store(caller, user, etag, details).await
@@ -110,7 +111,15 @@ impl Users {
         let user = self.me(caller).await?;
         let mut details = user.details.clone();
         change(user.kind, &mut details)?;
+        self.charge_names(caller, &user.details, &details)?;
         self.store(caller, user, etag, details).await
+    }
+
+    /// Asking for a name tells whether somebody has it: that is bounded as signing up is.
+    fn charge_names(&self, caller: &Caller, before: &UserDetails, after: &UserDetails) -> Result<()> {
+        let asks = (after.handle.is_some() && after.handle != before.handle)
+            || (after.email.is_some() && after.email != before.email);
+        if asks { self.0.attempts.sign_up(caller.client()) } else { Ok(()) }
     }
 
     /// Deletes the user who calls, in person.
@@ -225,6 +234,7 @@ impl Users {
     /// Blocks a user: from when this returns, none of their keys works on this node, and soon on no other. Their sessions end.
     pub async fn block(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
         let (mut user, version) = self.governed(caller, id, etag).await?;
+        refuse_oneself(caller, &user)?;
         if !user.block(self.0.now()) {
             return Ok(user);
         }
@@ -247,6 +257,7 @@ impl Users {
     /// Deletes a user, for good, revokes their keys and ends their sessions. Answers the user as they were.
     pub async fn delete(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<User> {
         let (user, _) = self.governed(caller, id, etag).await?;
+        refuse_oneself(caller, &user)?;
         self.remove(caller, user).await
     }
 
@@ -287,6 +298,14 @@ fn refuse_lesser(caller: &Caller, held: &ScopeSet) -> Result<()> {
     let message =
         format!("the user or a key of theirs holds {scope}, which the caller does not; only its equals may do this");
     Err(Error::new(Reason::ExceedsCaller, message))
+}
+
+/// What users do about themselves is `me`'s: there they prove more, and keys of theirs may not.
+pub(super) fn refuse_oneself(caller: &Caller, user: &User) -> Result<()> {
+    if caller.user() != Some(&user.id) {
+        return Ok(());
+    }
+    Err(Error::new(Reason::CallerNotAllowed, "This is for others; for yourself, call /v1/users/me"))
 }
 
 /// A key is left with programs, which may lose it: what it may do must not include taking the user over.

@@ -5,6 +5,7 @@ mod audit;
 mod clients;
 mod command_line;
 mod crash;
+mod governance;
 mod identities;
 mod issuers;
 mod json_edge;
