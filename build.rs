@@ -8,9 +8,10 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/error_reason.proto",
+    "gatepost/v1/issuers.proto",
     "gatepost/v1/keys.proto",
     "gatepost/v1/products.proto",
     "gatepost/v1/projects.proto",

@@ -33,6 +33,8 @@
 //!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`])
 //!    and holds the RPC's [policy](auth::policy) against them. The `Caller` it makes travels with the call; nothing acts
 //!    without one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
+//!    A token of an issuer that the project trusts, beside a key, is verified by [`auth::outside`], whose issuers' keys
+//!    [`net::Fetcher`] gets.
 //! 5. Under the deadline (the client's or the configured one), the request becomes protobuf bytes: those of the one message of
 //!    a unary gRPC or gRPC-Web call (`server/unary.rs`), or what [`edge::Edge::call`] makes of path, query and body by tables.
 //!    [`proto::dispatch`], generated, decodes them and calls the very function that tonic would call. Streams and base64 go
@@ -51,6 +53,11 @@
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
 //! to the other nodes. What changes keys, users, sessions, scopes or projects writes its event of the audit log there too
 //! ([`domain::audit`], [`domain::audit_chain`]): `service::Context` makes it, with the fields before and after.
+//!
+//! Secrets are hashed and sealed by [`domain::sealing`], with keys that the store holds wrapped under the master key, so that it
+//! can be replaced while servers run (`store/master_keys.rs`, `server/master_key.rs`). What is sealed anew then is listed in
+//! `store/resealing.rs`: a new thing that is sealed has to be added there. Tokens of our own are signed and checked by
+//! [`auth::signing`].
 //!
 //! # Adding an RPC
 //!

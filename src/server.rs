@@ -5,7 +5,9 @@ mod endpoints;
 mod front;
 mod grpc;
 mod health;
+mod issuer_keys;
 mod janitor;
+mod master_key;
 pub mod offline;
 mod readiness;
 mod refusals;
@@ -27,6 +29,8 @@ use self::endpoints::{Endpoints, KeySet, OpenApi};
 use self::front::{Front, Parts};
 use self::grpc::Services;
 use self::health::HealthService;
+use self::issuer_keys::IssuerKeys;
+use self::master_key::MasterKeyWatch;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
@@ -36,6 +40,8 @@ use crate::auth::credential::KeyHeaders;
 use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
+use crate::auth::outside::key_source::KeySource;
+use crate::auth::outside::lookup::Outside;
 use crate::auth::password::PasswordHasher;
 use crate::auth::policy::{Policies, PolicyError};
 use crate::auth::signing::Signing;
@@ -48,7 +54,7 @@ use crate::domain::error::Error as DomainError;
 use crate::domain::sealing::Keyring;
 use crate::edge::Edge;
 use crate::edge::cors::{Cors, Origins};
-use crate::net::{self, DrainReport, Listener, Tls, TlsError};
+use crate::net::{self, DrainReport, FetchSettings, Fetcher, Listener, Tls, TlsError};
 use crate::proto::{descriptor_pool, dispatch};
 use crate::rpc::Rpcs;
 use crate::rpc::auth::AuthService;
@@ -116,7 +122,7 @@ pub enum StartError {
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
     /// The master key is not the one the database was made under.
-    #[error("{0}; give the key it was made under in GATEPOST_MASTER_KEY or in master.key of the data directory")]
+    #[error("{0}; give the key it belongs to in GATEPOST_MASTER_KEY or in master.key of the data directory")]
     OtherMasterKey(#[from] MasterKeyCheckError),
     /// There is no master key, but the database was made under one.
     #[error(
@@ -187,15 +193,15 @@ pub async fn open(config: &Config, world: &World) -> Result<(Store, Keyring), St
     };
     let opened = async { Store::open(&options?).await };
     let store = opened.await.map_err(|cause| StartError::Open { database, cause })?;
-    let keyring = match found {
-        Some(keyring) => keyring,
+    let master = match found {
+        Some(master) => master,
         // Made anew it would be of no use to this database, and might take the right one's place in the next backup.
         None if store.has_master_key().await.map_err(MasterKeyCheckError::from)? => {
             return Err(StartError::LostMasterKey);
         }
         None => config.master_key.load_or_create(&*world.entropy)?,
     };
-    store.check_master_key(&keyring, world.clock.now()).await?;
+    let keyring = store.open_keyring(&master, world.clock.now()).await?;
     Ok((store, keyring))
 }
 
@@ -227,14 +233,16 @@ impl Server {
         let signing = Arc::new(signing.await.map_err(StartError::Store)?);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
-        let credentials = Arc::new(Credentials::new(
+        let outside = outside(config, &world);
+        let credentials = Credentials::new(
             store.clone(),
             cache,
             Arc::clone(&keyring),
             Arc::clone(&signing),
             strangers,
             Arc::clone(&world.entropy),
-        ));
+        );
+        let credentials = Arc::new(credentials.trusting(outside));
         let feed = Feed::open(store.clone(), Arc::clone(&credentials), config.cache.poll_interval);
         let feed = feed.await.map_err(StartError::Store)?;
         let passwords = config.passwords;
@@ -244,7 +252,7 @@ impl Server {
         let context = Arc::new(Context {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
-            keyring,
+            keyring: Arc::clone(&keyring),
             signing: Arc::clone(&signing),
             passwords: Arc::clone(&passwords),
             attempts: Arc::new(Attempts::new(Arc::clone(&clock))),
@@ -268,8 +276,11 @@ impl Server {
         let progress = feed.progress();
         let mut background = JoinSet::new();
         background.spawn(feed.run());
+        let master_key = MasterKeyWatch::new(store.clone(), Arc::clone(&keyring), config.master_key.clone());
         let janitor = janitor::Janitor {
             store,
+            keyring: Arc::clone(&keyring),
+            master_key,
             credentials: Arc::clone(&credentials),
             signing: Arc::clone(&signing),
             passwords,
@@ -361,6 +372,18 @@ impl fmt::Debug for Front {
 
 fn scheme(tls: &Option<Tls>) -> &'static str {
     if tls.is_some() { "https" } else { "http" }
+}
+
+/// Issuers outside whose keys are kept at one time.
+const MAX_ISSUERS_IN_MEMORY: usize = 1_000;
+
+/// What is known of issuers outside: nothing yet.
+fn outside(config: &Config, world: &World) -> Outside {
+    let private_networks = config.issuer_private_addresses.clone();
+    let fetcher = Fetcher::new(FetchSettings { private_networks, ..FetchSettings::default() });
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
+    let source = KeySource::new(Arc::new(IssuerKeys(fetcher)), clock, entropy, MAX_ISSUERS_IN_MEMORY);
+    Outside::new(source, Arc::clone(&world.clock), &*world.entropy)
 }
 
 /// The feed's progress, for streams: it ends when the server begins to stop, while the feed itself goes on to its end.

@@ -8,6 +8,8 @@
 //! a budget for strangers, and one apart for each address it was signed in from before: a guesser uses up the former alone.
 //! Its owner is kept out at worst while the attack lasts, and only at an address that is new since this node started.
 //!
+//! What waits for its turn takes a place in a line that all share, so an address has a few of them at one time and no more.
+//!
 //! The address of a backend is that of all who sign in through it: it shows a secret key, and is not bounded by itself.
 //!
 //! All of it is in the memory of one node, of a fixed size: with n nodes a guesser has n budgets, and a start forgets what
@@ -16,7 +18,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::budget::{Budgets, whole_seconds};
@@ -37,6 +39,8 @@ pub struct Attempts {
     places: Budgets,
     sign_ups: Budgets,
     known: Known,
+    /// How many attempts of each address wait or are being judged.
+    under_way: Box<[AtomicU8]>,
 }
 
 /// An account as somebody names it who wants to sign in. There may be none.
@@ -68,7 +72,17 @@ pub struct Attempt<'a> {
     place: u64,
     /// What its address was charged as, if it was.
     network: Option<u64>,
+    /// Where it is counted among those of its address that are under way.
+    seat: Option<usize>,
     known: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat {
+            self.attempts.under_way[seat].fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Attempts {
@@ -82,6 +96,7 @@ impl Attempts {
             places: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
             sign_ups: Budgets::new(SLOTS, SIGN_UP_EACH, SIGN_UPS_AT_ONCE),
             known: Known::default(),
+            under_way: std::iter::repeat_with(AtomicU8::default).take(SLOTS).collect(),
         }
     }
 
@@ -95,7 +110,8 @@ impl Attempts {
         let account = self.account(account);
         let place = self.key.hash_one((account, network));
         let network = (!source.speaks_for_many).then_some(network);
-        let attempt = Attempt { attempts: self, account, place, network, known: self.known.holds(place) };
+        let seat = network.map(|network| self.seat(network)).transpose()?;
+        let attempt = Attempt { attempts: self, account, place, network, seat, known: self.known.holds(place) };
         network.map_or(Ok(()), |network| self.addresses.take(&network, now)).map_err(refused)?;
         attempt.take(now).map_err(|wait| {
             attempt.give_back_address();
@@ -110,6 +126,15 @@ impl Attempts {
     /// TOO_MANY_ATTEMPTS, as above.
     pub fn sign_up(&self, address: IpAddr) -> Result<()> {
         self.sign_ups.take(&network_of(address), self.clock.now()).map_err(refused)
+    }
+
+    /// One of the few attempts that an address may have under way: it must not fill the line that everybody waits in.
+    fn seat(&self, network: u64) -> Result<usize> {
+        // The remainder is below the number of slots.
+        let seat = (self.key.hash_one(network) % SLOTS as u64) as usize;
+        let taken =
+            self.under_way[seat].fetch_update(Relaxed, Relaxed, |taken| (taken < UNDER_WAY).then_some(taken + 1));
+        taken.map(|_| seat).map_err(|_| refused(Duration::from_secs(1)))
     }
 
     fn account(&self, account: Account<'_>) -> u64 {
@@ -195,6 +220,8 @@ const ACCOUNT_AT_ONCE: u32 = 10;
 /// 360 an hour.
 const ADDRESS_EACH: Duration = Duration::from_secs(10);
 const ADDRESS_AT_ONCE: u32 = 60;
+/// Attempts of one address that wait or are judged at one time.
+const UNDER_WAY: u8 = 16;
 /// New users from one address: 20 at once, for a classroom, and then 60 an hour.
 const SIGN_UP_EACH: Duration = Duration::from_secs(60);
 const SIGN_UPS_AT_ONCE: u32 = 20;
@@ -240,6 +267,16 @@ mod tests {
 
     const GUESSER: &str = "192.0.2.1";
     const HOME: &str = "198.51.100.1";
+
+    #[test]
+    fn an_address_has_a_few_attempts_under_way() {
+        let scene = Scene::new();
+        let waiting: Vec<_> = (0..UNDER_WAY).map(|n| scene.begin(&format!("user-{n}"), "192.0.2.1").unwrap()).collect();
+        assert_eq!(scene.begin("late", "192.0.2.1").unwrap_err().retry_after, Some(Duration::from_secs(1)));
+        scene.begin("late", "192.0.2.2").unwrap().undo();
+        waiting.into_iter().for_each(Attempt::succeeded);
+        scene.begin("late", "192.0.2.1").unwrap().undo();
+    }
 
     #[test]
     fn an_account_is_tried_so_often_whatever_the_case_and_the_address() {

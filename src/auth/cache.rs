@@ -127,6 +127,20 @@ impl CredentialCache {
         self.entries.insert(hash, Entry { known, generation, since });
     }
 
+    /// Whether nothing was told under the hash of this read since it began, and the cache is believed.
+    pub fn holds(&self, fill: &Fill) -> bool {
+        fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst) && self.trust.holds()
+    }
+
+    /// Whether what this read found can still be believed, wherever it is kept.
+    pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
+        let stands = match found {
+            Known::Issued(credential) => self.projects.stood_since(fill.deletions, credential.project()),
+            Known::Unknown => fill.creations == self.creations.load(Ordering::SeqCst),
+        };
+        stands && self.holds(fill)
+    }
+
     /// Forgets these secrets: whoever asks from now on asks the store.
     pub fn invalidate(&self, hashes: &[SecretHash]) {
         for hash in hashes {

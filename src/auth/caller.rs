@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::outside::claims::Introduction;
 use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
@@ -20,6 +21,7 @@ use crate::domain::session::Session;
 pub struct Caller {
     credential: Arc<Credential>,
     beside: Option<Arc<Credential>>,
+    introduced: Option<Arc<Introduction>>,
     client: IpAddr,
     request_id: Arc<str>,
 }
@@ -32,7 +34,17 @@ impl Caller {
         client: IpAddr,
         request_id: Arc<str>,
     ) -> Self {
-        Self { credential, beside, client, request_id }
+        Self { credential, beside, introduced: None, client, request_id }
+    }
+
+    /// The same caller, a key, with what a token of a trusted issuer beside it tells of a user.
+    pub(super) fn introducing(self, introduction: Arc<Introduction>) -> Self {
+        Self { introduced: Some(introduction), ..self }
+    }
+
+    /// What a token of a trusted issuer tells of the user whom the caller, a key, brings; whether they are known here or not.
+    pub fn introduced(&self) -> Option<&Introduction> {
+        self.introduced.as_deref()
     }
 
     /// What was presented.

@@ -2,6 +2,7 @@
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use super::outside::lookup::looks_like_a_token;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::secret::SecretShape;
@@ -9,7 +10,7 @@ use crate::domain::secret::SecretShape;
 /// The credentials of one request, as text that nobody has checked yet.
 #[derive(Clone, Copy, Default)]
 pub struct Presented<'a> {
-    /// A publishable key: it names the project and the environment.
+    /// A publishable key, or another key beside a token: it names the project and the environment.
     pub publishable: Option<&'a str>,
     /// Any other credential: it names who is calling.
     pub secret: Option<&'a str>,
@@ -60,7 +61,10 @@ impl<'a> Presented<'a> {
 
     /// Sorts a credential by what it says of itself: only a publishable key's shape makes one.
     pub fn add(&mut self, text: &'a str) -> Result<()> {
-        let publishable = SecretShape::is_publishable_key(text);
+        // Beside a token, which says who the user is, every other key names the project as a publishable one does. The token is
+        // in `authorization`, which is read first.
+        let beside_token = self.secret.is_some_and(looks_like_a_token) && !looks_like_a_token(text);
+        let publishable = SecretShape::is_publishable_key(text) || beside_token;
         let (place, kind) =
             if publishable { (&mut self.publishable, "publishable keys") } else { (&mut self.secret, "credentials") };
         match place.replace(text) {
@@ -128,12 +132,19 @@ mod tests {
         assert_eq!(read(&[key(sk)]), Ok((None, own(sk))));
         assert_eq!(read(&[alias(pk), bearer(sk)]), Ok((own(pk), own(sk))));
         assert_eq!(read(&[bearer("a.b.c")]), Ok((None, own("a.b.c"))));
+        assert_eq!(read(&[alias(pk), bearer("a.b.c")]), Ok((own(pk), own("a.b.c"))));
+        assert_eq!(
+            read(&[key(sk), bearer("a.b.c")]),
+            Ok((own(sk), own("a.b.c"))),
+            "any key names the project beside a token"
+        );
         for twice in [
             [bearer(sk), key(sk)],
             [bearer(sk), bearer(sk)],
             [key(sk), alias("junk")],
             [alias(pk), key(pk)],
             [key(sk), key(sk)],
+            [bearer("a.b.c"), key("a.b.c")],
         ] {
             assert_eq!(read(&twice), Err(Reason::InvalidRequest), "{twice:?}");
         }

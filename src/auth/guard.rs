@@ -10,6 +10,8 @@ use super::caller::Caller;
 use super::credential::{KeyHeaders, Presented};
 use super::decide::{Objection, Question, decide};
 use super::lookup::{Credentials, Found};
+use super::outside::flaw::Flaw;
+use super::outside::lookup::Beside;
 use super::policy::{Access, Policies, Policy};
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
@@ -81,6 +83,9 @@ impl Guard {
         if matches!(policy.access, Access::Open) && presented.is_empty() {
             return Ok(None);
         }
+        if policy.introduction {
+            return Box::pin(self.introduce(&call, policy, presented)).await.map(Some);
+        }
         let (credential, beside) = self.find(presented, call.address).await?;
         let caller = self.check(&call, policy, credential, beside)?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
@@ -100,17 +105,49 @@ impl Guard {
             (Some(one), None) | (None, Some(one)) => Ok((self.issued(one, address).await?, None)),
             (Some(secret), Some(publishable)) => {
                 let beside = self.issued(publishable, address).await?;
-                Ok((self.issued(secret, address).await?, Some(beside)))
+                let found = self.credentials.find_beside(secret, &beside_of(&beside, address)).await?;
+                Ok((good(found)?, Some(beside)))
             }
         }
     }
 
     async fn issued(&self, presented: &str, address: IpAddr) -> Result<Arc<Credential>, Refusal> {
-        match self.credentials.find_for(presented, address).await? {
-            Found::Issued(credential) => Ok(credential),
-            Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
-            Found::Unknown => Err(Refusal::of_credential(Reason::NotFound, None)),
+        good(self.credentials.find_for(presented, address).await?)
+    }
+
+    /// Says which key brings which user. Whoever calls with anything else is held against the policy first, so that they learn
+    /// no more than at any other RPC.
+    async fn introduce(&self, call: &Call<'_>, policy: &Policy, presented: Presented<'_>) -> Result<Caller, Refusal> {
+        let (Some(token), Some(key)) = (presented.secret, presented.publishable) else {
+            return self.refuse_without_token(call, policy, presented).await;
+        };
+        if !self.credentials.is_from_outside(token) {
+            return self.refuse_without_token(call, policy, presented).await;
         }
+        let key = self.issued(key, call.address).await?;
+        let question = Question { now: self.clock.now(), environment: None, client: call.client, scopes: &[] };
+        decide(&key, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, &key))?;
+        match self.credentials.introduce(token, &beside_of(&key, call.address)).await? {
+            Ok(introduction) => {
+                let caller = Caller::new(key, None, call.address, Arc::clone(call.request_id));
+                Ok(caller.introducing(introduction))
+            }
+            Err(flaw) => Err(flawed(flaw)),
+        }
+    }
+
+    async fn refuse_without_token(
+        &self,
+        call: &Call<'_>,
+        policy: &Policy,
+        presented: Presented<'_>,
+    ) -> Result<Caller, Refusal> {
+        let (credential, beside) = self.find(presented, call.address).await?;
+        // Of which kind the credential is does not matter: the token is what is missing.
+        let policy = Policy { user: false, publishable: true, ..policy.clone() };
+        let caller = self.check(call, &policy, credential, beside)?;
+        let credential = Some(Arc::new(caller.credential().clone()));
+        Err(Refusal { credential, ..needs_introduction().into() })
     }
 
     fn check(
@@ -174,6 +211,25 @@ impl From<Error> for Refusal {
     }
 }
 
+fn beside_of(key: &Credential, address: IpAddr) -> Beside<'_> {
+    Beside { project: key.project(), environment: key.environment(), address: Some(address) }
+}
+
+fn good(found: Found) -> Result<Arc<Credential>, Refusal> {
+    match found {
+        Found::Issued(credential) => Ok(credential),
+        Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
+        Found::Unknown => Err(Refusal::of_credential(Reason::NotFound, None)),
+        Found::Flawed(flaw) => Err(flawed(flaw)),
+    }
+}
+
+/// What is wrong with a token is for the log.
+fn flawed(flaw: Flaw) -> Refusal {
+    tracing::debug!(%flaw, "a token from outside was refused");
+    Refusal::of_credential(flaw.reason(), None)
+}
+
 fn refuse(objection: &Objection<'_>, dialect: Dialect, credential: &Arc<Credential>) -> Refusal {
     let found = Some(Arc::clone(credential));
     let spelling = |scope: &Scope| scope.spelling_in(dialect);
@@ -206,6 +262,12 @@ fn not_for_publishable_keys() -> Error {
 
 fn only_for_users() -> Error {
     let message = "Only a user may do this; call with the token of a session, a token of theirs beside the API key, or a key that acts for a user";
+    Error::new(Reason::CallerNotAllowed, message)
+}
+
+fn needs_introduction() -> Error {
+    let message =
+        "This takes the token of an issuer that the project trusts, as Authorization: Bearer, beside the API key";
     Error::new(Reason::CallerNotAllowed, message)
 }
 

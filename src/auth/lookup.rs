@@ -12,6 +12,8 @@ use tokio::time::timeout;
 
 use super::cache::{CredentialCache, Known};
 use super::caller::Caller;
+use super::outside::flaw::Flaw;
+use super::outside::lookup::Outside;
 use super::signing::{InvalidToken, Signing};
 use super::strangers::Strangers;
 use crate::domain::change::{Change, ChangeKind};
@@ -27,12 +29,14 @@ use crate::store::Store;
 /// Finds credentials.
 #[derive(Debug)]
 pub struct Credentials {
-    store: Store,
-    cache: CredentialCache,
+    pub(super) store: Store,
+    pub(super) cache: CredentialCache,
     keyring: Arc<Keyring>,
-    signing: Arc<Signing>,
+    pub(super) signing: Arc<Signing>,
     misses: Semaphore,
-    strangers: Strangers,
+    pub(super) strangers: Strangers,
+    /// Tokens of trusted issuers; none where no such token is taken.
+    pub(super) outside: Option<Outside>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -43,7 +47,9 @@ pub enum Found {
     Malformed,
     /// It was not issued here.
     Unknown,
-    /// It was issued here.
+    /// It is a token of an issuer, and this is wrong with it.
+    Flawed(Flaw),
+    /// It was issued here, or is a good token of a user who is known here.
     Issued(Arc<Credential>),
 }
 
@@ -57,7 +63,13 @@ impl Credentials {
         strangers: Strangers,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, cache, keyring, signing, misses: Semaphore::new(MAX_LOOKUPS), strangers, entropy }
+        Self { store, cache, keyring, signing, misses: Semaphore::new(MAX_LOOKUPS), strangers, outside: None, entropy }
+    }
+
+    /// The same, and takes tokens of trusted issuers.
+    pub fn trusting(mut self, outside: Outside) -> Self {
+        self.outside = Some(outside);
+        self
     }
 
     /// Finds out what a secret is that was presented at the door, from this address.
@@ -79,7 +91,7 @@ impl Credentials {
         self.look_up(presented, None).await
     }
 
-    async fn look_up(&self, presented: &str, address: Option<IpAddr>) -> Result<Found> {
+    pub(super) async fn look_up(&self, presented: &str, address: Option<IpAddr>) -> Result<Found> {
         if let Some(known) = self.cache.recall(presented) {
             return Ok(known.into());
         }
@@ -206,7 +218,7 @@ impl Credentials {
         Ok(known)
     }
 
-    async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+    pub(super) async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
         match timeout(LOOKUP_PATIENCE, self.misses.acquire()).await {
             // The semaphore is never closed.
             Ok(permit) => permit.map_err(|_| Error::store_unavailable()),

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod feed;
 pub mod guard;
 pub mod lookup;
+pub mod outside;
 pub mod password;
 pub mod policy;
 mod recent;

@@ -1,6 +1,6 @@
 //! Makes and checks the hashes of passwords, which is slow on purpose, without standing in the way of anything else.
 //!
-//! The work is done on a few threads of its own ([`HashThreads`]), fewer than there are processors and with less of a claim to
+//! The work is done on a few threads of its own (`HashThreads`), fewer than there are processors and with less of a claim to
 //! them than those that answer requests. Callers wait for a thread in a line: who gives up leaves it at once, and who would
 //! have to wait too long is turned away at its end. So memory is bounded too, by the threads times what one hash takes.
 

@@ -18,6 +18,8 @@ pub struct Policy {
     pub publishable: bool,
     /// Whether the caller must act as a user.
     pub user: bool,
+    /// Whether the caller brings a user, whom a token of a trusted issuer beside the key tells of.
+    pub introduction: bool,
     /// Whether the answer may hold a secret.
     pub secret_response: bool,
 }
@@ -85,8 +87,8 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 /// Reads one policy; none if it does not give exactly one way in, a scope breaks the rule or is not built in, it is for
-/// administrators of the installation and does not ask for `admin`, or lets publishable keys in, or it needs a user and is
-/// open to anyone.
+/// administrators of the installation and does not ask for `admin`, or lets publishable keys in, it needs a user and is
+/// open to anyone, or a user is to be introduced and it does not ask for one.
 fn read(policy: &DynamicMessage) -> Option<Policy> {
     let flag = |name: &str| policy.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false);
     let scopes = policy.get_field_by_name("scopes")?;
@@ -110,8 +112,12 @@ fn read(policy: &DynamicMessage) -> Option<Policy> {
     if user && matches!(access, Access::Public | Access::Open) {
         return None;
     }
+    let introduction = flag("introduction");
+    if introduction && !(user && matches!(access, Access::Authenticated)) {
+        return None;
+    }
     let (publishable, secret_response) = (flag("publishable"), flag("secret_response"));
-    Some(Policy { access, installation, publishable, user, secret_response })
+    Some(Policy { access, installation, publishable, user, introduction, secret_response })
 }
 
 #[cfg(test)]

@@ -37,10 +37,10 @@ fn groups(command: &Command) -> String {
 
 /// A test holds this to be every command.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Server", &["serve", "config", "admin-key", "signing-key"]),
+    ("Server", &["serve", "config", "admin-key", "master-key", "signing-key"]),
     (
         "Client of a running server (GATEPOST_URL, GATEPOST_KEY)",
-        &["projects", "keys", "scopes", "products", "users", "sessions", "audit", "whoami"],
+        &["projects", "keys", "scopes", "products", "users", "sessions", "issuers", "audit", "whoami"],
     ),
     ("Shell", &["completions"]),
 ];

@@ -59,7 +59,9 @@ impl From<OfflineError> for Failure {
     fn from(error: OfflineError) -> Self {
         match error {
             OfflineError::Open(error) => error.into(),
-            OfflineError::NoData(_) => Self::usage(error.to_string()),
+            OfflineError::MasterKey(_) | OfflineError::NoNewMasterKey | OfflineError::NoData(_) => {
+                Self::usage(error.to_string())
+            }
             OfflineError::NoProject(_) => Self::new(Exit::NotFound, error.to_string()),
             OfflineError::Store(_) => Self::new(Exit::Failed, error.to_string()),
         }

@@ -14,8 +14,10 @@ mod credential;
 mod exit;
 mod help;
 mod installation;
+mod issuers;
 mod json;
 mod keys;
+mod master_key;
 mod output;
 mod password;
 mod products;
@@ -59,6 +61,7 @@ enum Command {
     #[command(name = "config")]
     Config(configuration::ConfigArgs),
     AdminKey(Box<admin_key::AdminKeyArgs>),
+    MasterKey(Box<master_key::MasterKeyArgs>),
     SigningKey(Box<signing_key::SigningKeyArgs>),
     Projects(Box<projects::ProjectsArgs>),
     Keys(Box<keys::KeysArgs>),
@@ -66,6 +69,7 @@ enum Command {
     Products(Box<products::ProductsArgs>),
     Users(Box<users::UsersArgs>),
     Sessions(Box<sessions::SessionsArgs>),
+    Issuers(Box<issuers::IssuersArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
@@ -104,6 +108,7 @@ impl Command {
             Self::Serve(flags) => serve::run(flags),
             Self::Config(args) => args.run(),
             Self::AdminKey(args) => args.run(),
+            Self::MasterKey(args) => args.run(),
             Self::SigningKey(args) => args.run(),
             Self::Projects(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
@@ -116,6 +121,7 @@ impl Command {
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
             Self::Sessions(args) => client(args.run()),
+            Self::Issuers(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -128,13 +134,19 @@ impl Command {
             Self::Products(args) => args.output().json,
             Self::Users(args) => args.output().json,
             Self::Sessions(args) => args.output().json,
+            Self::Issuers(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
             Self::Audit(args) => match &args.command {
                 AuditCommand::List(list) => list.output().json,
                 AuditCommand::Verify(_) => false,
             },
-            Self::Serve(_) | Self::Config(_) | Self::AdminKey(_) | Self::SigningKey(_) | Self::Completions(_) => false,
+            Self::Serve(_)
+            | Self::Config(_)
+            | Self::AdminKey(_)
+            | Self::MasterKey(_)
+            | Self::SigningKey(_)
+            | Self::Completions(_) => false,
         }
     }
 }

@@ -77,7 +77,7 @@ fn next_step(reason: &str, status: &Status) -> Option<String> {
         "RESOURCE_NOT_FOUND" => "a live key sees live things only and a test key test things; `... list` shows them",
         "ETAG_MISMATCH" => "someone changed it in the meantime: look at it again, then repeat the change",
         "INTERNAL" => "the server's log tells more under the request's id",
-        "STORE_UNAVAILABLE" | "OVERLOADED" | "TOO_MANY_ATTEMPTS" | "TOO_MANY_UNKNOWN" => {
+        "STORE_UNAVAILABLE" | "ISSUER_UNAVAILABLE" | "OVERLOADED" | "TOO_MANY_ATTEMPTS" | "TOO_MANY_UNKNOWN" => {
             let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
             let wait = delay.map_or("in a moment".to_owned(), |delay| format!("in {} s", delay.as_secs().max(1)));
             return Some(format!("try again {wait}"));

@@ -9,10 +9,10 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::domain::entropy::Entropy;
-use crate::domain::sealing::{Keyring, MasterKey};
+use crate::domain::sealing::MasterKey;
 
 /// Where the master key comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum MasterKeySource {
     /// The environment gave it.
     Given(MasterKey),
@@ -54,25 +54,54 @@ impl MasterKeySource {
         given.map_or_else(|| Self::File(data_dir.join(FILE)), Self::Given)
     }
 
-    /// The keys derived from the master key; none if its file does not exist yet.
-    pub fn load(&self) -> Result<Option<Keyring>, MasterKeyError> {
+    /// The master key; none if its file does not exist yet.
+    pub fn load(&self) -> Result<Option<MasterKey>, MasterKeyError> {
         match self {
-            Self::Given(key) => Ok(Some(key.derive())),
-            Self::File(path) => Ok(read(path)?.map(|key| key.derive())),
+            Self::Given(key) => Ok(Some(key.clone())),
+            Self::File(path) => read(path),
         }
     }
 
-    /// The keys derived from the master key. Where its file does not exist yet it is made, with mode 0600, in a directory
-    /// of mode 0700.
-    pub fn load_or_create(&self, entropy: &dyn Entropy) -> Result<Keyring, MasterKeyError> {
-        if let Some(keyring) = self.load()? {
-            return Ok(keyring);
+    /// The master key. Where its file does not exist yet it is made, with mode 0600, in a directory of mode 0700.
+    pub fn load_or_create(&self, entropy: &dyn Entropy) -> Result<MasterKey, MasterKeyError> {
+        match self {
+            Self::Given(key) => Ok(key.clone()),
+            Self::File(path) => read_or_create(path, entropy),
         }
-        let Self::File(path) = self else { unreachable!("a given key was loaded") };
-        create(path, &MasterKey::generate(entropy))?;
-        // Read it back: if another start made the file first, its key counts.
-        self.load()?.ok_or_else(|| unusable(path, "read", io::ErrorKind::NotFound.into()))
     }
+
+    /// The master key that is to take the place of the one in the file: in a file beside it, which is made if it is not there.
+    /// None where the environment gives the master key.
+    pub fn load_or_create_next(&self, entropy: &dyn Entropy) -> Result<Option<MasterKey>, MasterKeyError> {
+        match self {
+            Self::Given(_) => Ok(None),
+            Self::File(path) => read_or_create(&next(path), entropy).map(Some),
+        }
+    }
+
+    /// Puts the file of [`Self::load_or_create_next`] in the place of the master key's, in one step.
+    pub fn take_next(&self) -> Result<(), MasterKeyError> {
+        let Self::File(path) = self else { return Ok(()) };
+        let renamed = fs::rename(next(path), path).and_then(|()| File::open(directory(path))?.sync_all());
+        renamed.map_err(|error| unusable(path, "replaced", error))
+    }
+}
+
+fn next(path: &Path) -> PathBuf {
+    path.with_extension("key.next")
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn read_or_create(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, MasterKeyError> {
+    if let Some(key) = read(path)? {
+        return Ok(key);
+    }
+    create(path, &MasterKey::generate(entropy))?;
+    // Read it back: if another start made the file first, its key counts.
+    read(path)?.ok_or_else(|| unusable(path, "read", io::ErrorKind::NotFound.into()))
 }
 
 fn read(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
@@ -94,9 +123,9 @@ fn read(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
 /// Makes the file whole or not at all, and never over one that is there: a lost master key is lost for good.
 fn create(path: &Path, key: &MasterKey) -> Result<(), MasterKeyError> {
     let failed = |error| unusable(path, "made", error);
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory(path);
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let draft = path.with_extension(format!("key.{}", std::process::id()));
+    let draft = path.with_extension(format!("draft.{}", std::process::id()));
     let _ = fs::remove_file(&draft);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
     let written = file.write_all(format!("{}\n", *key.to_base64()).as_bytes()).and_then(|()| file.sync_all());
@@ -173,5 +202,24 @@ mod tests {
         let kept = source.load_or_create(&SystemEntropy).unwrap();
         create(&path, &MasterKey::generate(&SystemEntropy)).unwrap();
         assert_eq!(source.load().unwrap().unwrap().check(), kept.check());
+    }
+
+    #[test]
+    fn the_next_one_waits_beside_it_until_it_takes_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, path) = source(directory.path());
+        let old = source.load_or_create(&SystemEntropy).unwrap();
+        let next = source.load_or_create_next(&SystemEntropy).unwrap().unwrap();
+        let again = source.load_or_create_next(&SystemEntropy).unwrap().unwrap();
+        assert_eq!(next.check(), again.check(), "one that waits is not made anew");
+        assert_eq!(source.load().unwrap().unwrap().check(), old.check());
+        source.take_next().unwrap();
+        assert_eq!(source.load().unwrap().unwrap().check(), next.check());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert!(source.take_next().is_err(), "there is none");
+
+        let given = MasterKeySource::Given(old);
+        assert!(given.load_or_create_next(&SystemEntropy).unwrap().is_none());
     }
 }

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use ipnet::IpNet;
 
 pub use self::document::{Effective, effective_table, markdown_table};
 pub use self::error::{ConfigError, Problem};
@@ -57,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long a key signs tokens before the next one does.
     pub signing_key_rotation: Duration,
+    /// Networks besides the public internet in which the keys of trusted issuers may be fetched.
+    pub issuer_private_addresses: Vec<IpNet>,
     /// How passwords are hashed.
     pub passwords: PasswordSettings,
     /// What is kept in memory.

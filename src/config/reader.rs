@@ -59,6 +59,7 @@ impl Reader {
 
         let limits = self.limits();
         let signing_key_rotation = self.read(&SIGNING_KEY_ROTATION, values::rotation);
+        let issuer_private_addresses = self.read(&ISSUER_PRIVATE_ADDRESSES, values::networks);
         let passwords = self.passwords();
         let cache = self.cache();
 
@@ -85,6 +86,7 @@ impl Reader {
             limits,
             passwords,
             signing_key_rotation,
+            issuer_private_addresses,
             cache,
             cors_origins,
             key_headers,

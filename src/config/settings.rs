@@ -63,7 +63,7 @@ pub enum Group {
     Network,
     /// Bounds on what a client may ask.
     Limits,
-    /// The tokens that this installation signs.
+    /// The tokens that this installation signs, and those that it takes from others.
     Tokens,
     /// What is kept in memory.
     Cache,
@@ -172,6 +172,10 @@ settings! {
     SIGNING_KEY_ROTATION = "signing_key_rotation", "GATEPOST_SIGNING_KEY_ROTATION", Form::Value("TIME"), Tokens,
         Fallback::Value("30d"), Open,
         "How long a key signs tokens before the next one does; 1h to 365d";
+    ISSUER_PRIVATE_ADDRESSES = "issuer_private_addresses", "GATEPOST_ISSUER_PRIVATE_ADDRESSES", Form::List("NETWORKS"),
+        Tokens, Fallback::Value("none"), Open,
+        "Networks besides the public internet, such as `10.0.0.0/8`, in which the keys of trusted issuers may be fetched, over \
+         `http` too; `none` for no other";
 
     PASSWORD_COST = "password_cost", "GATEPOST_PASSWORD_COST", Form::Value("COST"), Limits,
         Fallback::Value("m=65536,t=3,p=4"), Open,

@@ -80,6 +80,7 @@ fn values_are_read_in_their_forms() {
             ("GATEPOST_TLS_CERT", ""),
             ("GATEPOST_PUBLIC_URL", "http://10.0.0.1:8080/keys"),
             ("GATEPOST_SIGNING_KEY_ROTATION", "12h"),
+            ("GATEPOST_ISSUER_PRIVATE_ADDRESSES", "10.0.0.0/8, ::1"),
         ],
     )
     .unwrap()
@@ -91,6 +92,8 @@ fn values_are_read_in_their_forms() {
     assert!(matches!(config.master_key, MasterKeySource::Given(_)));
     assert_eq!(config.public_url.as_deref(), Some("http://10.0.0.1:8080/keys"));
     assert_eq!(config.signing_key_rotation, Duration::from_secs(12 * 3600));
+    let networks: Vec<_> = config.issuer_private_addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
     let origins = ["https://shop.example".to_owned(), "http://localhost:3000".to_owned()];
     assert_eq!(config.cors_origins, CorsOrigins::Only(origins.to_vec()));
     assert_eq!(config.key_headers, ["x-shop-key"]);
@@ -151,6 +154,8 @@ fn a_wrong_value_is_told_with_the_variable_the_value_and_the_rule() {
         ("GATEPOST_SIGNING_KEY_ROTATION", "59m", "must be a time from 1h to 365d"),
         ("GATEPOST_SIGNING_KEY_ROTATION", "366d", "must be a time from 1h to 365d"),
         ("GATEPOST_SIGNING_KEY_ROTATION", "30", "must be a time from 1h to 365d"),
+        ("GATEPOST_ISSUER_PRIVATE_ADDRESSES", "10.0.0.1/8", "must be `none`, or networks"),
+        ("GATEPOST_ISSUER_PRIVATE_ADDRESSES", "localhost", "must be `none`, or networks"),
         ("GATEPOST_WORKER_THREADS", "0", "must be a whole number from 1 to 1024"),
     ];
     for (variable, value, rule) in cases {

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{CorsOrigins, Database, LogFilter, LogFormat, PostgresUrl};
+use crate::domain::network::parse_range;
 use crate::domain::password::HashCost;
 use crate::domain::sealing::MasterKey;
 
@@ -150,6 +152,11 @@ pub(super) fn key_headers(text: &str) -> Read<Vec<HeaderName>> {
         return Err(format!("must be {MAX_KEY_HEADERS} headers at most"));
     }
     Ok(names)
+}
+
+pub(super) fn networks(text: &str) -> Read<Vec<IpNet>> {
+    let rule = || "must be `none`, or networks such as 10.0.0.0/8 (host bits zero) or single addresses".to_owned();
+    items(text).map(|item| parse_range(item).ok_or_else(rule)).collect()
 }
 
 pub(super) fn log_format(text: &str) -> Read<LogFormat> {

@@ -1,5 +1,7 @@
 //! Credentials as they were found: what somebody who calls is known by, and the user they act as.
 
+use std::sync::LazyLock;
+
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::{CredentialId, ProjectId, UserId};
@@ -61,8 +63,8 @@ pub enum SecretRole {
 pub struct ActingUser {
     /// Whether they may act.
     pub standing: Standing,
-    /// What a credential that acts as them may do at most. A service account's keys do not ask for it: they hold scopes of
-    /// their own.
+    /// What a credential that acts as them may do: what they may, and with a key of their own what both may. A service
+    /// account's keys do not ask for it: they hold scopes of their own.
     pub scopes: ScopeSet,
 }
 
@@ -146,6 +148,9 @@ impl Credential {
     /// What it may do.
     pub fn scopes(&self) -> &ScopeSet {
         match &self.form {
+            Form::Key(secret) if secret.key.kind == KeyKind::User => {
+                secret.user.as_ref().map_or(&NOTHING, |user| &user.scopes)
+            }
             Form::Key(secret) => &secret.key.details.scopes,
             Form::Session(_, user) | Form::Identity(_, user) => &user.scopes,
         }
@@ -183,3 +188,5 @@ impl Credential {
         }
     }
 }
+
+static NOTHING: LazyLock<ScopeSet> = LazyLock::new(ScopeSet::default);

@@ -64,6 +64,11 @@ prefixed_id!(
     "evt"
 );
 prefixed_id!(
+    /// Names a trusted issuer: `iss_` and 32 hexadecimal digits.
+    IssuerId,
+    "iss"
+);
+prefixed_id!(
     /// Names a session: `ses_` and 32 hexadecimal digits.
     SessionId,
     "ses"
@@ -78,6 +83,8 @@ pub enum CredentialId {
     Session(SessionId),
     /// A user, whatever they called with.
     User(UserId),
+    /// A trusted issuer: the tokens of all its users.
+    Issuer(IssuerId),
 }
 
 impl CredentialId {
@@ -85,7 +92,8 @@ impl CredentialId {
     pub fn parse(text: &str) -> Option<Self> {
         let key = || KeyId::parse(text).map(Self::Key);
         let session = || SessionId::parse(text).map(Self::Session);
-        key().or_else(session).or_else(|| UserId::parse(text).map(Self::User))
+        let user = || UserId::parse(text).map(Self::User);
+        key().or_else(session).or_else(user).or_else(|| IssuerId::parse(text).map(Self::Issuer))
     }
 
     /// Takes an id that our own store holds; its prefix tells what it names.
@@ -94,6 +102,8 @@ impl CredentialId {
             Self::Session(SessionId::stored(text))
         } else if text.starts_with("usr_") {
             Self::User(UserId::stored(text))
+        } else if text.starts_with("iss_") {
+            Self::Issuer(IssuerId::stored(text))
         } else {
             Self::Key(KeyId::stored(text))
         }
@@ -105,6 +115,7 @@ impl CredentialId {
             Self::Key(id) => id.as_str(),
             Self::Session(id) => id.as_str(),
             Self::User(id) => id.as_str(),
+            Self::Issuer(id) => id.as_str(),
         }
     }
 
@@ -112,7 +123,7 @@ impl CredentialId {
     pub fn key(&self) -> Option<&KeyId> {
         match self {
             Self::Key(id) => Some(id),
-            Self::Session(_) | Self::User(_) => None,
+            Self::Session(_) | Self::User(_) | Self::Issuer(_) => None,
         }
     }
 }

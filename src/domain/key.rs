@@ -22,7 +22,7 @@ pub struct Key {
     pub environment: Environment,
     /// What it is for.
     pub kind: KeyKind,
-    /// The service account it acts for.
+    /// The service account it acts for; of a user key, its user.
     pub user: Option<UserId>,
     /// What may be changed about it.
     pub details: KeyDetails,
@@ -76,6 +76,8 @@ pub enum KeyKind {
     Restricted,
     /// May be public.
     Publishable,
+    /// Acts as the user who made it. Its name is the handle, its description the alias.
+    User,
 }
 
 impl KeyKind {
@@ -85,12 +87,13 @@ impl KeyKind {
             Self::Secret => "sk",
             Self::Restricted => "rk",
             Self::Publishable => "pk",
+            Self::User => "uk",
         }
     }
 
     /// The kind of this short word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Secret, Self::Restricted, Self::Publishable].into_iter().find(|kind| kind.as_str() == text)
+        [Self::Secret, Self::Restricted, Self::Publishable, Self::User].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Reason {
     InvalidState,
     /// The client's address is not on the key's allow-list.
     IpDenied,
+    /// The keys of a token's issuer cannot be had.
+    IssuerUnavailable,
     /// What was presented is not a credential.
     Malformed,
     /// The path exists, but not with this HTTP method.
@@ -88,7 +90,7 @@ pub struct Wording {
 
 impl Reason {
     /// All reasons, by name.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::AlreadyExists,
         Self::CallerNotAllowed,
         Self::DeadlineExceeded,
@@ -104,6 +106,7 @@ impl Reason {
         Self::InvalidRequest,
         Self::InvalidState,
         Self::IpDenied,
+        Self::IssuerUnavailable,
         Self::Malformed,
         Self::MethodNotAllowed,
         Self::MissingCredential,
@@ -154,6 +157,9 @@ impl Reason {
             Self::InvalidRequest => ("INVALID_REQUEST", 400, INVALID_ARGUMENT, "invalid_request", "Invalid request"),
             Self::InvalidState => ("INVALID_STATE", 400, FAILED_PRECONDITION, "invalid_state", "Not in this state"),
             Self::IpDenied => ("IP_DENIED", 403, PERMISSION_DENIED, "ip_not_allowed", "Address not allowed"),
+            Self::IssuerUnavailable => {
+                ("ISSUER_UNAVAILABLE", 503, UNAVAILABLE, "issuer_unavailable", "Identity provider unavailable")
+            }
             Self::Malformed => ("MALFORMED", 401, UNAUTHENTICATED, "unauthorized", "Unauthorized"),
             Self::MethodNotAllowed => {
                 ("METHOD_NOT_ALLOWED", 405, UNIMPLEMENTED, "method_not_allowed", "Method not allowed")

@@ -127,6 +127,13 @@ impl ScopeSet {
         needed.into_iter().find(|scope| !self.holds(&scope.plain))
     }
 
+    /// What both sets hold: of `admin` and some scopes, those.
+    pub fn shared_with(&self, other: &Self) -> Self {
+        let own = self.iter().filter(|scope| other.holds(&scope.plain));
+        let theirs = other.iter().filter(|scope| self.holds(&scope.plain));
+        Self::new(own.chain(theirs).cloned())
+    }
+
     /// The scopes, in order of their plain form.
     pub fn iter(&self) -> std::slice::Iter<'_, Scope> {
         self.sorted.iter()
@@ -173,10 +180,11 @@ const ADMIN: &str = "admin";
 const MAX_LENGTH: usize = 100;
 
 /// The built-in scopes, by name.
-pub const BUILT_IN: [BuiltIn; 13] = [
+pub const BUILT_IN: [BuiltIn; 14] = [
     BuiltIn { name: ADMIN, description: "Everything in the project" },
     BuiltIn { name: "explain:credentials", description: "See why a credential is accepted or refused" },
     BuiltIn { name: "read:audit", description: "See who did what to the project's keys and scopes" },
+    BuiltIn { name: "read:issuers", description: "See whose tokens say who the users are" },
     BuiltIn { name: "read:keys", description: "See keys, without their secrets" },
     BuiltIn { name: "read:products", description: "See products" },
     BuiltIn { name: "read:scopes", description: "See which scopes exist" },
@@ -192,6 +200,23 @@ pub const BUILT_IN: [BuiltIn; 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_two_sets_share() {
+        let set = |scopes: &[&str]| ScopeSet::new(scopes.iter().map(|text| Scope::parse(text).unwrap()));
+        let cases: [(&[&str], &[&str], &[&str]); 6] = [
+            (&["read:keys", "READ_PRODUCTS"], &["read:products", "write:keys"], &["read:products"]),
+            (&["admin"], &["read:keys"], &["read:keys"]),
+            (&["read:keys"], &["admin"], &["read:keys"]),
+            (&["admin", "read:keys"], &["admin"], &["admin", "read:keys"]),
+            (&["read:keys"], &[], &[]),
+            (&["read:keys"], &["write:keys"], &[]),
+        ];
+        for (one, other, shared) in cases {
+            assert_eq!(set(one).shared_with(&set(other)), set(shared), "{one:?} {other:?}");
+        }
+        assert!(!set(&["read:keys"]).shared_with(&set(&["admin"])).holds("write:keys"));
+    }
 
     #[test]
     fn two_spellings_are_one_scope() {

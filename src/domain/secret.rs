@@ -110,7 +110,7 @@ impl SecretPrefix {
     pub const RESTRICTED: &'static str = "rk";
     /// Publishable keys.
     pub const PUBLISHABLE: &'static str = "pk";
-    /// User keys. Reserved.
+    /// User keys.
     pub const USER: &'static str = "uk";
 
     /// The rule a project's own prefix keeps, for error messages.

@@ -142,7 +142,8 @@ pub fn next_active_from(keys: &[SigningKey], rotation: Duration, now: Timestamp)
     (now >= due.minus(ahead)).then(|| due.max(now.plus(ahead)))
 }
 
-fn seal_context(kid: &str) -> String {
+/// For what a private key is sealed.
+pub fn seal_context(kid: &str) -> String {
     format!("signing key {kid}")
 }
 

@@ -90,10 +90,17 @@ fn put_body<'t>(
     let content = match route.body {
         Body::Whole => Content::Message(route.request),
         Body::Field(index) => Content::Field(&tables.message(route.request).fields[index]),
+        // Many clients send an empty object where there is nothing to say.
+        Body::None if is_empty_object(body) => return Ok(mask),
         Body::None => return Err(refusal::invalid_request("This path takes no body")),
     };
     let reader = Reader::new(tables, out, route.ignore_unknown, mask);
     reader.read(content, body).map_err(|fault| refuse(&fault))
+}
+
+fn is_empty_object(body: &[u8]) -> bool {
+    let inner = body.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inner.is_some_and(|inner| inner.trim_ascii().is_empty())
 }
 
 fn refuse(fault: &Fault) -> Status {

@@ -9,11 +9,15 @@
 //! the socket (`coalesce`) in turn until either side ends it. What the task stores in its `liveness` the accept loop
 //! looks over, and tells connections that overstay to end.
 //!
+//! The other way round, `fetch` gets small documents from addresses that somebody configured, and keeps them from leading into
+//! the server's own network.
+//!
 //! Both `coalesce_writes` and `inline_streams` may be switched off; the result is then hyper's plain server.
 
 mod client_address;
 mod coalesce;
 mod connection;
+mod fetch;
 mod inline;
 mod listener;
 mod liveness;
@@ -27,6 +31,7 @@ mod tests;
 mod tls;
 
 pub use client_address::{ClientAddress, client_address, forwarded_https};
+pub use fetch::{Document, FetchError, FetchSettings, Fetcher};
 pub use listener::{Listener, Open};
 pub use serve::{DrainReport, serve};
 pub use service::{Connection, Service};

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::fields::Fields;
+use super::issuers::IssuerRpcs;
 use super::page::{page_fields, place};
 use super::projects::ProjectRpcs;
 use super::request::{Around, Arrival, Deadline};
@@ -41,6 +42,7 @@ pub struct AuthService {
     verify: Verify,
     scopes: Scopes,
     projects: ProjectRpcs,
+    issuers: IssuerRpcs,
     sessions: SessionRpcs,
     revocations: Revocations,
     metrics: Arc<Metrics>,
@@ -51,8 +53,9 @@ impl AuthService {
     pub fn new(context: Arc<Context>, revocations: Revocations, metrics: Arc<Metrics>) -> Self {
         let (verify, scopes) = (Verify::new(Arc::clone(&context)), Scopes::new(Arc::clone(&context)));
         let projects = ProjectRpcs::new(Arc::clone(&context));
+        let issuers = IssuerRpcs::new(Arc::clone(&context));
         let sessions = SessionRpcs::new(Arc::clone(&context), Arc::clone(&metrics));
-        Self { context, verify, scopes, projects, sessions, revocations, metrics }
+        Self { context, verify, scopes, projects, issuers, sessions, revocations, metrics }
     }
 
     /// Verify, for a question that was read where it lies.
@@ -226,6 +229,41 @@ impl AuthRpc for AuthService {
         Ok(Response::new(v1::DeleteScopeResponse { scope: Some(convert::scope(scope)) }))
     }
 
+    async fn create_issuer(
+        &self,
+        request: Request<v1::CreateIssuerRequest>,
+    ) -> Result<Response<v1::CreateIssuerResponse>, Status> {
+        self.issuers.create(request).await
+    }
+
+    async fn get_issuer(
+        &self,
+        request: Request<v1::GetIssuerRequest>,
+    ) -> Result<Response<v1::GetIssuerResponse>, Status> {
+        self.issuers.find(request).await
+    }
+
+    async fn list_issuers(
+        &self,
+        request: Request<v1::ListIssuersRequest>,
+    ) -> Result<Response<v1::ListIssuersResponse>, Status> {
+        self.issuers.list(request).await
+    }
+
+    async fn update_issuer(
+        &self,
+        request: Request<v1::UpdateIssuerRequest>,
+    ) -> Result<Response<v1::UpdateIssuerResponse>, Status> {
+        self.issuers.update(request).await
+    }
+
+    async fn delete_issuer(
+        &self,
+        request: Request<v1::DeleteIssuerRequest>,
+    ) -> Result<Response<v1::DeleteIssuerResponse>, Status> {
+        self.issuers.delete(request).await
+    }
+
     async fn create_project(
         &self,
         request: Request<v1::CreateProjectRequest>,
@@ -367,6 +405,7 @@ fn subject_out(subject: Option<CredentialId>) -> v1::WatchRevocationsResponse {
         Some(CredentialId::Key(id)) => answer.key_id = Some(id.to_string()),
         Some(CredentialId::Session(id)) => answer.session_id = Some(id.to_string()),
         Some(CredentialId::User(id)) => answer.user_id = Some(id.to_string()),
+        Some(CredentialId::Issuer(id)) => answer.issuer_id = Some(id.to_string()),
         None => {}
     }
     answer

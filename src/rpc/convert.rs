@@ -4,6 +4,7 @@ use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
+use crate::domain::issuer::{Algorithm, Issuer, IssuerKeys};
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
 use crate::domain::product::Product;
 use crate::domain::project::{Project, SignUp};
@@ -38,6 +39,7 @@ pub(super) fn kind(kind: KeyKind) -> v1::key::Type {
         KeyKind::Secret => v1::key::Type::Sk,
         KeyKind::Restricted => v1::key::Type::Rk,
         KeyKind::Publishable => v1::key::Type::Pk,
+        KeyKind::User => v1::key::Type::Uk,
     }
 }
 
@@ -47,6 +49,7 @@ pub(super) fn kind_in(kind: v1::key::Type) -> Option<KeyKind> {
         v1::key::Type::Sk => Some(KeyKind::Secret),
         v1::key::Type::Rk => Some(KeyKind::Restricted),
         v1::key::Type::Pk => Some(KeyKind::Publishable),
+        v1::key::Type::Uk => Some(KeyKind::User),
     }
 }
 
@@ -105,6 +108,35 @@ pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
         expires_at: key.details.expires_at.map(time),
         suspended_at: key.suspended_at.map(time),
         revoked_at: key.revoked_at.map(time),
+    }
+}
+
+pub(super) fn issuer(issuer: Issuer) -> v1::Issuer {
+    let (etag, environment) = (issuer.etag(), environment(issuer.environment));
+    let rules = issuer.details.rules;
+    let (jwks_uri, jwks) = match issuer.details.keys {
+        IssuerKeys::Discovered => (None, None),
+        IssuerKeys::At(uri) => (Some(uri), None),
+        IssuerKeys::Inline(keys) => (None, Some(keys)),
+    };
+    v1::Issuer {
+        id: issuer.id.to_string(),
+        issuer: rules.issuer,
+        display_name: issuer.details.display_name,
+        description: issuer.details.description,
+        jwks_uri,
+        jwks,
+        audiences: rules.audiences.into_iter().collect(),
+        algorithms: rules.algorithms.into_iter().map(|algorithm| Algorithm::as_str(algorithm).to_owned()).collect(),
+        email_claim: rules.claims.email,
+        first_name_claim: rules.claims.first_name,
+        last_name_claim: rules.claims.last_name,
+        // At most a minute.
+        leeway: rules.leeway.try_into().ok(),
+        environment: environment.into(),
+        created_at: Some(time(issuer.created_at)),
+        updated_at: Some(time(issuer.updated_at)),
+        etag,
     }
 }
 

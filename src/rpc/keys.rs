@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::Around;
-use super::{audit, convert};
+use super::{audit, convert, user_keys};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UserId;
@@ -19,6 +19,7 @@ use crate::service::Context;
 use crate::service::audit::Audit;
 use crate::service::keys::{Idempotency, Keys, NewKey};
 use crate::service::paging::ListScope;
+use crate::service::user_keys::UserKeys;
 use crate::store::KeyFilter;
 
 /// Decodes, validates, calls the service, encodes.
@@ -26,6 +27,7 @@ use crate::store::KeyFilter;
 pub struct KeysService {
     context: Arc<Context>,
     keys: Keys,
+    user_keys: UserKeys,
     audit: Audit,
 }
 
@@ -33,7 +35,8 @@ impl KeysService {
     /// The RPCs over this context.
     pub fn new(context: Arc<Context>) -> Self {
         let audit = Audit::new(Arc::clone(&context));
-        Self { keys: Keys::new(Arc::clone(&context)), audit, context }
+        let user_keys = UserKeys::new(Arc::clone(&context));
+        Self { keys: Keys::new(Arc::clone(&context)), user_keys, audit, context }
     }
 
     fn encode(&self, key: crate::domain::key::Key) -> Option<v1::Key> {
@@ -157,6 +160,44 @@ impl KeysRpc for KeysService {
         let revealed = self.keys.reveal(&around.caller, &message.id).await;
         let (key, secret) = revealed.map_err(|error| around.status(&error))?;
         Ok(Response::new(v1::RevealKeyResponse { key: self.encode(key), secret: secret.expose().to_owned() }))
+    }
+
+    async fn create_user_key(
+        &self,
+        request: Request<v1::CreateUserKeyRequest>,
+    ) -> Result<Response<v1::CreateUserKeyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let made = user_keys::create(&self.user_keys, &around.caller, message).await;
+        made.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn list_user_keys(
+        &self,
+        request: Request<v1::ListUserKeysRequest>,
+    ) -> Result<Response<v1::ListUserKeysResponse>, Status> {
+        let (around, _) = Around::split(request)?;
+        let now = self.context.clock.now();
+        let listed = user_keys::list(&self.user_keys, &around.caller, now).await;
+        listed.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn get_user_key(
+        &self,
+        request: Request<v1::GetUserKeyRequest>,
+    ) -> Result<Response<v1::GetUserKeyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let told = user_keys::reveal(&self.user_keys, &around.caller, &message.handle).await;
+        told.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn delete_user_key(
+        &self,
+        request: Request<v1::DeleteUserKeyRequest>,
+    ) -> Result<Response<v1::DeleteUserKeyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let now = self.context.clock.now();
+        let ended = user_keys::revoke(&self.user_keys, &around.caller, &message.handle, now).await;
+        ended.map(Response::new).map_err(|error| around.status(&error))
     }
 
     async fn list_audit_events(

@@ -4,6 +4,7 @@ mod audit;
 pub mod auth;
 mod convert;
 mod fields;
+mod issuers;
 pub mod keys;
 mod page;
 pub mod products;
@@ -11,6 +12,7 @@ mod projects;
 pub mod request;
 mod sessions;
 pub mod status;
+mod user_keys;
 pub mod users;
 mod verify;
 

@@ -14,7 +14,7 @@ use crate::proto::v1;
 use crate::proto::v1::users_server::Users as UsersRpc;
 use crate::service::Context;
 use crate::service::paging::ListScope;
-use crate::service::users::Users;
+use crate::service::users::{Told, Users};
 use crate::store::UserFilter;
 
 /// Decodes, validates, calls the service, encodes.
@@ -43,6 +43,18 @@ impl UsersRpc for UsersService {
             let (kind, details) = new_user(user)?;
             let user = self.users.create(&around.caller, kind, details).await?;
             Ok(v1::CreateUserResponse { user: Some(convert::user(user)) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    async fn authenticate(
+        &self,
+        request: Request<v1::AuthenticateRequest>,
+    ) -> Result<Response<v1::AuthenticateResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let user = self.users.authenticate(&around.caller, told(message)?).await?;
+            Ok(v1::AuthenticateResponse { user: Some(convert::user(user)) })
         };
         answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
@@ -184,6 +196,17 @@ fn new_user(user: v1::User) -> Result<(UserKind, UserDetails)> {
     let mut details = UserDetails::default();
     take(&mut fields, kind, &mut details, user, &CHANGEABLE);
     fields.finish((kind, details))
+}
+
+fn told(message: v1::AuthenticateRequest) -> Result<Told> {
+    let mut fields = Fields::default();
+    let v1::AuthenticateRequest { first_name, last_name, email } = message;
+    let told = Told {
+        first_name: first_name.map(|name| fields.name("first_name", name, 0, 100)),
+        last_name: last_name.map(|name| fields.name("last_name", name, 0, 100)),
+        email: email.and_then(|text| read_email(&mut fields, &text)),
+    };
+    fields.finish(told)
 }
 
 /// Changes the masked fields.

@@ -8,19 +8,23 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::master_key::MasterKeyWatch;
 use super::readiness::Readiness;
 use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
 use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
 use crate::domain::clock::Clock;
+use crate::domain::sealing::Keyring;
 use crate::net;
-use crate::store::Store;
+use crate::store::{Resealed, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// Looks after one server.
 pub(super) struct Janitor {
     pub(super) store: Store,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) master_key: MasterKeyWatch,
     pub(super) credentials: Arc<Credentials>,
     pub(super) signing: Arc<Signing>,
     pub(super) passwords: Arc<PasswordHasher>,
@@ -33,19 +37,34 @@ pub(super) struct Janitor {
 
 impl Janitor {
     /// Never returns; drop the future to stop.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         if let Err(error) = self.credentials.warm_up(WARM_KEYS).await {
             tracing::warn!(%error, "the most recently used keys could not be loaded; they will be when they are used");
         }
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reseal_at = SWEEP_EVERY_TICKS;
+        let mut endings = self.signing.endings();
         for tick in 0_u64.. {
             ticks.tick().await;
             self.look_once().await;
+            match self.master_key.look().await {
+                // Other nodes may take a while to see it too, and seal with the key before it until then.
+                Ok(true) => reseal_at = tick + SWEEP_EVERY_TICKS,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "what became of the master key could not be read"),
+            }
+            if tick == reseal_at {
+                self.reseal().await;
+            }
             if tick % TEND_EVERY_TICKS == 0
                 && let Err(error) = self.signing.tend().await
             {
                 tracing::warn!(%error, "the signing keys could not be read; those known are used");
+            }
+            if self.signing.endings() != endings {
+                endings = self.signing.endings();
+                self.credentials.cache().clear();
             }
             if tick % SWEEP_EVERY_TICKS == 0 {
                 self.sweep().await;
@@ -81,6 +100,15 @@ impl Janitor {
         let progress = *self.progress.borrow();
         self.metrics.feed.revision.set(i64::try_from(progress.revision.0).unwrap_or(i64::MAX));
         self.metrics.feed.lag_seconds.set(progress.confirmed.elapsed().as_secs_f64());
+    }
+
+    /// Seals anew what is not sealed with the newest key: as a rule `gatepost master-key` has done it all.
+    async fn reseal(&self) {
+        match self.store.reseal(&self.keyring).await {
+            Ok(Resealed { anew: 0, unreadable: 0 }) => {}
+            Ok(Resealed { anew, unreadable }) => tracing::info!(anew, unreadable, "sealed anew with the newest key"),
+            Err(error) => tracing::warn!(%error, "what is sealed with an older key could not be sealed anew"),
+        }
     }
 
     /// Removes what nobody can ask for any more, in small batches.

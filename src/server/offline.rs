@@ -1,13 +1,16 @@
 //! What the person at the server's machine does to its data, whether a server runs on it or not. There is no caller: whoever
 //! can read the master key and the database needs nobody's leave. Running servers learn of it through the change log.
 
+use std::time::Duration;
+
 use serde_json::json;
 use thiserror::Error;
+use tokio::time::sleep;
 
 use super::bootstrap::{command_line_event, key_event, made_event};
 use super::{AdministratorKey, StartError, World, open};
-use crate::config::{Config, Database};
-use crate::domain::audit::fields;
+use crate::config::{Config, Database, MasterKeySource};
+use crate::domain::audit::{AuditEvent, fields};
 use crate::domain::change::ChangeKind;
 use crate::domain::environment::Environment;
 use crate::domain::error::Error as DomainError;
@@ -16,10 +19,10 @@ use crate::domain::key::{Key, KeyKind};
 use crate::domain::page::PageRequest;
 use crate::domain::project::Project;
 use crate::domain::scope::Scope;
-use crate::domain::sealing::Keyring;
+use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretPrefix;
 use crate::domain::signing_key::{SHORTEST_NOTICE, SigningKey};
-use crate::store::{AuditCheck, KeyFilter, Store, StoreError};
+use crate::store::{AuditCheck, KeyFilter, MasterKeyError, Resealed, Standing, Store, StoreError};
 
 /// An installation's data, opened.
 #[derive(Debug)]
@@ -27,6 +30,18 @@ pub struct Offline {
     store: Store,
     keyring: Keyring,
     world: World,
+    master_key: MasterKeySource,
+    /// Whether no other machine has a node on this data.
+    alone: bool,
+}
+
+/// How far the replacement of the master key came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MasterKeyStep {
+    /// The new one holds the keys of the data, and so does the old one.
+    Begun,
+    /// The old one is of no use any more.
+    Finished(Resealed),
 }
 
 /// Why the data cannot be worked on.
@@ -41,6 +56,15 @@ pub enum OfflineError {
     /// The data cannot be opened.
     #[error(transparent)]
     Open(#[from] StartError),
+    /// The master key cannot be replaced.
+    #[error("{0}")]
+    MasterKey(#[from] MasterKeyError),
+    /// A new master key was not given.
+    #[error(
+        "the environment gives the master key, so it has to give the new one too: put 32 bytes in base64 into \
+         {NEW_MASTER_KEY} (`openssl rand -base64 32`)"
+    )]
+    NoNewMasterKey,
     /// The data cannot be read or changed.
     #[error("{0}")]
     Store(DomainError),
@@ -65,7 +89,8 @@ impl Offline {
             return Err(OfflineError::NoData(config.data_dir.display().to_string()));
         }
         let (store, keyring) = open(config, &world).await?;
-        Ok(Self { store, keyring, world })
+        let alone = matches!(config.database, Database::Sqlite(_));
+        Ok(Self { store, keyring, world, master_key: config.master_key.clone(), alone })
     }
 
     /// The project of this name.
@@ -154,6 +179,52 @@ impl Offline {
         }
     }
 
+    /// Replaces the master key: by one that is made here, where it lies in a file, otherwise by `given`. Repeated after an
+    /// interruption it goes on from there. Where a file on this machine is all there is, it is finished too.
+    pub async fn rotate_master_key(&self, given: Option<MasterKey>) -> Result<MasterKeyStep, OfflineError> {
+        if self.store.refresh_keyring(&self.keyring).await? != Standing::Current
+            || !self.store.has_two_master_keys().await?
+        {
+            let made = self.master_key.load_or_create_next(&*self.world.entropy).map_err(StartError::from)?;
+            let from_file = made.is_some();
+            let new = made.or(given).ok_or(OfflineError::NoNewMasterKey)?;
+            let event = self.installation_event("master_key.rotated");
+            self.store.add_master_key(&self.keyring, &new, self.world.clock.now(), &event).await?;
+            if from_file {
+                self.master_key.take_next().map_err(StartError::from)?;
+                self.store.adopt_master_key(&self.keyring, new).await?;
+            }
+        }
+        if !self.alone || matches!(self.master_key, MasterKeySource::Given(_)) {
+            return Ok(MasterKeyStep::Begun);
+        }
+        // A server that runs here takes the new file meanwhile.
+        sleep(NOTICE).await;
+        self.finish_master_key().await
+    }
+
+    /// Ends the old master key, with the new one in hand: seals all that is sealed anew.
+    pub async fn finish_master_key(&self) -> Result<MasterKeyStep, OfflineError> {
+        let event = self.installation_event("master_key.finished");
+        if self.store.retire_master_keys(&self.keyring, &*self.world.entropy, &event).await? {
+            // Running servers begin to seal with the new key meanwhile.
+            sleep(NOTICE).await;
+        }
+        let mut all = Resealed::default();
+        loop {
+            let done = self.store.reseal(&self.keyring).await?;
+            all = Resealed { anew: all.anew + done.anew, unreadable: done.unreadable };
+            if done.anew == 0 {
+                return Ok(MasterKeyStep::Finished(all));
+            }
+        }
+    }
+
+    /// The entry of the audit log about what belongs to no project: it is in that of the first.
+    fn installation_event(&self, action: &str) -> AuditEvent {
+        command_line_event(&self.world, &ProjectId::default_project(), action, "installation")
+    }
+
     /// Checks the audit log of every project; what came of each.
     pub async fn check_audit_logs(&self) -> Result<Vec<AuditCheck>, OfflineError> {
         let mut checks = Vec::new();
@@ -167,6 +238,12 @@ impl Offline {
 fn is_administrator(key: &Key) -> bool {
     key.details.scopes.iter().any(Scope::is_admin)
 }
+
+/// The variable of a new master key.
+pub const NEW_MASTER_KEY: &str = "GATEPOST_NEW_MASTER_KEY";
+
+/// Running servers look every second.
+const NOTICE: Duration = Duration::from_secs(3);
 
 /// Entries of the audit log that are read at once.
 const AUDIT_BATCH: u32 = 1_000;

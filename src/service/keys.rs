@@ -17,6 +17,7 @@ use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::sealing;
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::user::UserState;
 use crate::store::{KeyCreated, KeyFilter, NewIdempotent};
@@ -62,7 +63,11 @@ impl Keys {
         new: NewKey,
         idempotency: Option<Idempotency>,
     ) -> Result<(Key, PlainSecret)> {
+        refuse_for_user_keys(caller)?;
         let now = self.0.now();
+        if new.kind == KeyKind::User {
+            return Err(Error::field("type", "must be SK, RK or PK: users make keys of their own with CreateUserKey"));
+        }
         if new.environment.is_some_and(|environment| environment != caller.environment()) {
             return Err(Error::new(Reason::EnvMismatch, "a key makes keys of its own environment only"));
         }
@@ -117,6 +122,7 @@ impl Keys {
         change: impl FnOnce(&Key, &mut KeyDetails) -> Result<()>,
     ) -> Result<Key> {
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        refuse_user_keys(&key)?;
         let now = self.0.now();
         let mut details = key.details.clone();
         change(&key, &mut details)?;
@@ -174,7 +180,9 @@ impl Keys {
         grace: Duration,
         mode: RotationMode,
     ) -> Result<(Key, PlainSecret)> {
+        refuse_for_user_keys(caller)?;
         let (mut key, version) = self.governed(caller, id, etag).await?;
+        refuse_user_keys(&key)?;
         refuse_more_than_own(caller, &key)?;
         let prefix = self.prefix(caller, key.kind).await?;
         let secret = PlainSecret::generate(&prefix, key.environment, &*self.0.entropy);
@@ -190,7 +198,9 @@ impl Keys {
 
     /// Shows the secret of a recoverable key again, and records who asked.
     pub async fn reveal(&self, caller: &Caller, id: &str) -> Result<(Key, PlainSecret)> {
+        refuse_for_user_keys(caller)?;
         let (key, _) = self.governed(caller, id, None).await?;
+        refuse_user_keys(&key)?;
         refuse_more_than_own(caller, &key)?;
         if !key.recoverable {
             let message = "the key was not made recoverable, so its secret is not kept; rotate it to get a new one";
@@ -199,13 +209,8 @@ impl Keys {
         if key.revoked_at.is_some() {
             return Err(Error::new(Reason::InvalidState, "a revoked key's secret is not shown"));
         }
-        let sealed = self.0.store.find_sealed(&key.project, key.environment, &key.id).await?;
-        let secret = sealed.and_then(|sealed| self.0.keyring.open_secret(&sealed, &seal_context(&key.id)));
-        let secret = secret.ok_or_else(|| {
-            tracing::error!(key_id = %key.id, "the sealed secret cannot be opened with this master key");
-            Error::new(Reason::Internal, "the secret cannot be read")
-        })?;
         // Recorded before it is shown: a reveal that nobody can trace must not happen.
+        let secret = self.0.sealed_secret(&key).await?;
         self.0.store.record(&self.0.audit(caller, "key.revealed", key.id.as_str())).await?;
         Ok((key, secret))
     }
@@ -256,7 +261,7 @@ impl Keys {
 
     /// The answer that the first of two equal requests got.
     async fn replay(&self, caller: &Caller, idempotency_key: &str, sealed: &[u8]) -> Result<(Key, PlainSecret)> {
-        let opened = self.0.keyring.open_secret(sealed, &answer_context(caller, idempotency_key));
+        let opened = self.0.open_secret(sealed, &answer_context(caller, idempotency_key)).await?;
         let unreadable = || Error::new(Reason::Internal, "the answer of the first request cannot be read");
         let opened = opened.ok_or_else(unreadable)?;
         let (id, secret) = opened.expose().split_once('\n').ok_or_else(unreadable)?;
@@ -322,6 +327,7 @@ impl Keys {
         match kind {
             KeyKind::Restricted => Ok(SecretPrefix::fixed(SecretPrefix::RESTRICTED)),
             KeyKind::Publishable => Ok(SecretPrefix::fixed(SecretPrefix::PUBLISHABLE)),
+            KeyKind::User => Ok(SecretPrefix::fixed(SecretPrefix::USER)),
             KeyKind::Secret => {
                 let project = self.0.store.find_project(caller.project()).await?;
                 let project = project.ok_or_else(|| Error::not_found("project", caller.project().as_str()))?;
@@ -331,14 +337,35 @@ impl Keys {
     }
 
     fn seal(&self, id: &KeyId, secret: &PlainSecret) -> Vec<u8> {
-        self.0.keyring.seal(secret.expose().as_bytes(), &seal_context(id))
+        self.0.keyring.seal(secret.expose().as_bytes(), &sealing::secret_context(id.as_str()))
+    }
+}
+
+/// Whoever could get a user's own key, or change what it may do, could act as the user.
+fn refuse_user_keys(key: &Key) -> Result<()> {
+    if key.kind != KeyKind::User {
+        return Ok(());
+    }
+    let message =
+        "the key is a user's own; it can be suspended, resumed and revoked, and the rest is for the user alone";
+    Err(Error::new(Reason::CallerNotAllowed, message))
+}
+
+/// A user's key is to end with them: it hands out no secret that would not.
+fn refuse_for_user_keys(caller: &Caller) -> Result<()> {
+    match caller.key() {
+        Some(key) if key.kind == KeyKind::User => {
+            let message = "A user's key makes no keys and tells none; call with a session of the user, or another key";
+            Err(Error::new(Reason::CallerNotAllowed, message))
+        }
+        _ => Ok(()),
     }
 }
 
 /// Which scopes a kind of key can hold at all.
 fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
     match kind {
-        KeyKind::Secret => true,
+        KeyKind::Secret | KeyKind::User => true,
         KeyKind::Restricted => !scope.is_admin(),
         // Publishable keys are public: of our own scopes only the one whose RPCs take them.
         KeyKind::Publishable => !scope.is_built_in() || scope.plain() == "read:products",
@@ -376,12 +403,8 @@ fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
     Ok(())
 }
 
-fn seal_context(id: &KeyId) -> String {
-    format!("secret of {id}")
-}
-
 fn answer_context(caller: &Caller, idempotency_key: &str) -> String {
-    format!("answer to {} {} {idempotency_key}", caller.project(), caller.actor())
+    sealing::answer_context(caller.project().as_str(), caller.actor().as_str(), idempotency_key)
 }
 
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

@@ -12,11 +12,14 @@ use crate::domain::change::Change;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
+use crate::domain::key::Key;
 use crate::domain::reason::Reason;
-use crate::domain::sealing::Keyring;
+use crate::domain::sealing::{self, Keyring};
+use crate::domain::secret::PlainSecret;
 use crate::store::Store;
 
 pub mod audit;
+pub mod issuers;
 pub mod keys;
 pub mod paging;
 pub mod passwords;
@@ -25,6 +28,7 @@ pub mod projects;
 pub mod revocations;
 pub mod scopes;
 pub mod sessions;
+pub mod user_keys;
 pub mod users;
 pub mod verify;
 
@@ -52,6 +56,27 @@ pub struct Context {
 impl Context {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Opens a sealed secret, also one that was sealed with a key that this node has not heard of yet.
+    async fn open_secret(&self, sealed: &[u8], context: &str) -> Result<Option<PlainSecret>> {
+        if !self.keyring.knows_seal(sealed) {
+            self.store.refresh_keyring(&self.keyring).await?;
+        }
+        Ok(self.keyring.open_secret(sealed, context))
+    }
+
+    /// The current secret of a recoverable key.
+    async fn sealed_secret(&self, key: &Key) -> Result<PlainSecret> {
+        let sealed = self.store.find_sealed(&key.project, key.environment, &key.id).await?;
+        let secret = match sealed {
+            Some(sealed) => self.open_secret(&sealed, &sealing::secret_context(key.id.as_str())).await?,
+            None => None,
+        };
+        secret.ok_or_else(|| {
+            tracing::error!(key_id = %key.id, "the sealed secret cannot be opened with this master key");
+            Error::new(Reason::Internal, "the secret cannot be read")
+        })
     }
 
     /// Takes a change that was committed into account on this node.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::sessions::chosen;
-use super::users::{Users, refuse_keys};
+use super::users::{Users, refuse_keys, refuse_oneself};
 use crate::auth::attempts::{Account, Source};
 use crate::auth::caller::Caller;
 use crate::auth::password::Judgement;
@@ -69,10 +69,13 @@ impl Passwords {
     pub async fn set(&self, caller: &Caller, id: &str, password: String) -> Result<()> {
         let context = &*self.context;
         let (user, _) = self.users.governed(caller, id, None).await?;
+        refuse_oneself(caller, &user)?;
         if user.kind == UserKind::ServiceAccount {
             return Err(Error::new(Reason::InvalidState, "a service account cannot sign in; it holds keys instead"));
         }
         let password = context.passwords.hash(chosen("password", password, &user.details)?).await?;
+        // That took its time: the user may be more by now than the caller governs.
+        let (user, _) = self.users.governed(caller, id, Some(&user.etag())).await?;
         let new = NewPassword { user: &user, password: &password, in_place_of: None, keep: None, now: context.now() };
         let event = context.audit(caller, "user.password_set", user.id.as_str());
         let ended = context.store.set_password(&new, &event).await?;

@@ -117,7 +117,8 @@ impl Projects {
     /// Scopes for the users of the caller's project, or of a foreign one, which may have the built-in ones.
     async fn grantable(&self, caller: &Caller, foreign: bool, wanted: &ScopeSet) -> Result<ScopeSet> {
         let what = if foreign { "users of another project" } else { "users" };
-        let may_hold = |scope: &Scope| !foreign || scope.is_built_in();
+        // Whoever may sign up would govern the project.
+        let may_hold = |scope: &Scope| !scope.is_admin() && (!foreign || scope.is_built_in());
         self.0.grantable(caller, wanted, ("project.user_scopes", what), may_hold).await
     }
 

@@ -15,9 +15,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AuditEventId, CredentialId, ProjectId, SessionId, UserId};
+use crate::domain::key::KeyKind;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::password::PlainPassword;
-use crate::domain::project::SignUp;
+use crate::domain::project::{Project, SignUp};
 use crate::domain::reason::Reason;
 use crate::domain::session::{ListedSession, Login, Origin, Session};
 use crate::domain::user::{User, UserDetails, UserKind};
@@ -96,13 +97,11 @@ impl Sessions {
     ) -> Result<SignedIn> {
         let context = &*self.context;
         let password = chosen("password", password, &details)?;
-        let project = context.store.find_project(caller.project()).await?;
-        let Some(project) = project.filter(|project| project.details.sign_up == SignUp::Open) else {
-            let message = "Nobody may sign up here by themselves; ask whoever runs this for an account";
-            return Err(Error::new(Reason::CallerNotAllowed, message));
-        };
+        self.open_project(caller).await?;
         context.attempts.sign_up(visitor.address)?;
         let password = context.passwords.hash(password).await?;
+        // That took its time: what the project says now counts.
+        let project = self.open_project(caller).await?;
         let now = context.now();
         let user = User {
             id: UserId::new(now, &*context.entropy),
@@ -122,6 +121,14 @@ impl Sessions {
         let event = context.audit(caller, "user.signed_up", user.id.as_str());
         context.store.sign_up(&user, &password, &new, &event).await?;
         Ok(SignedIn { token, session, user })
+    }
+
+    async fn open_project(&self, caller: &Caller) -> Result<Project> {
+        let project = self.context.store.find_project(caller.project()).await?;
+        project.filter(|project| project.details.sign_up == SignUp::Open).ok_or_else(|| {
+            let message = "Nobody may sign up here by themselves; ask whoever runs this for an account";
+            Error::new(Reason::CallerNotAllowed, message)
+        })
     }
 
     /// Ends the session that the caller calls with.
@@ -170,12 +177,35 @@ impl Sessions {
         login: &Login,
         password: PlainPassword,
     ) -> Result<Option<SignedIn>> {
+        let (mut password, mut left) = (Some(password), 2);
+        loop {
+            left -= 1;
+            let shown = if left > 0 { password.clone() } else { password.take() };
+            let Some(shown) = shown else { return Ok(None) };
+            match self.try_once(visitor, project, environment, login, shown).await? {
+                // Somebody else who signed in just now had it hashed again; it may be right still.
+                Tried::Overtaken if left > 0 => {}
+                Tried::In(signed_in) => return Ok(Some(*signed_in)),
+                Tried::Overtaken | Tried::Wrong => return Ok(None),
+            }
+        }
+    }
+
+    async fn try_once(
+        &self,
+        visitor: &Visitor<'_>,
+        project: &ProjectId,
+        environment: Environment,
+        login: &Login,
+        password: PlainPassword,
+    ) -> Result<Tried> {
         let context = &*self.context;
         let account = context.store.find_account(project, environment, login).await?;
         let kept = account.as_ref().map(|account| account.password.clone());
         let judgement = context.passwords.judge(password, kept).await?;
-        let (Some(account), Judgement::Right(renewed)) = (account, judgement) else { return Ok(None) };
-        let Some(user) = context.store.find_user(project, environment, &account.user).await? else { return Ok(None) };
+        let (Some(account), Judgement::Right(renewed)) = (account, judgement) else { return Ok(Tried::Wrong) };
+        let found = context.store.find_user(project, environment, &account.user).await?;
+        let Some(user) = found else { return Ok(Tried::Wrong) };
         let now = context.now();
         let (session, token) = self.begin(&user, account.session_lifetime, now)?;
         let hash = context.keyring.hash(token.expose());
@@ -194,9 +224,9 @@ impl Sessions {
             after: None,
         };
         let begun = context.store.begin_session(&new, &account.password, renewed.as_ref(), &event).await?;
-        let Some(ended) = begun else { return Ok(None) };
+        let Some(ended) = begun else { return Ok(Tried::Overtaken) };
         ended.iter().for_each(|change| context.committed(change));
-        Ok(Some(SignedIn { token, session, user }))
+        Ok(Tried::In(Box::new(SignedIn { token, session, user })))
     }
 
     /// A session and its token, which is in no store yet.
@@ -234,6 +264,14 @@ impl Sessions {
     }
 }
 
+/// What came of showing a password.
+enum Tried {
+    In(Box<SignedIn>),
+    /// It was right, but what is kept was replaced meanwhile.
+    Overtaken,
+    Wrong,
+}
+
 impl Visitor<'_> {
     /// The project and environment of the users who may be let in.
     fn place(&self) -> (ProjectId, Environment) {
@@ -243,10 +281,13 @@ impl Visitor<'_> {
         }
     }
 
-    /// A publishable key may be in everybody's hands; any other is a backend's.
+    /// A publishable key may be in everybody's hands, and a user's key in those of anybody who signed up; any other is a
+    /// backend's.
     fn source(&self) -> Source {
-        let speaks_for_many =
-            self.caller.is_some_and(|caller| caller.key().is_some() && !caller.credential().is_publishable());
+        let speaks_for_many = self
+            .caller
+            .and_then(Caller::key)
+            .is_some_and(|key| !matches!(key.kind, KeyKind::Publishable | KeyKind::User));
         Source { address: self.address, speaks_for_many }
     }
 

@@ -8,6 +8,7 @@ use super::Context;
 use crate::auth::caller::Caller;
 use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide};
 use crate::auth::lookup::Found;
+use crate::auth::outside::lookup::Beside;
 use crate::domain::change::Revision;
 use crate::domain::credential::Credential;
 use crate::domain::error::Result;
@@ -117,11 +118,16 @@ impl Verify {
         presented: &str,
         recorder: &mut impl Recorder,
     ) -> Result<Arc<Credential>, Reason> {
-        let found = self.0.credentials.find(presented).await.map_err(|_| {
+        let beside = Beside { project: caller.project(), environment: caller.environment(), address: None };
+        let found = self.0.credentials.find_beside(presented, &beside).await.map_err(|_| {
             // The cause was logged where it happened. That nothing could be decided is a decision too, and not a yes.
             recorder.record(Check::Lookup, Outcome::Failed, || "the store could not be asked".into());
             Reason::StoreUnavailable
         })?;
+        if let Found::Flawed(flaw) = found {
+            recorder.record(Check::Format, Outcome::Failed, || flaw.to_string().into());
+            return Err(flaw.reason());
+        }
         if let Found::Malformed = found {
             recorder.record(Check::Format, Outcome::Failed, || "not a credential by its shape and checksum".into());
             return Err(Reason::Malformed);

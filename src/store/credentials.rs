@@ -7,7 +7,7 @@ use super::{Store, changes};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::{ActingUser, KeySecret, SecretRole};
 use crate::domain::id::KeyId;
-use crate::domain::key::{Key, RotationMode};
+use crate::domain::key::{Key, KeyKind, RotationMode};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::SecretHash;
 use crate::domain::user::Standing;
@@ -69,18 +69,24 @@ fn read(row: &Row) -> Result<KeySecret> {
 
 /// A key whose user cannot be found is damage: it may be that of somebody who was blocked.
 fn acting_user(key: &Key, row: &Row) -> Result<Option<Box<ActingUser>>> {
-    if key.user.is_none() {
+    if key.user.is_none() && key.kind != KeyKind::User {
         return Ok(None);
     }
     let standing = row.opt_str("standing")?.and_then(Standing::parse).ok_or_else(|| damaged("keys.user_id"))?;
-    Ok(Some(Box::new(ActingUser { standing, scopes: ScopeSet::default() })))
+    let scopes = match key.kind {
+        KeyKind::User => key.details.scopes.shared_with(&key_rows::scopes(row.opt_str("user_scopes")?)?),
+        _ => ScopeSet::default(),
+    };
+    Ok(Some(Box::new(ActingUser { standing, scopes })))
 }
 
-/// What the user of a key `k` means for it.
+/// What the user of a key `k` means for it, and what they may do where the key acts as them.
 macro_rules! standing_column {
     () => {
         "(SELECT CASE WHEN u.deleted_at IS NOT NULL THEN 'deleted' WHEN u.blocked_at IS NOT NULL THEN 'blocked'
-            ELSE 'good' END FROM users u WHERE u.id = k.user_id) AS standing"
+            ELSE 'good' END FROM users u WHERE u.id = k.user_id) AS standing,
+        (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM user_scopes c
+            WHERE c.user_id = k.user_id AND k.kind = 'uk') AS user_scopes"
     };
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::db::Failure;
+use super::issuers::MAX_ISSUERS;
 use super::user_keys::MAX_KEYS_OF_USER;
 use crate::domain::error::{self, Error as DomainError};
 use crate::domain::reason::Reason;
@@ -38,9 +40,15 @@ pub enum Conflict {
     /// Another user of the project and environment has the handle.
     #[error("another user has this handle")]
     Handle,
+    /// Another unrevoked key of the user has the handle.
+    #[error("another key of the user has this handle")]
+    KeyHandle,
     /// The user that a key is to act for is no service account of its project and environment.
     #[error("there is no such service account")]
     ServiceAccount,
+    /// The environment trusts as many issuers as it may.
+    #[error("there are too many issuers")]
+    TooManyIssuers,
     /// The user has as many keys as a user may have.
     #[error("the user has too many keys")]
     TooManyKeys,
@@ -69,9 +77,17 @@ impl From<StoreError> for DomainError {
             StoreError::Conflict(Conflict::Handle) => {
                 Self::new(Reason::AlreadyExists, "another user of this environment has the handle; choose another")
             }
+            StoreError::Conflict(Conflict::KeyHandle) => Self::new(
+                Reason::AlreadyExists,
+                "you have a key with this handle; choose another, or delete that key first",
+            ),
             StoreError::Conflict(Conflict::ServiceAccount) => {
                 Self::field("user", "must be the id of a service account of this project and environment")
             }
+            StoreError::Conflict(Conflict::TooManyIssuers) => Self::new(
+                Reason::InvalidState,
+                format!("the environment trusts {MAX_ISSUERS} issuers, and may trust no more; delete one first"),
+            ),
             StoreError::Conflict(Conflict::TooManyKeys) => Self::new(
                 Reason::InvalidState,
                 format!(
@@ -147,9 +163,24 @@ pub enum MasterKeyError {
     /// The database was made under another master key; its secrets cannot be checked with this one.
     #[error("this database belongs to another master key")]
     Other,
+    /// Another master key is taking over, which is not here.
+    #[error("the master key of this database is being replaced by another one than this")]
+    UnderWay,
+    /// The new master key is the old one.
+    #[error("the new master key is the one that the database has already")]
+    Same,
+    /// A newer master key took over.
+    #[error("a newer master key was made for this database")]
+    NotNewest,
     /// The check could not be made.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Failure> for MasterKeyError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
+    }
 }
 
 /// The result of a call of the store.

@@ -87,7 +87,8 @@ pub(super) async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
         key.version,
         key.user.as_ref().map(UserId::as_str),
     ];
-    tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Alias))?;
+    let taken = if key.kind == KeyKind::User { Conflict::KeyHandle } else { Conflict::Alias };
+    tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(taken))?;
     Ok(())
 }
 

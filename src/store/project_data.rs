@@ -72,7 +72,7 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 10] = [
+const EMPTYING: [&str; 12] = [
     KEY_SECRETS,
     KEY_SCOPES,
     KEY_ALLOWED_IPS,
@@ -83,6 +83,8 @@ const EMPTYING: [&str; 10] = [
     SIGN_UP_SCOPES,
     SCOPES,
     REQUESTS,
+    ISSUERS,
+    IDENTITIES,
 ];
 
 /// No name is empty: the condition leads along the index.
@@ -122,6 +124,11 @@ const SCOPES: &str = "DELETE FROM scopes WHERE (project, plain) IN
 const REQUESTS: &str = "DELETE FROM idempotency WHERE (project, environment, actor, idempotency_key) IN
     (SELECT i.project, i.environment, i.actor, i.idempotency_key FROM idempotency i WHERE i.project = $1
         ORDER BY i.environment, i.actor, i.idempotency_key LIMIT $2)";
+const ISSUERS: &str = "DELETE FROM issuers WHERE id IN
+    (SELECT i.id FROM issuers i WHERE i.project = $1 ORDER BY i.environment, i.id LIMIT $2)";
+const IDENTITIES: &str = "DELETE FROM identities WHERE (project, environment, issuer, subject) IN
+    (SELECT d.project, d.environment, d.issuer, d.subject FROM identities d WHERE d.project = $1
+        ORDER BY d.environment, d.issuer, d.subject LIMIT $2)";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -146,4 +153,6 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (SIGN_UP_SCOPES, "PRIMARY KEY"),
     (SCOPES, "PRIMARY KEY"),
     (REQUESTS, "PRIMARY KEY"),
+    (ISSUERS, "issuers_listed"),
+    (IDENTITIES, "PRIMARY KEY"),
 ];

@@ -5,13 +5,14 @@
 
 use super::db::{Row, Tx, values};
 use super::error::{Conflict, Result, StoreError};
-use super::{Store, changes, keys, passwords, sessions, users};
+use super::key_rows::{self, key_columns};
+use super::{Store, changes, identities, keys, passwords, sessions, users};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::id::{KeyId, UserId};
-use crate::domain::key::Key;
+use crate::domain::key::{Key, KeyKind};
 use crate::domain::scope::{Scope, ScopeSet};
-use crate::domain::user::{User, UserState};
+use crate::domain::user::{Handle, User, UserState};
 
 /// Keys that are not revoked, for each user at most.
 pub(super) const MAX_KEYS_OF_USER: u64 = 100;
@@ -49,9 +50,15 @@ impl Store {
             UserState::Blocked => sessions::end_all(&mut tx, &user.id, None, user.updated_at).await?,
             UserState::Active => Vec::new(),
         };
+        let shown = identities::hashes(&mut tx, user).await?;
         self.record_in(&mut tx, event).await?;
         let mut changes = tell(&mut tx, user, turned).await?;
         changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
+        let kind = match user.state() {
+            UserState::Blocked => ChangeKind::Suspended,
+            UserState::Active => ChangeKind::Resumed,
+        };
+        changes.extend(identities::tell(&mut tx, user, shown, kind).await?);
         tx.commit().await?;
         Ok(changes)
     }
@@ -85,11 +92,24 @@ impl Store {
         tx.execute(passwords::DELETE, values![user.id.as_str()]).await?;
         let ended = sessions::end_all(&mut tx, &user.id, None, user.updated_at).await?;
         tx.execute(sessions::FORGET_ORIGINS, values![user.id.as_str()]).await?;
+        let shown = identities::remove(&mut tx, user).await?;
         self.record_in(&mut tx, event).await?;
         let mut changes = tell(&mut tx, user, turned).await?;
         changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
+        changes.extend(identities::tell(&mut tx, user, shown, ChangeKind::Revoked).await?);
         tx.commit().await?;
         Ok(changes)
+    }
+
+    /// The user's own key of this handle, unless it was revoked.
+    pub async fn find_user_key(&self, user: &UserId, handle: &Handle) -> Result<Option<Key>> {
+        let row = self.db.fetch_optional(FIND_OWN, values![user.as_str(), handle.as_str()]).await?;
+        row.as_ref().map(key_rows::read).transpose()
+    }
+
+    /// The user's own keys that were not revoked, newest first.
+    pub async fn list_user_keys(&self, user: &UserId) -> Result<Vec<Key>> {
+        self.db.fetch_all(LIST_OWN, values![user.as_str()]).await?.iter().map(key_rows::read).collect()
     }
 
     /// Every scope that an unrevoked key of the user holds, or the user in person.
@@ -100,13 +120,18 @@ impl Store {
     }
 }
 
-/// Makes sure that the user of a new key is a service account of the key's project and environment that may have one more
-/// key, and stays so until the transaction ends.
+/// Makes sure that the user of a new key is a service account, or for a user key a person, of the key's project and
+/// environment that may have one more key, and stays so until the transaction ends.
 pub(super) async fn claim(tx: &mut Tx, key: &Key) -> Result<()> {
     let Some(user) = &key.user else { return Ok(()) };
     let values = values![user.as_str(), key.project.as_str(), key.environment.as_str()];
-    if tx.execute(CLAIM, values).await? == 0 {
-        return Err(StoreError::Conflict(Conflict::ServiceAccount));
+    let (claim, missing) = match key.kind {
+        // Who calls was there a moment ago.
+        KeyKind::User => (CLAIM_PERSON, Conflict::Version),
+        _ => (CLAIM, Conflict::ServiceAccount),
+    };
+    if tx.execute(claim, values).await? == 0 {
+        return Err(StoreError::Conflict(missing));
     }
     let keys = tx.fetch_one(COUNT_KEYS, values![user.as_str()]).await?.int("total")?;
     if u64::try_from(keys).is_ok_and(|keys| keys < MAX_KEYS_OF_USER) {
@@ -161,9 +186,23 @@ const REVOKE_KEYS: &str = "UPDATE keys SET revoked_at = $2, updated_at = $2, ver
 /// Changes nothing; the row is held until the transaction ends.
 const CLAIM: &str = "UPDATE users SET version = version
     WHERE id = $1 AND project = $2 AND environment = $3 AND kind = 'service_account' AND deleted_at IS NULL";
+const CLAIM_PERSON: &str = "UPDATE users SET version = version
+    WHERE id = $1 AND project = $2 AND environment = $3 AND kind = 'human' AND deleted_at IS NULL";
+const FIND_OWN: &str = concat!(
+    "SELECT ",
+    key_columns!(),
+    " FROM keys k WHERE k.user_id = $1 AND k.name = $2 AND k.kind = 'uk' AND k.revoked_at IS NULL"
+);
+/// No user has more: see `claim`.
+const LIST_OWN: &str = concat!(
+    "SELECT ",
+    key_columns!(),
+    " FROM keys k WHERE k.user_id = $1 AND k.kind = 'uk' AND k.revoked_at IS NULL ORDER BY k.id DESC LIMIT 100"
+);
 const COUNT_KEYS: &str = "SELECT COUNT(*) AS total FROM keys k WHERE k.user_id = $1 AND k.revoked_at IS NULL";
+/// What a user key holds counts as far as the user holds it.
 const SCOPES: &str = "SELECT c.plain, c.spelling FROM keys k JOIN key_scopes c ON c.key_id = k.id
-    WHERE k.user_id = $1 AND k.revoked_at IS NULL
+    WHERE k.user_id = $1 AND k.revoked_at IS NULL AND k.kind <> 'uk'
     UNION ALL SELECT c.plain, c.spelling FROM user_scopes c WHERE c.user_id = $1";
 
 /// For the test of their plans: each statement and the index it walks along.
@@ -172,6 +211,9 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (SET_BLOCKED, "sqlite_autoindex_users_1"),
     (ERASE, "sqlite_autoindex_users_1"),
     (CLAIM, "sqlite_autoindex_users_1"),
+    (CLAIM_PERSON, "sqlite_autoindex_users_1"),
+    (FIND_OWN, "keys_one_per_handle"),
+    (LIST_OWN, "keys_o"),
     (HOLD_KEYS, "keys_of_user"),
     (REVOKE_KEYS, "keys_of_user"),
     (COUNT_KEYS, "keys_of_user"),

@@ -273,6 +273,34 @@ async fn a_name_cannot_move_the_cursor() {
 }
 
 #[tokio::test]
+async fn an_issuer_goes_through_its_life() {
+    let server = TestServer::start().await;
+    let create =
+        "issuers create https://id.example --audience shop --audience app --display-name ID --leeway 10s --json";
+    let made = admin(&server, create).run().await.json();
+    assert_eq!((&made["issuer"], &made["leeway"]), (&"https://id.example".into(), &"10s".into()));
+    assert_eq!((&made["audiences"], made.get("jwksUri")), (&serde_json::json!(["app", "shop"]), None));
+    let id = made["id"].as_str().unwrap();
+    admin(&server, create).run().await.fails_with(1);
+
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    std::fs::write(keys.path(), set).unwrap();
+    let update = format!("issuers update {id} --jwks {} --algorithm EdDSA --json", keys.path().display());
+    let updated = admin(&server, &update).run().await.json();
+    assert_eq!((&updated["jwks"], &updated["algorithms"]), (&set.into(), &serde_json::json!(["EdDSA"])));
+    let updated = admin(&server, &format!("issuers update {id} --discover --json")).run().await.json();
+    assert_eq!(updated.get("jwks"), None);
+    admin(&server, &format!("issuers update {id} --jwks /nowhere/at/all")).run().await.fails_with(2);
+    admin(&server, &format!("issuers update {id}")).run().await.fails_with(2);
+    let shown = admin(&server, &format!("issuers show {id}")).run().await.ok();
+    assert!(shown.contains("https://id.example") && shown.contains("where its own description says"), "{shown}");
+    assert_eq!(admin(&server, "issuers list --quiet").run().await.ok(), id);
+    assert_eq!(admin(&server, &format!("issuers delete {id} --quiet")).run().await.ok(), id);
+    admin(&server, &format!("issuers show {id}")).run().await.fails_with(4);
+}
+
+#[tokio::test]
 async fn shells_get_completions() {
     for (shell, word) in
         [("bash", "complete"), ("zsh", "#compdef"), ("fish", "complete -c"), ("powershell", "Register")]
@@ -289,6 +317,7 @@ async fn the_help_names_every_command_and_each_explains_itself() {
         "serve",
         "config",
         "admin-key",
+        "master-key",
         "signing-key",
         "projects",
         "keys",
@@ -372,7 +401,10 @@ async fn a_password_is_set_and_sessions_are_ended() {
     let refused = admin(&server, &set).input("-snark-\n").run().await.fails_with(1);
     assert!(refused.contains("8 to 256"), "{refused}");
     assert_eq!(admin(&server, &set).input(&format!("{}\n", leaks::PASSWORD)).run().await.ok(), user);
-    let [one, other] = [server.sign_in(&server.live(), "ada").await, server.sign_in(&server.live(), "ada").await];
+    let one = server.sign_in(&server.live(), "ada").await;
+    // Lists are newest first, and what is of one instant is in no order.
+    server.advance(std::time::Duration::from_secs(1));
+    let other = server.sign_in(&server.live(), "ada").await;
     let listed = admin(&server, &format!("sessions list {user} --json")).run().await.json();
     assert_eq!(
         (&listed["data"][0]["id"], &listed["data"][1]["id"]),

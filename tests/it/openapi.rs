@@ -121,9 +121,15 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Whether it is of the RPC that takes the token of a trusted issuer.
+    pub(crate) fn brings_a_user(&self) -> bool {
+        self.method == Method::POST && ["/users", "/v2/users"].contains(&self.template.as_str())
+    }
+
     /// Whether it is of an RPC that takes users only, or lets them in.
     pub(crate) fn is_for_users(&self) -> bool {
         let own = ["/users/me", "/user", "/auth/credentials"].contains(&self.template.as_str());
+        let own = own || self.template.starts_with("/user/") || self.brings_a_user();
         own || self.template.starts_with("/v1/users/me") || self.template.starts_with("/v1/auth/sign-")
     }
 }
@@ -177,6 +183,9 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
         let name = format!("read:{}", call.method.as_str().to_lowercase());
         make("Auth/CreateScope", json!({"scope": {"name": name}})).await;
         name
+    } else if call.template.starts_with("/v1/issuers") {
+        let issuer = json!({"issuer": format!("https://{}.example", call.method), "audiences": ["shop"]});
+        text(&make("Auth/CreateIssuer", json!({"issuer": issuer})).await["issuer"]["id"]).to_owned()
     } else if call.template.contains("/users/") {
         text(&make("Users/CreateUser", json!({"user": {}})).await["user"]["id"]).to_owned()
     } else {

@@ -22,6 +22,7 @@ fn the_policies_are_those_that_were_agreed() {
             (policy.authenticated, "any credential"),
             (policy.publishable, "publishable keys too"),
             (policy.user, "users only"),
+            (policy.introduction, "a token of a trusted issuer beside a key"),
             (policy.secret_response, "answers a secret"),
             (policy.installation, "administrators of the installation only"),
         ];

@@ -112,7 +112,8 @@ async fn what_is_for_users_takes_nobody_else() {
 #[tokio::test]
 async fn the_scopes_that_an_rpc_names_are_enough() {
     let server = TestServer::start().await;
-    for rpc in guarded() {
+    // What takes a token of a trusted issuer has tests of its own.
+    for rpc in guarded().into_iter().filter(|rpc| !rpc.policy().introduction) {
         let scopes = rpc.policy().scopes;
         let scopes: Vec<_> = scopes.iter().map(String::as_str).collect();
         let key = if rpc.policy().user { server.service_account(&scopes).await } else { server.key(&scopes).await };

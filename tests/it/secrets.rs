@@ -112,6 +112,7 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
     let server = TestServer::start().await;
     let key = server.new_key(json!({"name": "kept", "recoverable": true})).await;
     server.person(&server.live(), "ada", &[]).await;
+    let person = server.sign_in(&server.live(), "ada").await;
     let open = json!({"project": {"id": "default", "signUp": "OPEN"}, "updateMask": "signUp"});
     server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), open).await.ok();
     for rpc in Rpc::all() {
@@ -124,12 +125,15 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
         for (n, wire) in Wire::ALL.into_iter().enumerate() {
             let request = match rpc.name().as_str() {
                 "Keys/CreateKey" => json!({"name": "x"}),
+                "Keys/CreateUserKey" => json!({"handle": format!("laptop-{n}")}),
+                "Keys/GetUserKey" => json!({"handle": "laptop-0"}),
                 "Auth/CreateProject" => json!({"project": {"id": format!("shop-{n}")}}),
                 "Auth/SignIn" => json!({"handle": "ada", "password": leaks::PASSWORD}),
                 "Auth/SignUp" => json!({"handle": format!("grace-{n}"), "password": leaks::PASSWORD}),
                 _ => json!({"id": key.id}),
             };
-            let actor = server.live().with("accept-encoding", "gzip, br, zstd");
+            let actor = if rpc.policy().user { person.clone() } else { server.live() };
+            let actor = actor.with("accept-encoding", "gzip, br, zstd");
             let answer = server.call_rpc(wire, &rpc, &actor, request).await;
             assert_eq!(answer.header("content-encoding"), "", "{answer:?}");
             assert_eq!(answer.header("grpc-encoding"), "", "{answer:?}");
@@ -140,6 +144,7 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
             for place in &places {
                 let start = match *place {
                     "testSecret" => "sk_test_",
+                    "token" if rpc.policy().user => "uk_live_",
                     "token" => "eyJ",
                     _ => "sk_live_",
                 };

@@ -8,6 +8,7 @@ mod ring;
 mod token;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub struct Signing {
     issuer: Box<str>,
     rotation: Duration,
     ring: RwLock<Arc<Ring>>,
+    endings: AtomicU64,
     /// When the keys were last read because of a token of an unknown key. One reads at a time.
     asked: Mutex<Option<Timestamp>>,
 }
@@ -51,7 +53,8 @@ impl Signing {
         rotation: Duration,
     ) -> Result<Self> {
         let (issuer, ring, asked) = (issuer.into(), RwLock::default(), Mutex::default());
-        let signing = Self { store, keyring, clock, entropy, issuer, rotation, ring, asked };
+        let signing =
+            Self { store, keyring, clock, entropy, issuer, rotation, ring, asked, endings: AtomicU64::new(0) };
         signing.tend().await?;
         Ok(signing)
     }
@@ -95,6 +98,11 @@ impl Signing {
         })
     }
 
+    /// How often keys have ended that this node knew: what was found by their tokens before counts no more.
+    pub fn endings(&self) -> u64 {
+        self.endings.load(Ordering::SeqCst)
+    }
+
     /// The keys that are published, as a JWK Set (RFC 7517, section 5).
     pub fn key_set(&self) -> String {
         self.ring().key_set(self.clock.now())
@@ -116,14 +124,21 @@ impl Signing {
             }
             keys = self.store.list_signing_keys(now).await?;
         }
-        self.keep(keys)
+        self.keep(keys).await
     }
 
-    fn keep(&self, keys: Vec<SigningKey>) -> Result<()> {
+    async fn keep(&self, keys: Vec<SigningKey>) -> Result<()> {
         let old = self.ring();
         if !old.is_of(&keys) {
+            if keys.iter().any(|key| !self.keyring.knows_seal(&key.sealed)) {
+                self.store.refresh_keyring(&self.keyring).await?;
+            }
+            let ended = old.kids().any(|kid| !keys.iter().any(|key| key.kid == *kid));
             let new = Arc::new(Ring::new(keys, &self.keyring)?);
             *self.ring.write().unwrap_or_else(PoisonError::into_inner) = new;
+            if ended {
+                self.endings.fetch_add(1, Ordering::SeqCst);
+            }
         }
         Ok(())
     }
@@ -148,7 +163,7 @@ impl Signing {
         }
         *asked = Some(now);
         let keys = self.store.list_signing_keys(now).await?;
-        self.keep(keys)?;
+        self.keep(keys).await?;
         Ok(true)
     }
 }

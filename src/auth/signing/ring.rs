@@ -41,6 +41,11 @@ impl Ring {
         self.stored == keys
     }
 
+    /// The names of the keys.
+    pub(super) fn kids(&self) -> impl Iterator<Item = &String> {
+        self.opened.iter().map(|key| &key.kid)
+    }
+
     /// Whether there is a key of this name, past its end or not.
     pub(super) fn knows(&self, kid: &str) -> bool {
         self.opened.iter().any(|key| key.kid == kid)

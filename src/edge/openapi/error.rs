@@ -162,6 +162,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::InvalidRequest => "the request carries two credentials; send one",
         Reason::InvalidState => "a revoked key cannot be resumed",
         Reason::IpDenied => "The key may not be used from this address",
+        Reason::IssuerUnavailable => "the keys of the token's issuer cannot be had at the moment; try again",
         Reason::MethodNotAllowed => "This path takes GET, HEAD and POST",
         Reason::Overloaded => "the server has all the work it can take; try again",
         Reason::PayloadTooLarge => "The body may have up to 1048576 bytes",

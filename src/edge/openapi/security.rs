@@ -27,6 +27,8 @@ pub(super) struct Access {
     installation: bool,
     /// Whether a publishable key is enough.
     publishable: bool,
+    /// Whether a token of a trusted issuer must come beside the key.
+    introduction: bool,
 }
 
 impl Security {
@@ -49,7 +51,8 @@ impl Security {
         let mut schemes = Map::new();
         let description = format!(
             "A key (`sk_live_...`, `rk_test_...`) as a bearer token (RFC 6750). It may come beside a publishable key of \
-             the same project and environment in another header; two credentials of one kind are refused.\n\n\
+             the same project and environment in another header; two credentials of one kind are refused. Beside a key, a \
+             token (JWT) of an issuer that the project trusts says which user is calling.\n\n\
              The scopes that guard the operations here:\n{scopes}"
         );
         schemes.insert(BEARER.to_owned(), json!({"type": "http", "scheme": "bearer", "description": description}));
@@ -67,6 +70,10 @@ impl Security {
             return json!([]);
         }
         let scopes: Vec<String> = access.scopes.iter().map(|scope| scope.spelling_in(dialect)).collect();
+        if access.introduction {
+            let pair = |(name, _): &(String, String)| json!({BEARER: [], name.as_str(): []});
+            return self.key_headers.iter().map(pair).collect();
+        }
         let names = std::iter::once(BEARER).chain(self.key_headers.iter().map(|(name, _)| name.as_str()));
         let one_of = names.map(|name| Value::from(Map::from_iter([(name.to_owned(), scopes.clone().into())])));
         // An empty one is none.
@@ -94,7 +101,7 @@ impl Access {
         let scopes = scopes.iter().map(|scope| scope.as_str().and_then(Scope::parse));
         let scopes = scopes.collect::<Option<_>>().ok_or_else(|| wrong(Scope::RULE))?;
         let (public, installation, publishable) = (flag("public"), flag("installation"), flag("publishable"));
-        Ok(Self { public, scopes, installation, publishable })
+        Ok(Self { public, scopes, installation, publishable, introduction: flag("introduction") })
     }
 
     /// Whether a credential is looked at.
@@ -119,6 +126,10 @@ impl Access {
         }
         if self.public {
             return "Needs no credential.".to_owned();
+        }
+        if self.introduction {
+            return "Needs a token of an issuer that the project trusts, beside a key. A publishable key is enough."
+                .to_owned();
         }
         let describe = |scope: &Scope| {
             let meaning = scope::built_in(scope.plain()).map(|built_in| format!(" ({})", built_in.description));
@@ -188,12 +199,17 @@ mod tests {
         assert!(whoami.is_guarded() && !whoami.writes(Verb::Get));
         assert!(access("Keys", "CreateKey").writes(Verb::Post) && !access("Keys", "CreateKey").is_publishable());
 
+        let authenticate = access("Users", "Authenticate");
+        assert_eq!(security.requirement(&authenticate, Dialect::Storefront), json!([{"bearer": [], "x-api-key": []}]));
+        assert!(authenticate.in_words(Dialect::Storefront).contains("beside a key"));
+
         let delete = access("Auth", "DeleteProject");
         assert!(delete.writes(Verb::Delete) && !access("Auth", "ListProjects").writes(Verb::Get));
         let words = delete.in_words(Dialect::Standard);
         assert!(words.contains("`admin`") && words.contains("administrators of the installation"), "{words}");
 
-        let open = Access { public: true, scopes: Vec::new(), installation: false, publishable: false };
+        let open =
+            Access { public: true, scopes: Vec::new(), installation: false, publishable: false, introduction: false };
         assert_eq!(security.requirement(&open, Dialect::Standard), json!([]));
     }
 }

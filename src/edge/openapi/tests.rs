@@ -111,7 +111,7 @@ fn schemas_say_what_is_always_there_and_what_is_needed() {
     assert_eq!(schemas["Product"]["properties"]["id"]["readOnly"], true);
     assert_eq!(schemas["CreateKeyResponse"]["required"], json!(["key", "secret"]));
     assert_eq!(schemas["ListKeysResponse"]["required"], json!(["data"]));
-    assert_eq!(schemas["KeyType"]["enum"], json!(["SK", "RK", "PK"]));
+    assert_eq!(schemas["KeyType"]["enum"], json!(["SK", "RK", "PK", "UK"]));
     let revision = &schemas["VerifyResponse"]["properties"]["revision"];
     assert_eq!((&revision["type"], &revision["format"]), (&json!("string"), &json!("uint64")));
     assert_eq!(schemas["Key"]["properties"]["createdAt"]["format"], "date-time");

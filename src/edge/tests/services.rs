@@ -98,6 +98,10 @@ named!(Keys {
     suspend_key: SuspendKeyRequest => SuspendKeyResponse,
     resume_key: ResumeKeyRequest => ResumeKeyResponse,
     reveal_key: RevealKeyRequest => RevealKeyResponse,
+    create_user_key: CreateUserKeyRequest => CreateUserKeyResponse,
+    list_user_keys: ListUserKeysRequest => ListUserKeysResponse,
+    get_user_key: GetUserKeyRequest => GetUserKeyResponse,
+    delete_user_key: DeleteUserKeyRequest => DeleteUserKeyResponse,
 });
 
 named!(Products {
@@ -111,6 +115,7 @@ named!(Products {
 
 named!(Users {
     create_user: CreateUserRequest => CreateUserResponse,
+    authenticate: AuthenticateRequest => AuthenticateResponse,
     get_me: GetMeRequest => GetMeResponse,
     update_me: UpdateMeRequest => UpdateMeResponse,
     delete_me: DeleteMeRequest => DeleteMeResponse,
@@ -142,6 +147,11 @@ named!(Auth {
     list_scopes: ListScopesRequest => ListScopesResponse,
     update_scope: UpdateScopeRequest => UpdateScopeResponse,
     delete_scope: DeleteScopeRequest => DeleteScopeResponse,
+    create_issuer: CreateIssuerRequest => CreateIssuerResponse,
+    get_issuer: GetIssuerRequest => GetIssuerResponse,
+    list_issuers: ListIssuersRequest => ListIssuersResponse,
+    update_issuer: UpdateIssuerRequest => UpdateIssuerResponse,
+    delete_issuer: DeleteIssuerRequest => DeleteIssuerResponse,
     create_project: CreateProjectRequest => CreateProjectResponse,
     get_project: GetProjectRequest => GetProjectResponse,
     list_projects: ListProjectsRequest => ListProjectsResponse,

@@ -36,6 +36,9 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(5, "0005_user_scopes.sql", "user_scopes"),
     step!(6, "0006_signing_keys.sql", "signing_keys"),
     step!(7, "0007_sessions.sql", "sessions"),
+    step!(8, "0008_master_keys.sql", "master_keys"),
+    step!(9, "0009_user_keys.sql", "user_keys"),
+    step!(10, "0010_issuers.sql", "issuers"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

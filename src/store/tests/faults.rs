@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The store with little patience.
 async fn impatient(db: &TestDb) -> Store {
     let store = Store::open(&StoreOptions { timeout: PATIENCE, ..db.options.clone() }).await.unwrap();
-    store.check_master_key(&keyring(), at(0)).await.unwrap();
+    store.open_keyring(&master_key(), at(0)).await.unwrap();
     store
 }
 
@@ -243,7 +243,7 @@ async fn a_silent_server_is_noticed_and_found_again() {
         let mut options = StoreOptions::url(&between.url).unwrap();
         (options.timeout, options.connections) = (PATIENCE, 3);
         let store = Store::open(&options).await.unwrap();
-        store.check_master_key(&keyring(), at(0)).await.unwrap();
+        store.open_keyring(&master_key(), at(0)).await.unwrap();
         let key = key(at(1));
         let hash = db.create(&key).await;
         for round in 0..2 {

@@ -30,10 +30,12 @@ async fn an_opened_database_opens_again(db: TestDb) {
 }
 
 async fn a_newer_database_is_refused(db: TestDb) {
-    db.raw("UPDATE _sqlx_migrations SET version = 8 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)").await;
+    let next = MIGRATIONS.len() + 1;
+    db.raw(&format!("UPDATE _sqlx_migrations SET version = {next} WHERE version = {}", MIGRATIONS.len())).await;
     let error = Store::open(&db.options).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { version: 8 }), "{error:?}");
-    let text = "the database was made by a newer gatepost (migration 0008); start that version or restore a backup";
+    assert!(matches!(error, OpenError::Newer { version } if version == next as i64), "{error:?}");
+    let said = "the database was made by a newer gatepost";
+    let text = format!("{said} (migration {next:04}); start that version or restore a backup");
     assert_eq!(error.to_string(), text);
 }
 

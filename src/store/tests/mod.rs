@@ -7,7 +7,9 @@ mod audit;
 mod changes;
 mod credentials;
 mod faults;
+mod issuers;
 mod keys;
+mod master_keys;
 mod migrations;
 mod plans;
 mod products;
@@ -18,6 +20,7 @@ mod sessions;
 mod signing_keys;
 mod statements;
 pub(crate) mod support;
+mod user_keys;
 mod users;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].

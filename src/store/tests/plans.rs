@@ -5,8 +5,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    audit, audit_check, changes, credentials, idempotency, key_lists, keys, passwords, products, project_data,
-    projects, scopes, sessions, signing_keys, user_keys, users,
+    audit, audit_check, changes, credentials, idempotency, identities, issuers, key_lists, keys, master_keys,
+    passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys, user_keys, users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -18,12 +18,16 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         changes::PLANNED,
         credentials::PLANNED,
         idempotency::PLANNED,
+        identities::PLANNED,
+        issuers::PLANNED,
         key_lists::PLANNED,
         keys::PLANNED,
+        master_keys::PLANNED,
         passwords::PLANNED,
         products::PLANNED,
         project_data::PLANNED,
         projects::PLANNED,
+        resealing::PLANNED,
         scopes::PLANNED,
         sessions::PLANNED,
         signing_keys::PLANNED,

@@ -158,6 +158,12 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         let mut held = crate::store::tests::support::key(at(n));
         (held.project, held.user) = (id.clone(), Some(user.id.clone()));
         db.store.create_key(&held, &new_hash(), None, None, &event(id)).await.unwrap();
+        let mut shopper = service_account(&format!("shopper-{n}"), at(n));
+        shopper.project = id.clone();
+        db.store.create_user_of_issuer(&shopper, "https://id.example", &n.to_string(), &event(id)).await.unwrap();
+        let mut issuer = issuer(&format!("https://id.example/{n}"), at(n));
+        issuer.project = id.clone();
+        db.store.create_issuer(&issuer, &event(id)).await.unwrap();
         if n % 2 == 0 {
             user.delete(at(n));
             db.store.delete_user(&user, 1, &event(id)).await.unwrap();
@@ -176,7 +182,8 @@ async fn a_deleted_project_is_emptied_in_batches(db: TestDb) {
     fill(&db, &other_project()).await;
     let filled = db.rows().await;
     for (table, rows) in &filled {
-        let one_for_all = ["installation", "projects", "change_counter", "signing_keys"].contains(&table.as_str());
+        let one_for_all =
+            ["installation", "projects", "change_counter", "master_keys", "signing_keys"].contains(&table.as_str());
         assert!(one_for_all || rows > &before[table], "{table}: a project's data is not made in `fill`");
     }
 
@@ -251,17 +258,20 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 25] = [
     "audit_chains",
     "audit_events",
     "change_counter",
     "changes",
     "idempotency",
+    "identities",
     "installation",
+    "issuers",
     "key_allowed_ips",
     "key_scopes",
     "key_secrets",
     "keys",
+    "master_keys",
     "passwords",
     "product_tags",
     "product_words",

@@ -12,7 +12,8 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, KeyId, ProductId, ProjectId, SessionId, UserId};
+use crate::domain::id::{AuditEventId, IssuerId, KeyId, ProductId, ProjectId, SessionId, UserId};
+use crate::domain::issuer::{Algorithm, ClaimNames, DEFAULT_LEEWAY, Issuer, IssuerDetails, IssuerKeys, TokenRules};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
 use crate::domain::page::PageRequest;
 use crate::domain::password::{HashCost, PasswordHash};
@@ -75,7 +76,7 @@ impl TestDb {
         // A machine that is busy with many tests is slow, not lost.
         options.timeout = Duration::from_secs(20);
         let store = Store::open(&options).await.unwrap();
-        store.check_master_key(&keyring(), at(0)).await.unwrap();
+        store.open_keyring(&master_key(), at(0)).await.unwrap();
         assert!(store.ensure_project(&project(), at(0)).await.unwrap());
         assert!(store.ensure_project(&other_project(), at(0)).await.unwrap());
         Self { store, options, home }
@@ -84,7 +85,7 @@ impl TestDb {
     /// Another process on the same database, as far as the store can tell.
     pub(super) async fn second(&self) -> Store {
         let store = Store::open(&self.options).await.unwrap();
-        store.check_master_key(&keyring(), at(0)).await.unwrap();
+        store.open_keyring(&master_key(), at(0)).await.unwrap();
         store
     }
 
@@ -99,7 +100,12 @@ impl TestDb {
 
 /// What the master key of all these stores makes.
 pub(super) fn keyring() -> Keyring {
-    MasterKey::parse("c29tZSBtYXN0ZXIga2V5IG9mIDMyIGJ5dGVzLCB5ZXM=").unwrap().derive()
+    master_key().derive()
+}
+
+/// The master key that all these stores begin with.
+pub(super) fn master_key() -> MasterKey {
+    MasterKey::parse("c29tZSBtYXN0ZXIga2V5IG9mIDMyIGJ5dGVzLCB5ZXM=").unwrap()
 }
 
 pub(super) fn project() -> ProjectId {
@@ -171,6 +177,27 @@ pub(super) fn service_account(handle: &str, now: Timestamp) -> User {
         updated_at: now,
         blocked_at: None,
         deleted_at: None,
+        version: 1,
+    }
+}
+
+/// An issuer that the first project's live environment trusts.
+pub(super) fn issuer(name: &str, now: Timestamp) -> Issuer {
+    let rules = TokenRules {
+        issuer: name.to_owned(),
+        audiences: ["shop", "\u{e4}\"'"].map(str::to_owned).into(),
+        algorithms: Algorithm::DEFAULT.into(),
+        claims: ClaimNames::default(),
+        leeway: DEFAULT_LEEWAY,
+    };
+    let (display_name, description) = ("Caf\u{e9}".to_owned(), "line one\nline 'two'".to_owned());
+    Issuer {
+        id: IssuerId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        details: IssuerDetails { display_name, description, keys: IssuerKeys::Discovered, rules },
+        created_at: now,
+        updated_at: now,
         version: 1,
     }
 }

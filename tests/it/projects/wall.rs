@@ -69,6 +69,12 @@ impl Behind {
             let made = make("Products/CreateProduct", json!({"product": product})).await.ok();
             self.names.push(made["product"]["id"].as_str().expect("an id").to_owned());
         }
+        for n in 0..2 {
+            let name = format!("https://id.example/{n}");
+            let issuer = json!({"issuer": name, "displayName": MARK, "description": MARK, "audiences": [MARK]});
+            let made = make("Auth/CreateIssuer", json!({"issuer": issuer})).await.ok();
+            self.names.push(made["issuer"]["id"].as_str().expect("an id").to_owned());
+        }
         for state in ["active", "blocked"] {
             let user = json!({"type": "SERVICE_ACCOUNT", "handle": format!("{state}-bot"), "alias": MARK, "metadata": {"of": MARK}});
             let made = make("Users/CreateUser", json!({"user": user})).await.ok();
@@ -83,6 +89,9 @@ impl Behind {
         server.sign_in(admin, "zanzibar").await;
         self.names.extend([user.clone(), person.id.clone(), format!("{user}/{}", person.id)]);
         self.secrets.push(person.secret.clone());
+        let key = server.user_key(&person, "zanzibar-key").await;
+        self.names.extend([key.id, "zanzibar-key".to_owned()]);
+        self.secrets.push(key.secret);
         if self.user.is_empty() {
             (self.user, self.person) = (user, person);
         }
@@ -95,7 +104,9 @@ impl Behind {
             let mut ask = async |rpc: &str, request: Value| {
                 seen.push(server.call(Wire::Grpc, rpc, admin, request).await.ok());
             };
-            for list in ["Keys/ListKeys", "Auth/ListScopes", "Products/ListProducts", "Users/ListUsers"] {
+            for list in
+                ["Keys/ListKeys", "Auth/ListScopes", "Products/ListProducts", "Users/ListUsers", "Auth/ListIssuers"]
+            {
                 ask(list, json!({"pageSize": 1000})).await;
             }
             ask("Auth/GetProject", json!({"id": self.names[0]})).await;
@@ -159,7 +170,7 @@ async fn nothing_that_can_be_named_is_reached_through_the_wall() {
         let mut reached = false;
         for name in &inside.names {
             let answer = server.call_rpc(Wire::Grpc, rpc, &boss, aimed(rpc, name)).await;
-            if let Some(secret) = answer.body["secret"].as_str() {
+            if let Some(secret) = answer.body["secret"].as_str().or(answer.body["token"].as_str()) {
                 Actor::made(secret, "");
             }
             reached |= answer.reason.is_empty();

@@ -111,6 +111,13 @@ impl TestServer {
         Actor::made(&text("token"), &text("sessionId"))
     }
 
+    /// A key of their own that somebody makes who has signed in.
+    pub(crate) async fn user_key(&self, person: &Actor, handle: &str) -> Actor {
+        let made = self.call(Wire::Grpc, "Keys/CreateUserKey", person, json!({"handle": handle})).await.ok();
+        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+        Actor::made(&text("token"), &text("id"))
+    }
+
     /// A live restricted key with these scopes.
     pub(crate) async fn rk(&self, scopes: &[&str]) -> Actor {
         self.new_key(json!({"type": "RK", "name": "a restricted key", "scopes": scopes})).await

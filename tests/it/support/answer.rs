@@ -156,8 +156,10 @@ impl Answer {
 
 /// `key.allowed_ips[2]` as `allowedIps[2]`. Names of metadata are the client's own.
 fn client_name(path: &str) -> String {
-    let inner =
-        ["key.", "product.", "scope.", "project."].iter().find_map(|body| path.strip_prefix(body)).unwrap_or(path);
+    let inner = ["key.", "product.", "scope.", "project.", "issuer."]
+        .iter()
+        .find_map(|body| path.strip_prefix(body))
+        .unwrap_or(path);
     let (field, own) = inner.split_once('.').filter(|(field, _)| *field == "metadata").unwrap_or((inner, ""));
     let mut words = field.split('_');
     let mut name = words.next().unwrap_or_default().to_owned();

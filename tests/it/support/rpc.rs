@@ -20,6 +20,7 @@ pub(crate) struct Policy {
     pub(crate) user: bool,
     pub(crate) secret_response: bool,
     pub(crate) installation: bool,
+    pub(crate) introduction: bool,
 }
 
 impl Rpc {
@@ -65,6 +66,7 @@ impl Rpc {
             user: flag("user"),
             secret_response: flag("secret_response"),
             installation: flag("installation"),
+            introduction: flag("introduction"),
         }
     }
 

@@ -269,7 +269,8 @@ fn config(home: &Home, more: &[(&'static str, String)]) -> Config {
     Config::load(&flags, &|_| None).unwrap_or_else(|error| panic!("{error}")).config
 }
 
-const PUBLIC_URL: &str = "https://keys.example";
+/// The issuer of its tokens.
+pub(crate) const PUBLIC_URL: &str = "https://keys.example";
 
 /// 2030-01-01T00:00:00Z. Far from the machine's time, so that whoever reads that is found out.
 const START: Timestamp = Timestamp::from_micros(1_893_456_000_000_000);

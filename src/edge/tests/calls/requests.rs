@@ -84,7 +84,7 @@ async fn wrong_parameters_are_named() {
         ("GET /v1/keys?page_size=1&pageSize=2", "pageSize", "is given twice"),
         ("GET /v1/keys?page_size=x", "page_size", "must be a whole number from -2147483648 to 2147483647"),
         ("GET /v1/keys?page_size", "page_size", "must be a whole number from -2147483648 to 2147483647"),
-        ("GET /v1/keys?type=zz", "type", "must be one of SK, RK, PK"),
+        ("GET /v1/keys?type=zz", "type", "must be one of SK, RK, PK, UK"),
         ("GET /v1/keys?owner=%zz", "owner", "is not valid percent-encoded UTF-8"),
         ("GET /v1/keys?owner=%ff", "owner", "is not valid percent-encoded UTF-8"),
         ("GET /v1/keys/key_1?id=key_2", "id", "is given by the path"),

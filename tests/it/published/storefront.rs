@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::identities::{Provider, trust};
 use crate::support::{Actor, Reply, TestServer};
 
 /// A shop with three products, and its publishable key in the header that its clients send.
@@ -117,4 +118,76 @@ async fn a_publishable_key_beside_a_bearer_is_one_caller() {
     server.get("/products", &other).await.expect(403, "ENV_MISMATCH");
     let foreign = server.other_project("elsewhere", gatepost::domain::environment::Environment::Live).await;
     server.get("/products", &foreign.with("x-builton-api-key", &key.secret)).await.expect(401, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_documented_calls_work_in_order() {
+    let (server, key) = shop().await;
+    let provider = Provider::new("auth0");
+    trust(&server, &server.live(), json!({"jwks": provider.jwks()})).await;
+    let api_key = format!("X-Builton-Api-Key: {}", key.secret);
+    let jwt = format!("Authorization: Bearer {}", provider.of("auth0|5c8a"));
+    let json_type = "Content-Type: application/json";
+
+    // Products, with the key alone. Clients name the type of a body they do not send, and page every list.
+    let list = server.curl("GET /products?size=5", &[&api_key, json_type], "").await.expect(200);
+    assert_eq!((names(&list.json()).len(), list.header("x-pagination-total")), (3, "3"));
+    let list = server.curl("GET /products?page=0&size=100", &[&api_key, json_type], "").await.expect(200);
+    assert_eq!(names(&list.json()), ["Hat", "Blue shoe", "Red shoe"]);
+    let past = server.curl("GET /products?page=1&size=100", &[&api_key, json_type], "").await.expect(200);
+    assert_eq!(past.text, "[]");
+    let found =
+        server.curl("GET /products/search?query=shoe&page=0&size=100", &[&api_key], "").await.expect(200).json();
+    let id = found[0]["id"].as_str().expect("an id");
+    server.curl(&format!("GET /products/{id}"), &[&api_key, json_type], "").await.expect(200);
+
+    // A user, by the tenant's own identity provider: sign-up and login in one.
+    let body = r#"{"first_name":"Ada","last_name":"Lovelace","email":"ada@example.com"}"#;
+    let both = [api_key.as_str(), &jwt, json_type];
+    let ada = server.curl("POST /users", &both, body).await.expect(200).json();
+    assert_eq!((&ada["firstName"], &ada["email"]), (&json!("Ada"), &json!("ada@example.com")));
+    for path in ["POST /users", "POST /v2/users"] {
+        assert_eq!(server.curl(path, &both, body).await.expect(200).json()["id"], ada["id"], "{path}");
+    }
+    assert_eq!(server.curl("GET /users/me", &both, "").await.expect(200).json()["id"], ada["id"]);
+    let changed = server.curl("PUT /users/me", &both, r#"{"last_name":"King"}"#).await.expect(200).json();
+    assert_eq!((&changed["firstName"], &changed["lastName"]), (&json!("Ada"), &json!("King")), "`PUT` is partial");
+    // Whoever is signed in still sees the products.
+    server.curl("GET /products?page=0&size=100", &both, "").await.expect(200);
+
+    // A service account beside the key, as the shop's own server calls.
+    let staff = server.service_account(&["read:users", "write:products"]).await;
+    let staff = [api_key.as_str(), &format!("Authorization: Bearer {}", staff.secret), json_type];
+    let users = server.curl("GET /users?page=0&size=100", &staff, "").await.expect(200);
+    assert_eq!(users.header("x-pagination-total"), "2");
+    let made = server.curl("POST /products", &staff, r#"{"name":"Sock"}"#).await.expect(200).json();
+    let target = format!("DELETE /products/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(server.curl(&target, &staff, "").await.expect(200).json()["id"], made["id"]);
+
+    // Refusals, read as `error` and `message`, by pages of other origins too.
+    server.curl("GET /products", &[json_type], "").await.error(401, "unauthorized");
+    server.curl("GET /users/me", &[&api_key], "").await.error(403, "caller_not_allowed");
+    server.curl("POST /users", &[&api_key, json_type], body).await.error(403, "caller_not_allowed");
+    server.curl("POST /users", &[&jwt, json_type], body).await.error(401, "unauthorized");
+    let stranger = format!("Authorization: Bearer {}", Provider::new("auth0").of("auth0|5c8a"));
+    let origin = "Origin: https://shop.example";
+    let refused = server.curl("GET /users/me", &[&api_key, &stranger, origin], "").await.error(401, "unauthorized");
+    assert_eq!(refused.header("access-control-allow-origin"), "*");
+    let preflight = server
+        .curl(
+            "OPTIONS /users/me",
+            &[
+                origin,
+                "Access-Control-Request-Method: PUT",
+                "Access-Control-Request-Headers: x-builton-api-key,authorization",
+            ],
+            "",
+        )
+        .await
+        .expect(204);
+    assert!(preflight.header("access-control-allow-methods").contains("PUT"), "{preflight:?}");
+
+    // Gone, at once.
+    assert_eq!(server.curl("DELETE /users/me", &both, "").await.expect(200).json()["id"], ada["id"]);
+    server.curl("GET /users/me", &both, "").await.error(401, "unauthorized");
 }
