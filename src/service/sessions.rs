@@ -177,18 +177,15 @@ impl Sessions {
         login: &Login,
         password: PlainPassword,
     ) -> Result<Option<SignedIn>> {
-        let (mut password, mut left) = (Some(password), 2);
-        loop {
-            left -= 1;
-            let shown = if left > 0 { password.clone() } else { password.take() };
-            let Some(shown) = shown else { return Ok(None) };
-            match self.try_once(visitor, project, environment, login, shown).await? {
-                // Somebody else who signed in just now had it hashed again; it may be right still.
-                Tried::Overtaken if left > 0 => {}
+        for _ in 0..TRIES {
+            match self.try_once(visitor, project, environment, login, password.clone()).await? {
                 Tried::In(signed_in) => return Ok(Some(*signed_in)),
-                Tried::Overtaken | Tried::Wrong => return Ok(None),
+                Tried::Wrong => return Ok(None),
+                // Somebody else who signed in just now had it hashed again; it may be right still.
+                Tried::Overtaken => {}
             }
         }
+        Ok(None)
     }
 
     async fn try_once(
@@ -263,6 +260,9 @@ impl Sessions {
         Ok(())
     }
 }
+
+/// How often a password is judged that was hashed again each time.
+const TRIES: usize = 2;
 
 /// What came of showing a password.
 enum Tried {

@@ -215,6 +215,9 @@ impl Users {
         if details == user.details {
             return Ok(Ok(user));
         }
+        if let Err(error) = self.charge_names(caller, &user.details, &details) {
+            return Ok(Err(error));
+        }
         let version = user.version;
         user.update(details, self.0.now());
         let audit = self.0.audit(caller, "user.updated", user.id.as_str());

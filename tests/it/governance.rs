@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::identities::{Provider, trust};
 use crate::support::{Actor, TestServer, Wire, leaks};
 
 #[tokio::test]
@@ -113,6 +114,23 @@ async fn asking_for_names_is_bounded_as_signing_up_is() {
     server.call(Wire::Grpc, "Users/UpdateMe", &session, change).await.ok();
     server.advance(Duration::from_secs(60));
     ask(20).await.ok();
+}
+
+#[tokio::test]
+async fn asking_for_addresses_by_a_token_from_outside_is_bounded_too() {
+    let server = TestServer::start().await;
+    let provider = Provider::new("one");
+    trust(&server, &server.live(), json!({"jwks": provider.jwks()})).await;
+    let key = server.pk(&[]).await;
+    let me = Actor::bearer(&provider.of("eve")).with("x-builton-api-key", &key.secret);
+    let ask = async |n: u32| server.post("/users", &me, &json!({"email": format!("user-{n}@example.com")})).await;
+    ask(0).await.expect(200, "");
+    for n in 1..=20 {
+        ask(n).await.expect(200, "");
+        // The same again is no question.
+        ask(n).await.expect(200, "");
+    }
+    ask(21).await.expect(429, "TOO_MANY_ATTEMPTS");
 }
 
 #[tokio::test]
