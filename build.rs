@@ -8,8 +8,9 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 9] = [
     "gatepost/v1/auth.proto",
+    "gatepost/v1/clients.proto",
     "gatepost/v1/error_reason.proto",
     "gatepost/v1/issuers.proto",
     "gatepost/v1/keys.proto",

@@ -5,7 +5,7 @@
 //!
 //! | part | what it owns | may use |
 //! |---|---|---|
-//! | [`domain`] | values and their rules: secrets, scopes, keys, [reasons](domain::reason) for refusals; no clock, no I/O | - |
+//! | [`domain`] | values and their rules: secrets, scopes, keys, [OAuth](domain::oauth), [reasons](domain::reason) for refusals; no clock, no I/O | - |
 //! | [`proto`] | the messages and services generated from `proto/`, and their descriptors | - |
 //! | [`net`] | sockets and time: accepting, TLS, limits, draining; knows nothing of what it serves | - |
 //! | [`config`] | one validated struct from flags, environment and file | `domain` |
@@ -15,6 +15,7 @@
 //! | [`service`] | what the product does, in domain types, [`Caller`](auth::caller::Caller) first | `auth`, `store` |
 //! | [`rpc`] | the gRPC services: decode, validate, call the service, encode | `service` and below |
 //! | [`edge`] | HTTP/JSON for the same RPCs, made of the descriptors; CORS, problems, OpenAPI | `domain`, `proto` |
+//! | [`oauth`] | the authorization server's own door: the endpoints of the RFCs, and the [pages](oauth::pages) that people see | `service` and below |
 //! | [`server`] | the composition root: the only part that knows all of the above | all |
 //! | [`cli`] | the command line: starts a server, or is a gRPC client of one | `server`, `proto` |
 //!
@@ -48,6 +49,11 @@
 //!
 //! People sign in with a password: [`auth::attempts`] bounds the guesses, [`auth::password`] hashes on threads of its own, and
 //! [`service::sessions`] begins a session, whose token ([`auth::signing`]) is from then on looked up like the secret of a key.
+//!
+//! Clients of OAuth come through a second door: the front hands the paths of [`oauth::Endpoint`] to [`oauth::OAuth`], which reads
+//! the parameters and writes pages, redirects and JSON in the words of the RFCs. What is granted is decided in
+//! [`service::oauth`], what is good once is claimed in `store/oauth`, and an access token is from then on looked up like the
+//! secret of a key.
 //!
 //! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
@@ -90,6 +96,7 @@ pub mod config;
 pub mod domain;
 pub mod edge;
 pub mod net;
+pub mod oauth;
 pub mod proto;
 pub mod rpc;
 pub mod server;

@@ -55,6 +55,7 @@ use crate::domain::sealing::Keyring;
 use crate::edge::Edge;
 use crate::edge::cors::{Cors, Origins};
 use crate::net::{self, DrainReport, FetchSettings, Fetcher, Listener, Tls, TlsError};
+use crate::oauth::OAuth;
 use crate::proto::{descriptor_pool, dispatch};
 use crate::rpc::Rpcs;
 use crate::rpc::auth::AuthService;
@@ -62,7 +63,10 @@ use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
 use crate::rpc::users::UsersService;
 use crate::service::Context;
+use crate::service::oauth::AuthorizationServer;
 use crate::service::revocations::Revocations;
+use crate::service::sessions::Sessions;
+use crate::service::users::Users;
 use crate::store::{MasterKeyError as MasterKeyCheckError, OpenError, Store, StoreOptions};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
@@ -297,6 +301,7 @@ impl Server {
             CorsOrigins::Any => Origins::Any,
             CorsOrigins::Only(list) => Origins::Listed(list.clone()),
         };
+        let guard = Arc::new(Guard::new(policies, key_headers.clone(), credentials, clock));
         let parts = Parts {
             grpc,
             edge,
@@ -307,7 +312,13 @@ impl Server {
                 openapi: OpenApi::new(key_headers.iter()),
                 key_set: KeySet::new(signing),
             },
-            guard: Guard::new(policies, key_headers, credentials, clock),
+            oauth: OAuth::new(
+                AuthorizationServer::new(Arc::clone(&context)),
+                Sessions::new(Arc::clone(&context)),
+                Users::new(context),
+                Arc::clone(&guard),
+            ),
+            guard,
             cors: Cors::new(origins, &config.key_headers),
             ids: RequestIds::new(&*entropy),
             metrics: Arc::clone(metrics),

@@ -16,7 +16,6 @@ use super::recent::Recent;
 use crate::domain::change::Revision;
 use crate::domain::credential::Credential;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::ProjectId;
 use crate::domain::secret::SecretHash;
 
 /// A bounded cache of found and of unknown credentials.
@@ -26,7 +25,7 @@ pub struct CredentialCache {
     recent: Recent<(SecretHash, Entry)>,
     generations: Box<[AtomicU64]>,
     creations: AtomicU64,
-    projects: Projects,
+    owners: Owners,
     revision: AtomicU64,
     trust: Trust,
     counts: Arc<Counts>,
@@ -47,7 +46,7 @@ pub struct Fill {
     hash: SecretHash,
     generation: u64,
     creations: u64,
-    deletions: u64,
+    turns: u64,
 }
 
 /// How often the cache answered, for metrics.
@@ -67,8 +66,8 @@ pub struct Counts {
 struct Entry {
     known: Known,
     generation: u64,
-    /// When the read began, counted in what can end this kind of entry beside its slot: deletions of projects for a secret
-    /// that was issued, creations of keys for an unknown one.
+    /// When the read began, counted in what can end this kind of entry beside its slot: turns of owners for a secret that was
+    /// issued, creations of keys for an unknown one.
     since: u64,
 }
 
@@ -88,7 +87,7 @@ impl CredentialCache {
             recent: Recent::new(capacity, entropy),
             generations: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             creations: AtomicU64::new(0),
-            projects: Projects::default(),
+            owners: Owners::default(),
             revision: AtomicU64::new(0),
             trust: Trust::new(trust),
             counts,
@@ -116,14 +115,14 @@ impl CredentialCache {
     /// Must be called before the store is read, so that a change in between is noticed.
     pub fn begin(&self, hash: SecretHash) -> Fill {
         let generation = self.slot(&hash).load(Ordering::SeqCst);
-        let (creations, deletions) = (self.creations.load(Ordering::SeqCst), self.projects.deletions());
-        Fill { hash, generation, creations, deletions }
+        let (creations, turns) = (self.creations.load(Ordering::SeqCst), self.owners.turns());
+        Fill { hash, generation, creations, turns }
     }
 
     /// Keeps what was read since `fill` began.
     pub fn keep(&self, fill: Fill, known: Known) {
-        let Fill { hash, generation, creations, deletions } = fill;
-        let since = if matches!(known, Known::Issued(_)) { deletions } else { creations };
+        let Fill { hash, generation, creations, turns } = fill;
+        let since = if matches!(known, Known::Issued(_)) { turns } else { creations };
         self.entries.insert(hash, Entry { known, generation, since });
     }
 
@@ -135,7 +134,7 @@ impl CredentialCache {
     /// Whether what this read found can still be believed, wherever it is kept.
     pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
         let stands = match found {
-            Known::Issued(credential) => self.projects.stood_since(fill.deletions, credential.project()),
+            Known::Issued(credential) => self.owners.stood_since(fill.turns, credential),
             Known::Unknown => fill.creations == self.creations.load(Ordering::SeqCst),
         };
         stands && self.holds(fill)
@@ -155,9 +154,9 @@ impl CredentialCache {
         self.creations.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Forgets all secrets of a project, and perhaps some of others.
-    pub fn invalidate_project(&self, project: &ProjectId) {
-        self.projects.delete(project);
+    /// Forgets all secrets that belong to this project, user or client, and perhaps some of others.
+    pub fn invalidate_owned_by(&self, owner: &str) {
+        self.owners.turn(owner);
     }
 
     /// Forgets everything.
@@ -204,7 +203,7 @@ impl CredentialCache {
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
         let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
             && match &entry.known {
-                Known::Issued(credential) => self.projects.stood_since(entry.since, credential.project()),
+                Known::Issued(credential) => self.owners.stood_since(entry.since, credential),
                 Known::Unknown => entry.since == self.creations.load(Ordering::SeqCst),
             };
         (current && self.trust.holds()).then_some(entry)
@@ -217,41 +216,42 @@ impl CredentialCache {
     }
 }
 
-/// Which projects were deleted while entries were held. A deletion costs nothing until an entry is asked for that is older
-/// than it.
+/// Which projects, users and clients changed while entries were held. A turn costs nothing until an entry is asked for that
+/// is older than it.
 #[derive(Debug)]
-struct Projects {
-    deletions: AtomicU64,
-    /// The number of the last deletion of a project of each slot.
+struct Owners {
+    turns: AtomicU64,
+    /// The number of the last turn of an owner of each slot.
     last: Box<[AtomicU64]>,
     hasher: DefaultHashBuilder,
 }
 
-impl Projects {
-    fn deletions(&self) -> u64 {
-        self.deletions.load(Ordering::SeqCst)
+impl Owners {
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst)
     }
 
-    fn delete(&self, project: &ProjectId) {
-        let number = self.deletions.fetch_add(1, Ordering::SeqCst) + 1;
-        self.slot(project).fetch_max(number, Ordering::SeqCst);
+    fn turn(&self, owner: &str) {
+        let number = self.turns.fetch_add(1, Ordering::SeqCst) + 1;
+        self.slot(owner).fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Whether no deletion from the one of this number on was of this project.
-    fn stood_since(&self, number: u64, project: &ProjectId) -> bool {
-        number == self.deletions() || self.slot(project).load(Ordering::SeqCst) <= number
+    /// Whether no turn from the one of this number on was of an owner of this credential.
+    fn stood_since(&self, number: u64, credential: &Credential) -> bool {
+        let stood = |owner: &str| self.slot(owner).load(Ordering::SeqCst) <= number;
+        number == self.turns() || credential.owners().all(stood)
     }
 
-    fn slot(&self, project: &ProjectId) -> &AtomicU64 {
+    fn slot(&self, owner: &str) -> &AtomicU64 {
         // The remainder is below the number of slots.
-        &self.last[(self.hasher.hash_one(project) % PROJECT_SLOTS as u64) as usize]
+        &self.last[(self.hasher.hash_one(owner) % OWNER_SLOTS as u64) as usize]
     }
 }
 
-impl Default for Projects {
+impl Default for Owners {
     fn default() -> Self {
-        let last = (0..PROJECT_SLOTS).map(|_| AtomicU64::new(0)).collect();
-        Self { deletions: AtomicU64::new(0), last, hasher: DefaultHashBuilder::default() }
+        let last = (0..OWNER_SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { turns: AtomicU64::new(0), last, hasher: DefaultHashBuilder::default() }
     }
 }
 
@@ -291,13 +291,14 @@ impl Trust {
 }
 
 const SLOTS: usize = 1 << 16;
-const PROJECT_SLOTS: usize = 1 << 10;
+const OWNER_SLOTS: usize = 1 << 12;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::credential::{Form, KeySecret, SecretRole};
     use crate::domain::entropy::SystemEntropy;
+    use crate::domain::id::ProjectId;
     use crate::store::tests::support::{at, full_key};
 
     fn cache() -> CredentialCache {
@@ -377,12 +378,12 @@ mod tests {
         cache.keep(cache.begin(unknown), Known::Unknown);
         let fill = cache.begin(late);
         let shop = ProjectId::parse("shop").unwrap();
-        cache.invalidate_project(&shop);
+        cache.invalidate_owned_by(shop.as_str());
         cache.keep(fill, issued("shop"));
         assert!(!knows(&cache, &here) && !knows(&cache, &late), "a read from before the deletion is worth nothing");
         // Two projects may share a slot; then the other is looked up again.
         let another = ProjectId::parse("another").unwrap();
-        let apart = !std::ptr::eq(cache.projects.slot(&shop), cache.projects.slot(&another));
+        let apart = !std::ptr::eq(cache.owners.slot(shop.as_str()), cache.owners.slot(another.as_str()));
         assert_eq!(knows(&cache, &elsewhere), apart);
         assert!(knows(&cache, &unknown));
         cache.keep(cache.begin(elsewhere), issued("another"));

@@ -17,6 +17,7 @@ use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
+use crate::domain::oauth::token::AccessToken;
 use crate::domain::project::administers_installation;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
@@ -89,7 +90,12 @@ impl Guard {
         let (credential, beside) = self.find(presented, call.address).await?;
         let caller = self.check(&call, policy, credential, beside)?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
-            self.credentials.used(presented, caller.credential(), &caller, self.clock.now()).await;
+            self.credentials.used(presented, caller.credential(), &caller, self.clock.now()).await.map_err(
+                |error| match error.reason {
+                    Reason::NotFound => Refusal::of_credential(Reason::NotFound, None),
+                    _ => error.into(),
+                },
+            )?;
         }
         Ok(Some(caller))
     }
@@ -170,6 +176,13 @@ impl Guard {
         // Whether the key is good at all comes first, then which kind it is (no scope makes a publishable key secret), then
         // what it may do.
         decide(&credential, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, &credential))?;
+        // A token that was made for other services is not for this one (RFC 9068, section 4).
+        let for_us = |token: &AccessToken| {
+            token.audiences.is_empty() || token.audiences.iter().any(|audience| audience == self.credentials.issuer())
+        };
+        if credential.token().is_some_and(|token| !for_us(token)) {
+            return Err(Refusal::of_credential(Reason::NotFound, Some(credential)));
+        }
         if credential.is_publishable() && !policy.publishable {
             return Err(Refusal { credential: Some(credential), ..not_for_publishable_keys().into() });
         }

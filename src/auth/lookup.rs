@@ -21,9 +21,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credential::{Credential, Form, KeySecret, SecretRole};
 use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::CredentialId;
+use crate::domain::oauth::token::AccessToken;
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
-use crate::domain::secret::{SecretHash, SecretShape};
+use crate::domain::secret::{SecretHash, SecretPrefix, SecretShape};
 use crate::store::Store;
 
 /// Finds credentials.
@@ -96,14 +98,20 @@ impl Credentials {
             return Ok(known.into());
         }
         // Boxed, like all that only some calls need: what is awaited in place makes the future of every call larger.
-        if SecretShape::parse(presented).is_none() {
+        let Some(shape) = SecretShape::parse(presented) else {
             return Box::pin(self.look_up_token(presented, address)).await;
-        }
+        };
+        let kept = match shape.prefix {
+            SecretPrefix::ACCESS => Kept::AccessToken,
+            // What a client proves itself with, or gets tokens with, opens nothing.
+            SecretPrefix::CLIENT | SecretPrefix::REFRESH | SecretPrefix::CODE => return Ok(Found::Malformed),
+            _ => Kept::KeySecret,
+        };
         let hash = self.keyring.hash(presented);
         if let Some(known) = self.cache.find(presented, &hash) {
             return Ok(known.into());
         }
-        Box::pin(self.ask(Kept::KeySecret, hash, address)).await
+        Box::pin(self.ask(kept, hash, address)).await
     }
 
     async fn look_up_token(&self, presented: &str, address: Option<IpAddr>) -> Result<Found> {
@@ -118,6 +126,7 @@ impl Credentials {
         match self.signing.verify(presented).await? {
             // That it is past its end is for the decision to say.
             Ok(_) | Err(InvalidToken::Expired) => self.ask(Kept::Session, hash, address).await,
+            Err(_) if self.signing.verify_access(presented).await? => self.ask(Kept::AccessToken, hash, address).await,
             Err(_) => {
                 // A signature takes about as long to check as the store to answer.
                 self.charge(address);
@@ -126,21 +135,35 @@ impl Credentials {
         }
     }
 
-    /// Tells that a credential was accepted, in a call of this caller. It starts the grace period that waits for the first use
-    /// of a new secret.
-    pub async fn used(&self, presented: &str, credential: &Credential, caller: &Caller, now: Timestamp) {
-        if let Form::Key(secret) = &credential.form
-            && secret.waits_for_first_use
-            && secret.role == SecretRole::Current
-        {
-            Box::pin(self.begin_grace(presented, secret, caller, now)).await;
+    /// Tells that a credential is to be accepted, in a call of this caller. It starts the grace period that waits for the
+    /// first use of a new secret, and proves that the answer arrived which an access token was refreshed with.
+    ///
+    /// # Errors
+    /// NOT_FOUND for an access token that was taken back a moment ago; STORE_UNAVAILABLE.
+    pub async fn used(&self, presented: &str, credential: &Credential, caller: &Caller, now: Timestamp) -> Result<()> {
+        match &credential.form {
+            Form::Key(secret) if secret.waits_for_first_use && secret.role == SecretRole::Current => {
+                Box::pin(self.begin_grace(presented, secret, caller, now)).await;
+                Ok(())
+            }
+            Form::Token(token, _) if token.waits_for_first_use => Box::pin(self.first_use(presented, token)).await,
+            _ => Ok(()),
         }
     }
 
-    /// Takes a change into account: what was cached about the key, or the whole project, is forgotten before this returns.
+    /// The `iss` of our own tokens, and the audience of those that are for ourselves.
+    pub fn issuer(&self) -> &str {
+        self.signing.issuer()
+    }
+
+    /// Takes a change into account: what was cached about the credential, or whatever belongs to the user, client or project,
+    /// is forgotten before this returns.
     pub fn apply(&self, change: &Change) {
         if change.kind == ChangeKind::ProjectDeleted {
-            self.cache.invalidate_project(&change.project);
+            self.cache.invalidate_owned_by(change.project.as_str());
+        }
+        if let Some(owner @ (CredentialId::User(_) | CredentialId::Client(_))) = &change.subject {
+            self.cache.invalidate_owned_by(owner.as_str());
         }
         self.cache.invalidate(&change.hashes);
         if matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
@@ -184,11 +207,16 @@ impl Credentials {
         Ok(known.into())
     }
 
-    fn may_ask(&self, address: Option<IpAddr>) -> Result<()> {
+    /// Whether this address may present one more credential that has to be looked up.
+    ///
+    /// # Errors
+    /// TOO_MANY_UNKNOWN when it has presented too much that nobody knows.
+    pub fn may_ask(&self, address: Option<IpAddr>) -> Result<()> {
         address.map_or(Ok(()), |address| self.strangers.may_ask(address))
     }
 
-    fn charge(&self, address: Option<IpAddr>) {
+    /// Charges an address for a credential that nobody knows.
+    pub fn charge(&self, address: Option<IpAddr>) {
         if let Some(address) = address {
             self.strangers.charge(address);
         }
@@ -207,10 +235,28 @@ impl Credentials {
         }
     }
 
+    /// Whoever refreshes once more takes back what was not used: the store says who was first.
+    async fn first_use(&self, presented: &str, token: &AccessToken) -> Result<()> {
+        let hash = self.keyring.hash(presented);
+        match self.store.use_access_token(&hash, token).await? {
+            Some(change) => self.apply(&change),
+            None => {
+                self.cache.invalidate(&[hash]);
+                if let Known::Unknown = self.load(Kept::AccessToken, hash).await? {
+                    return Err(Error::new(Reason::NotFound, "the token was taken back"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn load(&self, kept: Kept, hash: SecretHash) -> Result<Known> {
         let fill = self.cache.begin(hash);
         let form = match kept {
             Kept::KeySecret => self.store.find_key_secret(&hash).await?.map(Form::Key),
+            Kept::AccessToken => {
+                self.store.find_access_token(&hash).await?.map(|(token, user)| Form::Token(token, user))
+            }
             Kept::Session => self.store.find_session(&hash).await?.map(|(session, user)| Form::Session(session, user)),
         };
         let known = form.map_or(Known::Unknown, |form| Known::Issued(Arc::new(Credential::new(form))));
@@ -233,6 +279,7 @@ impl Credentials {
 /// What is behind a hash in the store.
 #[derive(Clone, Copy)]
 enum Kept {
+    AccessToken,
     KeySecret,
     Session,
 }

@@ -3,18 +3,25 @@
 use std::time::Duration;
 
 use clap::Args;
-use prost_types::Timestamp;
+use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
 use super::exit::Failure;
 use super::output::Output;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::key::MAX_GRACE;
 
 /// A while: `30d`, `12h`, `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let rule = "a time has a unit: 30d, 12h, 90s";
     // The library takes 30 years and more; a century is long enough and keeps sums in range.
     humantime::parse_duration(text).ok().filter(|time| *time <= CENTURY).ok_or_else(|| rule.to_owned())
+}
+
+/// How long an old secret goes on working.
+pub(super) fn grace(text: &str) -> Result<Duration, String> {
+    let rule = || "a grace period is 0s to 30d".to_owned();
+    duration(text).ok().filter(|time| *time <= MAX_GRACE).ok_or_else(rule)
 }
 
 /// A point in time, RFC 3339.
@@ -32,6 +39,20 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a pair is written name=value".to_owned()),
     }
+}
+
+/// The fields of these that were named on the command line.
+pub(super) fn named<const N: usize>(fields: [(&str, bool); N]) -> Vec<String> {
+    fields.into_iter().filter(|(_, named)| *named).map(|(field, _)| field.to_owned()).collect()
+}
+
+/// The mask of an update of these fields; to change nothing is a mistake.
+pub(super) fn mask(paths: Vec<String>, noun: &str) -> Result<FieldMask, Failure> {
+    if paths.is_empty() {
+        let hint = format!("`gatepost {noun} update --help` lists what can be changed");
+        return Err(Failure::usage("nothing to change").hint(hint));
+    }
+    Ok(FieldMask { paths })
 }
 
 /// When something ends.
@@ -114,6 +135,13 @@ mod tests {
         for bad in ["", "30", "d", "-1d", "1000years", "99999999999999999999s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_grace_period_has_its_bound() {
+        assert_eq!(grace("30d"), Ok(MAX_GRACE));
+        assert_eq!(grace("0s"), Ok(Duration::ZERO));
+        assert!(grace("31d").is_err() && grace("7").is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ Exit codes:
   1  the server refused or failed; for `audit verify`: a log is broken
   2  the command line or the configuration is wrong
   3  the server refused the credential in GATEPOST_KEY
-  4  there is no such key, scope or product
+  4  there is no such key, scope, client or product
   5  the server cannot be reached
   6  `keys verify`: the credential is not valid";
 

@@ -88,5 +88,8 @@ mod tests {
         assert_eq!(written(&v1::ListUsersResponse::default())["data"], json!([]));
         assert_eq!(written(&v1::SearchUsersResponse::default())["data"], json!([]));
         assert_eq!(written(&v1::User::default())["metadata"], json!({}));
+        assert_eq!(written(&v1::ListClientsResponse::default())["data"], json!([]));
+        assert_eq!(written(&v1::CreateClientResponse::default()).get("secret"), None, "a public client has none");
+        assert_eq!(written(&v1::RotateClientSecretResponse::default())["secret"], json!(""));
     }
 }

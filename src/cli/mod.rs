@@ -7,6 +7,7 @@
 mod admin_key;
 mod arguments;
 mod audit;
+mod clients;
 mod completions;
 mod configuration;
 mod connection;
@@ -69,6 +70,7 @@ enum Command {
     Products(Box<products::ProductsArgs>),
     Users(Box<users::UsersArgs>),
     Sessions(Box<sessions::SessionsArgs>),
+    Clients(Box<clients::ClientsArgs>),
     Issuers(Box<issuers::IssuersArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
@@ -121,6 +123,7 @@ impl Command {
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
             Self::Sessions(args) => client(args.run()),
+            Self::Clients(args) => client(args.run()),
             Self::Issuers(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
@@ -134,6 +137,7 @@ impl Command {
             Self::Products(args) => args.output().json,
             Self::Users(args) => args.output().json,
             Self::Sessions(args) => args.output().json,
+            Self::Clients(args) => args.output().json,
             Self::Issuers(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use prost_types::FieldMask;
 
-use super::arguments::{PageArgs, duration};
+use super::arguments::{PageArgs, duration, mask, named};
 use super::connection::{Connection, ConnectionArgs};
 use super::exit::{Exit, Failure};
 use super::installation::{DataArgs, project};
 use super::output::{Output, OutputArgs, Rows};
-use super::text::time;
+use super::text::{span, time};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::project::{Project, SignUp};
@@ -66,8 +65,8 @@ struct HereArgs {
 
 #[derive(Args, Clone, Debug)]
 struct SetArgs {
-    /// What the project's new secret keys begin with: 2 to 12 lower-case letters and digits, a letter first, and not pk, rk
-    /// or uk. Keys that exist keep theirs.
+    /// What the project's new secret keys begin with: 2 to 12 lower-case letters and digits, a letter first, and not pk, rk,
+    /// uk or cs. Keys that exist keep theirs.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
     key_prefix: SecretPrefix,
     /// The project.
@@ -210,14 +209,10 @@ impl UpdateArgs {
             ("session_lifetime", session_lifetime.is_some()),
             ("user_scopes", !self.settings.user_scopes.is_empty() || self.settings.no_user_scopes),
         ];
-        let paths: Vec<_> = fields.iter().filter(|(_, named)| *named).map(|(path, _)| (*path).to_owned()).collect();
-        if paths.is_empty() {
-            let hint = "`gatepost projects update --help` lists what can be changed";
-            return Err(Failure::usage("nothing to change").hint(hint));
-        }
+        let update_mask = Some(mask(named(fields), "projects")?);
         let etag = self.etag.clone().unwrap_or_default();
         let project = v1::Project { etag, ..self.settings.values(&self.name) };
-        let request = v1::UpdateProjectRequest { project: Some(project), update_mask: Some(FieldMask { paths }) };
+        let request = v1::UpdateProjectRequest { project: Some(project), update_mask };
         print(connection.auth().update_project(request).await?.into_inner().project, output)
     }
 }
@@ -283,7 +278,7 @@ fn record(project: &v1::Project) -> Rows {
     rows.field("description", &project.description);
     rows.field("key prefix", &project.key_prefix);
     rows.field("sign-up", project.sign_up().as_str_name().to_lowercase());
-    rows.field("sessions last", seconds(project.session_lifetime.as_ref()));
+    rows.field("sessions last", span(project.session_lifetime.as_ref()));
     rows.field("scopes of users", project.user_scopes.join(" "));
     rows.field("created", time(project.created_at.as_ref()));
     rows.field("updated", time(project.updated_at.as_ref()));
@@ -312,11 +307,6 @@ fn told(project: &Project) -> v1::Project {
         deleted_at: project.deleted_at.map(at),
         etag: project.etag(),
     }
-}
-
-fn seconds(time: Option<&prost_types::Duration>) -> String {
-    let time = time.and_then(|time| Duration::try_from(*time).ok());
-    time.map(|time| humantime::format_duration(time).to_string()).unwrap_or_default()
 }
 
 fn prefix(text: &str) -> Result<SecretPrefix, String> {

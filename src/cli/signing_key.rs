@@ -40,8 +40,9 @@ impl SigningKeyArgs {
 
 impl RotateArgs {
     async fn rotate(&self, data: &Offline) -> Result<Exit, Failure> {
-        let next = data.rotate_signing_key(self.now).await?;
-        print(&next.kid)?;
+        for next in data.rotate_signing_keys(self.now).await? {
+            print(&next.kid)?;
+        }
         eprintln!("{}", if self.now { AT_ONCE } else { IN_TIME });
         Ok(Exit::Done)
     }

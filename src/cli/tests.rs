@@ -68,6 +68,14 @@ fn documented_lines_are_read() {
         "users block usr_1 usr_2",
         "users unblock usr_1",
         "users delete usr_1",
+        "clients create --name shop --redirect-uri https://shop.example/cb --scope openid,read:users -q",
+        "clients create --name app --type public --redirect-uri com.example.app:/cb --logo-uri https://a.example/l.png",
+        "clients create --name job --grant-type client_credentials --resource urn:api --token-format opaque --json",
+        "clients list --limit 5",
+        "clients show cli_1",
+        "clients update cli_1 --access-token-lifetime 5m --refresh-token-lifetime 90d --require-pkce true --etag v1",
+        "clients delete cli_1 cli_2",
+        "clients rotate-secret cli_1 --grace 7d",
         "whoami --json",
         "completions bash",
     ] {
@@ -104,6 +112,10 @@ fn wrong_lines_end_with_2() {
         "keys list --json --quiet",
         "keys revoke",
         "products create --name x --price 1",
+        "clients create",
+        "clients create --name x --type native",
+        "clients rotate-secret cli_1 --grace 31d",
+        "clients update cli_1 --scope read:users --no-scopes",
         "completions tcsh",
     ] {
         let error = read(line).unwrap_err();

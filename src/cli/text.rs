@@ -1,8 +1,9 @@
 //! Text for a terminal: what others wrote must not move the cursor, and times read alike everywhere.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use prost_types::Timestamp;
+use prost_types::{Duration as WireDuration, Timestamp};
 
 /// A text that others wrote, without characters that a terminal acts on. A key may be called anything.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
@@ -15,6 +16,12 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 /// A time in seconds and UTC, RFC 3339; nothing for none.
 pub(super) fn time(time: Option<&Timestamp>) -> String {
     time.map_or(String::new(), |time| Timestamp { nanos: 0, ..*time }.to_string())
+}
+
+/// A span of time in words (`1h 30m`); nothing for none.
+pub(super) fn span(span: Option<&WireDuration>) -> String {
+    let span = span.and_then(|span| Duration::try_from(*span).ok());
+    span.map(|span| humantime::format_duration(span).to_string()).unwrap_or_default()
 }
 
 /// Control characters, and those that turn the direction of writing or hide (Unicode, "Trojan Source").
@@ -37,5 +44,11 @@ mod tests {
     fn times_are_in_seconds_and_utc() {
         assert_eq!(time(Some(&Timestamp { seconds: 1_767_323_045, nanos: 999_999_000 })), "2026-01-02T03:04:05Z");
         assert_eq!(time(None), "");
+    }
+
+    #[test]
+    fn spans_are_told_in_their_units() {
+        let span_of = |seconds| span(Some(&WireDuration { seconds, nanos: 0 }));
+        assert_eq!((span_of(5_400), span_of(-1), span(None)), ("1h 30m".to_owned(), String::new(), String::new()));
     }
 }

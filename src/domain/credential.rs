@@ -8,6 +8,7 @@ use super::id::{CredentialId, ProjectId, UserId};
 use super::key::{Key, KeyKind, KeyState};
 use super::memo::Memo;
 use super::network::AllowList;
+use super::oauth::token::AccessToken;
 use super::scope::ScopeSet;
 use super::session::{Identity, Session};
 use super::user::Standing;
@@ -23,7 +24,6 @@ pub struct Credential {
 
 /// The forms a credential has.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are keys, and each is behind one pointer already")]
 pub enum Form {
     /// A secret of a key.
     Key(KeySecret),
@@ -31,6 +31,8 @@ pub enum Form {
     Session(Session, ActingUser),
     /// A token of an issuer that the project trusts, and its user.
     Identity(Identity, ActingUser),
+    /// An access token, and the user it acts for, if it acts for one.
+    Token(AccessToken, Option<ActingUser>),
 }
 
 /// One of a key's secrets.
@@ -80,6 +82,7 @@ impl Credential {
             Form::Key(secret) => CredentialId::Key(secret.key.id.clone()),
             Form::Session(session, _) => CredentialId::Session(session.id.clone()),
             Form::Identity(identity, _) => CredentialId::User(identity.user.clone()),
+            Form::Token(token, _) => CredentialId::Token(token.id.clone()),
         }
     }
 
@@ -87,7 +90,15 @@ impl Credential {
     pub fn key(&self) -> Option<&Key> {
         match &self.form {
             Form::Key(secret) => Some(&secret.key),
-            Form::Session(..) | Form::Identity(..) => None,
+            Form::Session(..) | Form::Identity(..) | Form::Token(..) => None,
+        }
+    }
+
+    /// The access token, if it is one.
+    pub fn token(&self) -> Option<&AccessToken> {
+        match &self.form {
+            Form::Token(token, _) => Some(token),
+            Form::Key(_) | Form::Session(..) | Form::Identity(..) => None,
         }
     }
 
@@ -95,7 +106,7 @@ impl Credential {
     pub fn session(&self) -> Option<&Session> {
         match &self.form {
             Form::Session(session, _) => Some(session),
-            Form::Key(_) | Form::Identity(..) => None,
+            Form::Key(_) | Form::Identity(..) | Form::Token(..) => None,
         }
     }
 
@@ -105,6 +116,7 @@ impl Credential {
             Form::Key(secret) => &secret.key.project,
             Form::Session(session, _) => &session.project,
             Form::Identity(identity, _) => &identity.project,
+            Form::Token(token, _) => &token.project,
         }
     }
 
@@ -114,6 +126,7 @@ impl Credential {
             Form::Key(secret) => secret.key.environment,
             Form::Session(session, _) => session.environment,
             Form::Identity(identity, _) => identity.environment,
+            Form::Token(token, _) => token.environment,
         }
     }
 
@@ -123,7 +136,18 @@ impl Credential {
             Form::Key(secret) => secret.key.user.as_ref(),
             Form::Session(session, _) => Some(&session.user),
             Form::Identity(identity, _) => Some(&identity.user),
+            Form::Token(token, _) => token.user.as_ref(),
         }
+    }
+
+    /// What it belongs to: when one of these changes or ends, what was known of the credential counts no more.
+    pub fn owners(&self) -> impl Iterator<Item = &str> {
+        let client = match &self.form {
+            Form::Token(token, _) => Some(token.client.as_str()),
+            _ => None,
+        };
+        let user = self.user_id().map(UserId::as_str);
+        [Some(self.project().as_str()), user, client].into_iter().flatten()
     }
 
     /// Whether whoever presents it is the user, who proved it lately, rather than a key that works by
@@ -142,6 +166,7 @@ impl Credential {
         match &self.form {
             Form::Key(secret) => secret.user.as_ref().map(|user| user.standing),
             Form::Session(_, user) | Form::Identity(_, user) => Some(user.standing),
+            Form::Token(_, user) => user.as_ref().map(|user| user.standing),
         }
     }
 
@@ -153,6 +178,7 @@ impl Credential {
             }
             Form::Key(secret) => &secret.key.details.scopes,
             Form::Session(_, user) | Form::Identity(_, user) => &user.scopes,
+            Form::Token(token, _) => &token.scopes.registered,
         }
     }
 
@@ -167,6 +193,7 @@ impl Credential {
             Form::Key(secret) => [secret.key.details.expires_at, secret.secret_expires_at].into_iter().flatten().min(),
             Form::Session(session, _) => Some(session.expires_at),
             Form::Identity(identity, _) => Some(identity.expires_at),
+            Form::Token(token, _) => Some(token.expires_at),
         }
     }
 
@@ -175,7 +202,8 @@ impl Credential {
         match &self.form {
             Form::Key(secret) => secret.key.state(now),
             Form::Session(session, _) if session.revoked_at.is_some() => KeyState::Revoked,
-            Form::Session(..) | Form::Identity(..) => KeyState::Active,
+            Form::Token(token, _) if token.revoked_at.is_some() => KeyState::Revoked,
+            Form::Session(..) | Form::Identity(..) | Form::Token(..) => KeyState::Active,
         }
     }
 
@@ -184,7 +212,7 @@ impl Credential {
         match self.form {
             Form::Key(_) => "key",
             Form::Session(..) => "session",
-            Form::Identity(..) => "token",
+            Form::Identity(..) | Form::Token(..) => "token",
         }
     }
 }

@@ -73,6 +73,21 @@ prefixed_id!(
     SessionId,
     "ses"
 );
+prefixed_id!(
+    /// Names an OAuth client: `cli_` and 32 hexadecimal digits, so that it is never taken for a user (RFC 9068, section 5).
+    ClientId,
+    "cli"
+);
+prefixed_id!(
+    /// Names what a user agreed to, and all tokens that come of it: `grt_` and 32 hexadecimal digits.
+    GrantId,
+    "grt"
+);
+prefixed_id!(
+    /// Names an access token: `tok_` and 32 hexadecimal digits.
+    TokenId,
+    "tok"
+);
 
 /// Names what somebody calls with, or the user they act as.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -83,6 +98,12 @@ pub enum CredentialId {
     Session(SessionId),
     /// A user, whatever they called with.
     User(UserId),
+    /// An OAuth client.
+    Client(ClientId),
+    /// All tokens of a grant.
+    Grant(GrantId),
+    /// An access token.
+    Token(TokenId),
     /// A trusted issuer: the tokens of all its users.
     Issuer(IssuerId),
 }
@@ -93,7 +114,9 @@ impl CredentialId {
         let key = || KeyId::parse(text).map(Self::Key);
         let session = || SessionId::parse(text).map(Self::Session);
         let user = || UserId::parse(text).map(Self::User);
-        key().or_else(session).or_else(user).or_else(|| IssuerId::parse(text).map(Self::Issuer))
+        let issuer = || IssuerId::parse(text).map(Self::Issuer);
+        let client = || ClientId::parse(text).map(Self::Client);
+        key().or_else(session).or_else(user).or_else(issuer).or_else(client)
     }
 
     /// Takes an id that our own store holds; its prefix tells what it names.
@@ -102,6 +125,12 @@ impl CredentialId {
             Self::Session(SessionId::stored(text))
         } else if text.starts_with("usr_") {
             Self::User(UserId::stored(text))
+        } else if text.starts_with("cli_") {
+            Self::Client(ClientId::stored(text))
+        } else if text.starts_with("grt_") {
+            Self::Grant(GrantId::stored(text))
+        } else if text.starts_with("tok_") {
+            Self::Token(TokenId::stored(text))
         } else if text.starts_with("iss_") {
             Self::Issuer(IssuerId::stored(text))
         } else {
@@ -115,6 +144,9 @@ impl CredentialId {
             Self::Key(id) => id.as_str(),
             Self::Session(id) => id.as_str(),
             Self::User(id) => id.as_str(),
+            Self::Client(id) => id.as_str(),
+            Self::Grant(id) => id.as_str(),
+            Self::Token(id) => id.as_str(),
             Self::Issuer(id) => id.as_str(),
         }
     }
@@ -124,6 +156,7 @@ impl CredentialId {
         match self {
             Self::Key(id) => Some(id),
             Self::Session(_) | Self::User(_) | Self::Issuer(_) => None,
+            Self::Client(_) | Self::Grant(_) | Self::Token(_) => None,
         }
     }
 }

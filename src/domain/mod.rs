@@ -18,6 +18,7 @@ pub mod key;
 pub mod memo;
 pub mod metadata;
 pub mod network;
+pub mod oauth;
 pub mod page;
 pub mod password;
 pub mod product;

@@ -180,10 +180,11 @@ const ADMIN: &str = "admin";
 const MAX_LENGTH: usize = 100;
 
 /// The built-in scopes, by name.
-pub const BUILT_IN: [BuiltIn; 14] = [
+pub const BUILT_IN: [BuiltIn; 16] = [
     BuiltIn { name: ADMIN, description: "Everything in the project" },
     BuiltIn { name: "explain:credentials", description: "See why a credential is accepted or refused" },
     BuiltIn { name: "read:audit", description: "See who did what to the project's keys and scopes" },
+    BuiltIn { name: "read:clients", description: "See OAuth clients, without their secrets" },
     BuiltIn { name: "read:issuers", description: "See whose tokens say who the users are" },
     BuiltIn { name: "read:keys", description: "See keys, without their secrets" },
     BuiltIn { name: "read:products", description: "See products" },
@@ -191,6 +192,10 @@ pub const BUILT_IN: [BuiltIn; 14] = [
     BuiltIn { name: "read:users", description: "See users" },
     BuiltIn { name: "reveal:keys", description: "Show the secrets of recoverable keys again" },
     BuiltIn { name: "verify:credentials", description: "Ask whether a credential may do something" },
+    BuiltIn {
+        name: "write:clients",
+        description: "Register, change and delete OAuth clients, and renew their secrets",
+    },
     BuiltIn { name: "write:keys", description: "Make, change, rotate and revoke keys" },
     BuiltIn { name: "write:products", description: "Add, change and delete products" },
     BuiltIn { name: "write:scopes", description: "Register, change and remove scopes" },

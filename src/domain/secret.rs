@@ -1,4 +1,4 @@
-//! Secrets of keys: how they look, how they are made, recognised and hashed.
+//! Secrets of keys and clients: how they look, how they are made, recognised and hashed.
 //!
 //! A secret is `<prefix>_<environment>_`, 43 base62 characters (256 bits) and 6 of CRC-32 over all before them:
 //! `sk_live_` + 49 characters. The checksum is a junk filter that spares a look-up; it proves nothing. The prefix is never
@@ -32,6 +32,11 @@ impl PlainSecret {
     /// Takes a secret that was sealed by [`super::sealing`].
     pub(crate) fn unsealed(text: String) -> Self {
         Self(Zeroizing::new(text))
+    }
+
+    /// Takes a token that was signed here.
+    pub(crate) fn signed(token: Zeroizing<String>) -> Self {
+        Self(token)
     }
 
     /// The secret itself.
@@ -112,14 +117,23 @@ impl SecretPrefix {
     pub const PUBLISHABLE: &'static str = "pk";
     /// User keys.
     pub const USER: &'static str = "uk";
+    /// Secrets of OAuth clients.
+    pub const CLIENT: &'static str = "cs";
+    /// Opaque access tokens.
+    pub const ACCESS: &'static str = "at";
+    /// Refresh tokens.
+    pub const REFRESH: &'static str = "rt";
+    /// Authorization codes.
+    pub const CODE: &'static str = "ac";
 
     /// The rule a project's own prefix keeps, for error messages.
     pub const RULE: &'static str =
-        "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk or uk";
+        "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk, uk, cs, at, rt or ac";
 
     /// Reads a project's own prefix for secret keys; none if it breaks the rule or has a meaning already.
     pub fn parse_own(text: &str) -> Option<Self> {
-        let taken = [Self::RESTRICTED, Self::PUBLISHABLE, Self::USER];
+        let keys = [Self::RESTRICTED, Self::PUBLISHABLE, Self::USER];
+        let taken = [&keys[..], &[Self::CLIENT, Self::ACCESS, Self::REFRESH, Self::CODE]].concat();
         (is_prefix(text) && !taken.contains(&text)).then(|| Self(text.to_owned()))
     }
 
@@ -271,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_project_may_not_take_a_prefix_that_means_something_else() {
-        for bad in ["pk", "rk", "uk", "", "b", "Bk", "1k", "b_k", "abcdefghijklm"] {
+        for bad in ["pk", "rk", "uk", "cs", "at", "rt", "ac", "", "b", "Bk", "1k", "b_k", "abcdefghijklm"] {
             assert_eq!(SecretPrefix::parse_own(bad), None, "{bad:?}");
         }
         assert!(SecretPrefix::parse_own("bk").is_some());

@@ -8,10 +8,12 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::clock::Timestamp;
@@ -23,12 +25,15 @@ use super::sealing::Keyring;
 pub enum SigningAlgorithm {
     /// EdDSA with Ed25519 (RFC 8037): small keys and signatures, and both signing and checking take tens of microseconds.
     EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 and 2048 bits (RFC 7518, section 3.3), for what every client must be able to check:
+    /// OpenID Connect Core 1.0, section 15.1.
+    Rs256,
 }
 
 /// A signing key as it is stored.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SigningKey {
-    /// Its number: the first key of an installation is 1, and each next one follows without gaps.
+    /// Its number: the first key of an installation is 1, and each next one follows without gaps, whatever it is for.
     pub seq: i64,
     /// Names it in tokens and in the key set: its thumbprint (RFC 7638).
     pub kid: String,
@@ -58,40 +63,51 @@ pub struct Retirement {
 }
 
 impl SigningAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::EdDsa, Self::Rs256];
+
     /// Its name in the header of a token (RFC 7518, section 3.1; RFC 8037, section 3.1).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
         }
     }
 
     /// Reads a name.
     pub fn parse(text: &str) -> Option<Self> {
-        (text == "EdDSA").then_some(Self::EdDsa)
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == text)
     }
 }
 
 impl SigningKey {
-    /// A new key with this number, published from `now` on, that signs from `active_from` on.
-    pub fn new(seq: i64, now: Timestamp, active_from: Timestamp, keyring: &Keyring, entropy: &dyn Entropy) -> Self {
-        let mut seed = Zeroizing::new([0; 32]);
-        entropy.fill(&mut *seed);
-        // Fails for a seed of another length than 32 bytes.
-        let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).expect("a seed of 32 bytes");
-        // Fails for lack of memory only.
-        let document = pair.to_pkcs8().expect("a key can be written");
-        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+    /// A new key with this number, published from `now` on, that signs from `active_from` on. One for RS256 takes some tenths
+    /// of a second to find, and is made of the crypto library's own randomness.
+    pub fn new(
+        algorithm: SigningAlgorithm,
+        seq: i64,
+        now: Timestamp,
+        active_from: Timestamp,
+        keyring: &Keyring,
+        entropy: &dyn Entropy,
+    ) -> Self {
+        let (document, public) = match algorithm {
+            SigningAlgorithm::EdDsa => new_ed25519(entropy),
+            SigningAlgorithm::Rs256 => new_rsa(),
+        };
         // The required members in the order of their names, without spaces (RFC 7638, section 3).
-        let thumbprint = digest(&SHA256, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
+        let thumbprint = digest(&SHA256, Value::Object(public.clone()).to_string().as_bytes());
         let kid = URL_SAFE_NO_PAD.encode(thumbprint);
-        let algorithm = SigningAlgorithm::EdDsa;
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": algorithm.as_str()});
+        let mut jwk = public;
+        for (name, value) in [("kid", &*kid), ("use", "sig"), ("alg", algorithm.as_str())] {
+            jwk.insert(name.to_owned(), json!(value));
+        }
         Self {
             seq,
-            sealed: keyring.seal(document.as_ref(), &seal_context(&kid)),
+            sealed: keyring.seal(&document, &seal_context(&kid)),
             kid,
             algorithm,
-            public_jwk: jwk.to_string(),
+            public_jwk: Value::Object(jwk).to_string(),
             created_at: now,
             active_from,
             retired_at: None,
@@ -128,18 +144,49 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The key that signs now: of those whose time has come, the youngest.
-pub fn signer(keys: &[SigningKey], now: Timestamp) -> Option<&SigningKey> {
-    keys.iter().filter(|key| key.active_from <= now && key.is_published(now)).max_by_key(|key| key.seq)
+/// The key that signs so now: of those whose time has come, the youngest.
+pub fn signer(keys: &[SigningKey], algorithm: SigningAlgorithm, now: Timestamp) -> Option<&SigningKey> {
+    let signs = |key: &&SigningKey| key.algorithm == algorithm && key.active_from <= now && key.is_published(now);
+    keys.iter().filter(signs).max_by_key(|key| key.seq)
 }
 
-/// From when on the next key is to sign, if it is time to make one: that of an installation without any signs at once, all
-/// others are published ahead.
-pub fn next_active_from(keys: &[SigningKey], rotation: Duration, now: Timestamp) -> Option<Timestamp> {
-    let Some(youngest) = keys.iter().max_by_key(|key| key.seq) else { return Some(now) };
+/// From when on the next key for an algorithm is to sign, if it is time to make one: the first signs at once, all others are
+/// published ahead.
+pub fn next_active_from(
+    keys: &[SigningKey],
+    algorithm: SigningAlgorithm,
+    rotation: Duration,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let keys = keys.iter().filter(|key| key.algorithm == algorithm);
+    let Some(youngest) = keys.max_by_key(|key| key.seq) else { return Some(now) };
     let due = youngest.active_from.plus(rotation);
     let ahead = (rotation / 4).min(LONGEST_NOTICE);
     (now >= due.minus(ahead)).then(|| due.max(now.plus(ahead)))
+}
+
+/// A private key in PKCS#8, and the required members of its public half as a JWK.
+fn new_ed25519(entropy: &dyn Entropy) -> (Zeroizing<Vec<u8>>, Map<String, Value>) {
+    let mut seed = Zeroizing::new([0; 32]);
+    entropy.fill(&mut *seed);
+    // Fails for a seed of another length than 32 bytes.
+    let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).expect("a seed of 32 bytes");
+    // Fails for lack of memory only.
+    let document = pair.to_pkcs8().expect("a key can be written");
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+    let public = [("crv", json!("Ed25519")), ("kty", json!("OKP")), ("x", json!(x))];
+    (document.as_ref().to_vec().into(), public.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+}
+
+fn new_rsa() -> (Zeroizing<Vec<u8>>, Map<String, Value>) {
+    // Both fail for lack of memory only.
+    let pair = rsa::KeyPair::generate(KeySize::Rsa2048).expect("a key can be made");
+    let document = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).expect("a key can be written");
+    let public = pair.public_key();
+    let [e, n] = [public.exponent(), public.modulus()]
+        .map(|number| json!(URL_SAFE_NO_PAD.encode(number.big_endian_without_leading_zero())));
+    let public = [("e", e), ("kty", json!("RSA")), ("n", n)];
+    (document.as_ref().to_vec().into(), public.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
 }
 
 /// For what a private key is sealed.
@@ -172,6 +219,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
     const DAY: Duration = Duration::from_secs(24 * 3600);
+    const ED: SigningAlgorithm = SigningAlgorithm::EdDsa;
 
     fn at(hours: u32) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000).plus(HOUR * hours)
@@ -179,13 +227,13 @@ mod tests {
 
     fn key(seq: i64, active_from: Timestamp) -> SigningKey {
         let keyring = MasterKey::generate(&SystemEntropy).derive();
-        SigningKey::new(seq, active_from, active_from, &keyring, &SystemEntropy)
+        SigningKey::new(SigningAlgorithm::EdDsa, seq, active_from, active_from, &keyring, &SystemEntropy)
     }
 
     #[test]
     fn a_key_is_named_by_its_thumbprint_and_opens_under_its_own_master_key_only() {
         let keyring = MasterKey::generate(&SystemEntropy).derive();
-        let key = SigningKey::new(1, at(0), at(0), &keyring, &SystemEntropy);
+        let key = SigningKey::new(SigningAlgorithm::EdDsa, 1, at(0), at(0), &keyring, &SystemEntropy);
         let jwk: serde_json::Value = serde_json::from_str(&key.public_jwk).unwrap();
         assert_eq!(jwk["kid"], key.kid);
         assert!(jwk.get("d").is_none(), "the private key is not told");
@@ -199,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn each_algorithm_has_its_own_line_of_keys() {
+        let keyring = MasterKey::generate(&SystemEntropy).derive();
+        let rsa = SigningKey::new(SigningAlgorithm::Rs256, 2, at(3), at(3), &keyring, &SystemEntropy);
+        let jwk: serde_json::Map<_, _> = serde_json::from_str(&rsa.public_jwk).unwrap();
+        assert_eq!(
+            jwk.keys().collect::<Vec<_>>(),
+            ["e", "kty", "n", "kid", "use", "alg"],
+            "the private key is not told"
+        );
+        assert_eq!((&jwk["alg"], &jwk["kty"], &jwk["e"]), (&json!("RS256"), &json!("RSA"), &json!("AQAB")));
+        let input = format!(r#"{{"e":"AQAB","kty":"RSA","n":{}}}"#, jwk["n"]);
+        assert_eq!(rsa.kid, URL_SAFE_NO_PAD.encode(digest(&SHA256, input.as_bytes())));
+        let keys = [key(1, at(0)), rsa];
+        let signs = |algorithm| signer(&keys, algorithm, at(4)).map(|key| key.seq);
+        assert_eq!((signs(ED), signs(SigningAlgorithm::Rs256)), (Some(1), Some(2)));
+        assert_eq!(next_active_from(&keys[..1], SigningAlgorithm::Rs256, 30 * DAY, at(5)), Some(at(5)));
+        assert_eq!(next_active_from(&keys, SigningAlgorithm::Rs256, 30 * DAY, at(5)), None);
+    }
+
+    #[test]
     fn a_thumbprint_is_that_of_the_standard() {
         // RFC 8037, appendix A.3.
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -209,21 +277,21 @@ mod tests {
 
     #[test]
     fn the_next_key_is_made_ahead_and_signs_when_it_is_due() {
-        assert_eq!(next_active_from(&[], 30 * DAY, at(5)), Some(at(5)));
+        assert_eq!(next_active_from(&[], ED, 30 * DAY, at(5)), Some(at(5)));
         let keys = [key(1, at(0))];
-        let next = |now| next_active_from(&keys, 30 * DAY, now);
+        let next = |now| next_active_from(&keys, ED, 30 * DAY, now);
         assert_eq!(next(at(29 * 24 - 1)), None);
         assert_eq!(next(at(29 * 24)), Some(at(30 * 24)));
         // After a long stop it is still published ahead.
         assert_eq!(next(at(99 * 24)), Some(at(100 * 24)));
-        assert_eq!(next_active_from(&keys, 4 * HOUR, at(2)), None);
-        assert_eq!(next_active_from(&keys, 4 * HOUR, at(3)), Some(at(4)));
+        assert_eq!(next_active_from(&keys, ED, 4 * HOUR, at(2)), None);
+        assert_eq!(next_active_from(&keys, ED, 4 * HOUR, at(3)), Some(at(4)));
     }
 
     #[test]
     fn the_youngest_whose_time_has_come_signs() {
         let mut keys = vec![key(1, at(0)), key(2, at(10))];
-        let signs = |keys: &[SigningKey], now| signer(keys, now).map(|key| key.seq);
+        let signs = |keys: &[SigningKey], now| signer(keys, ED, now).map(|key| key.seq);
         assert_eq!(signs(&keys, at(9)), Some(1));
         assert_eq!(signs(&keys, at(10)), Some(2));
         // One that was asked for takes the place of the one that was waiting.

@@ -9,6 +9,7 @@ use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::clients::ClientRpcs;
 use super::convert;
 use super::fields::Fields;
 use super::issuers::IssuerRpcs;
@@ -41,6 +42,7 @@ pub struct AuthService {
     context: Arc<Context>,
     verify: Verify,
     scopes: Scopes,
+    clients: ClientRpcs,
     projects: ProjectRpcs,
     issuers: IssuerRpcs,
     sessions: SessionRpcs,
@@ -52,10 +54,11 @@ impl AuthService {
     /// The RPCs over this context.
     pub fn new(context: Arc<Context>, revocations: Revocations, metrics: Arc<Metrics>) -> Self {
         let (verify, scopes) = (Verify::new(Arc::clone(&context)), Scopes::new(Arc::clone(&context)));
+        let clients = ClientRpcs::new(Arc::clone(&context));
         let projects = ProjectRpcs::new(Arc::clone(&context));
         let issuers = IssuerRpcs::new(Arc::clone(&context));
         let sessions = SessionRpcs::new(Arc::clone(&context), Arc::clone(&metrics));
-        Self { context, verify, scopes, projects, issuers, sessions, revocations, metrics }
+        Self { context, verify, scopes, clients, projects, issuers, sessions, revocations, metrics }
     }
 
     /// Verify, for a question that was read where it lies.
@@ -139,6 +142,7 @@ impl AuthRpc for AuthService {
             expires_at: caller.expires_at().map(convert::time),
             user_id: caller.user().map(ToString::to_string),
             session_id: caller.session().map(|session| session.id.to_string()),
+            client_id: caller.credential().token().map(|token| token.client.to_string()),
             publishable_key_id: caller.publishable_key().map(ToString::to_string),
         }))
     }
@@ -227,6 +231,48 @@ impl AuthRpc for AuthService {
         let deleted = self.scopes.delete(&around.caller, &message.name).await;
         let scope = deleted.map_err(|error| around.status(&error))?;
         Ok(Response::new(v1::DeleteScopeResponse { scope: Some(convert::scope(scope)) }))
+    }
+
+    async fn create_client(
+        &self,
+        request: Request<v1::CreateClientRequest>,
+    ) -> Result<Response<v1::CreateClientResponse>, Status> {
+        self.clients.create(request).await
+    }
+
+    async fn get_client(
+        &self,
+        request: Request<v1::GetClientRequest>,
+    ) -> Result<Response<v1::GetClientResponse>, Status> {
+        self.clients.find(request).await
+    }
+
+    async fn list_clients(
+        &self,
+        request: Request<v1::ListClientsRequest>,
+    ) -> Result<Response<v1::ListClientsResponse>, Status> {
+        self.clients.list(request).await
+    }
+
+    async fn update_client(
+        &self,
+        request: Request<v1::UpdateClientRequest>,
+    ) -> Result<Response<v1::UpdateClientResponse>, Status> {
+        self.clients.update(request).await
+    }
+
+    async fn delete_client(
+        &self,
+        request: Request<v1::DeleteClientRequest>,
+    ) -> Result<Response<v1::DeleteClientResponse>, Status> {
+        self.clients.delete(request).await
+    }
+
+    async fn rotate_client_secret(
+        &self,
+        request: Request<v1::RotateClientSecretRequest>,
+    ) -> Result<Response<v1::RotateClientSecretResponse>, Status> {
+        self.clients.rotate_secret(request).await
     }
 
     async fn create_issuer(
@@ -405,6 +451,9 @@ fn subject_out(subject: Option<CredentialId>) -> v1::WatchRevocationsResponse {
         Some(CredentialId::Key(id)) => answer.key_id = Some(id.to_string()),
         Some(CredentialId::Session(id)) => answer.session_id = Some(id.to_string()),
         Some(CredentialId::User(id)) => answer.user_id = Some(id.to_string()),
+        Some(CredentialId::Client(id)) => answer.client_id = Some(id.to_string()),
+        Some(CredentialId::Grant(id)) => answer.grant_id = Some(id.to_string()),
+        Some(CredentialId::Token(id)) => answer.token_id = Some(id.to_string()),
         Some(CredentialId::Issuer(id)) => answer.issuer_id = Some(id.to_string()),
         None => {}
     }

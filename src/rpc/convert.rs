@@ -6,6 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::issuer::{Algorithm, Issuer, IssuerKeys};
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
+use crate::domain::oauth::client::{Client, ClientKind, ClientSecret, TokenFormat};
 use crate::domain::product::Product;
 use crate::domain::project::{Project, SignUp};
 use crate::domain::scope::ScopeSet;
@@ -230,6 +231,70 @@ pub(super) fn sign_up_in(setting: v1::project::SignUp) -> Option<SignUp> {
         v1::project::SignUp::Unspecified | v1::project::SignUp::Closed => Some(SignUp::Closed),
         v1::project::SignUp::Open => Some(SignUp::Open),
     }
+}
+
+pub(super) fn client(client: Client, now: Timestamp) -> v1::Client {
+    let (etag, environment) = (client.etag(), environment(client.environment));
+    let secret = |secret: &ClientSecret, end: Option<Timestamp>| v1::client::Secret {
+        hint: secret.hint.clone().into(),
+        created_at: Some(time(secret.created_at)),
+        expires_at: end.map(time),
+    };
+    let old = client.open_old_secret(now).map(|(old, end)| secret(old, Some(*end)));
+    let secrets = client.secret.as_ref().map(|current| secret(current, None)).into_iter().chain(old).collect();
+    // Lifetimes are at most two years, so they fit.
+    let lifetime = |lifetime| WireDuration::try_from(lifetime).ok();
+    let details = client.details;
+    v1::Client {
+        id: client.id.to_string(),
+        r#type: match client.kind {
+            ClientKind::Confidential => v1::client::Type::Confidential,
+            ClientKind::Public => v1::client::Type::Public,
+        }
+        .into(),
+        name: details.name,
+        logo_uri: details.logo_uri.map(|uri| uri.to_string()),
+        token_endpoint_auth_method: details.authentication.as_str().to_owned(),
+        redirect_uris: texts(&details.redirect_uris),
+        post_logout_redirect_uris: texts(&details.post_logout_redirect_uris),
+        grant_types: details.grant_types.iter().map(|grant| grant.as_str().to_owned()).collect(),
+        scopes: details.scopes.words().map(str::to_owned).collect(),
+        resources: texts(&details.resources),
+        access_token_format: match details.token_format {
+            TokenFormat::Jwt => v1::client::TokenFormat::Jwt,
+            TokenFormat::Opaque => v1::client::TokenFormat::Opaque,
+        }
+        .into(),
+        access_token_lifetime: lifetime(details.access_token_lifetime),
+        refresh_token_idle_lifetime: lifetime(details.refresh_token_idle_lifetime),
+        refresh_token_lifetime: lifetime(details.refresh_token_lifetime),
+        require_pkce: Some(details.require_pkce),
+        dpop_bound_access_tokens: details.dpop_bound_access_tokens,
+        secrets,
+        created_at: Some(time(client.created_at)),
+        updated_at: Some(time(client.updated_at)),
+        deleted_at: client.deleted_at.map(time),
+        etag,
+        environment: environment.into(),
+    }
+}
+
+pub(super) fn client_kind_in(kind: v1::client::Type) -> ClientKind {
+    match kind {
+        v1::client::Type::Unspecified | v1::client::Type::Confidential => ClientKind::Confidential,
+        v1::client::Type::Public => ClientKind::Public,
+    }
+}
+
+pub(super) fn token_format_in(format: v1::client::TokenFormat) -> TokenFormat {
+    match format {
+        v1::client::TokenFormat::Unspecified | v1::client::TokenFormat::Jwt => TokenFormat::Jwt,
+        v1::client::TokenFormat::Opaque => TokenFormat::Opaque,
+    }
+}
+
+fn texts(items: &[impl ToString]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn scope(registered: RegisteredScope) -> v1::Scope {

@@ -114,7 +114,7 @@ impl Fields {
 
     /// Scopes: up to 100, in either spelling.
     pub(super) fn scopes(&mut self, field: &str, value: &[impl AsRef<str>]) -> Vec<Scope> {
-        self.parsed(field, value, 100, Scope::parse, Scope::RULE)
+        self.each(field, value, 100, |text| Scope::parse(text).ok_or(Scope::RULE))
     }
 
     /// A set of scopes.
@@ -124,7 +124,7 @@ impl Fields {
 
     /// Address ranges: up to 100.
     pub(super) fn allow_list(&mut self, field: &str, value: &[String]) -> AllowList {
-        AllowList::new(self.parsed(field, value, 100, parse_range, RANGE_RULE))
+        AllowList::new(self.each(field, value, 100, |text| parse_range(text).ok_or(RANGE_RULE)))
     }
 
     /// Tags: up to 50 lines of 1 to 50 characters, no one twice.
@@ -209,13 +209,13 @@ impl Fields {
         found
     }
 
-    fn parsed<T>(
+    /// Up to `most` entries, each read by `parse`, which tells the rule that one breaks.
+    pub(super) fn each<T>(
         &mut self,
         field: &str,
         value: &[impl AsRef<str>],
         most: usize,
-        parse: impl Fn(&str) -> Option<T>,
-        rule: &str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
     ) -> Vec<T> {
         if value.len() > most {
             self.refuse(field, format!("must have up to {most} entries, not {}", value.len()));
@@ -224,8 +224,8 @@ impl Fields {
         let mut parsed = Vec::with_capacity(value.len());
         for (index, text) in value.iter().enumerate() {
             match parse(text.as_ref()) {
-                Some(item) => parsed.push(item),
-                None => self.refuse(format!("{field}[{index}]"), rule),
+                Ok(item) => parsed.push(item),
+                Err(rule) => self.refuse(format!("{field}[{index}]"), rule),
             }
         }
         parsed

@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod auth;
+mod clients;
 mod convert;
 mod fields;
 mod issuers;

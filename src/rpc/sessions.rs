@@ -10,7 +10,9 @@ use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::{Around, Entrance, Sender};
+use crate::auth::caller::Caller;
 use crate::domain::error::{Error, Result};
+use crate::domain::key::KeyKind;
 use crate::domain::password::PlainPassword;
 use crate::domain::reason::Reason;
 use crate::domain::session::{ListedSession, Login};
@@ -209,7 +211,14 @@ impl SessionRpcs {
 
 fn visitor(entrance: &Entrance) -> Visitor<'_> {
     let Entrance { caller, sender: Sender { address, user_agent, request_id } } = entrance;
-    Visitor { caller: caller.as_ref(), address: *address, user_agent, request_id }
+    let place = caller.as_ref().map(|caller| (caller.project(), caller.environment()));
+    // A publishable key may be in everybody's hands, and a user's key in those of anybody who signed up; any other is a
+    // backend's.
+    let speaks_for_many = caller
+        .as_ref()
+        .and_then(Caller::key)
+        .is_some_and(|key| !matches!(key.kind, KeyKind::Publishable | KeyKind::User));
+    Visitor { place, speaks_for_many, address: *address, user_agent, request_id }
 }
 
 /// What names the user: one of three fields.

@@ -106,18 +106,26 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
     let credential = verdict.credential.as_ref();
     answer.user_id = credential.and_then(|credential| credential.user_id()).map(ToString::to_string);
     answer.session_id = credential.and_then(|credential| credential.session()).map(|session| session.id.to_string());
+    if let Some(token) = credential.and_then(|credential| credential.token()) {
+        answer.client_id = Some(token.client.to_string());
+        answer.token_id = Some(token.id.to_string());
+        answer.audiences.clone_from(&token.audiences);
+    }
     answer
 }
 
 /// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision and,
-/// last, the credential's user and session.
+/// last, the credential's user, session and token.
 pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let decision = decision(verdict);
     let credential = verdict.credential.as_deref();
     let told = credential.map(told).unwrap_or_default();
     let user = credential.and_then(Credential::user_id);
     let session = credential.and_then(Credential::session);
-    Framed::written(decision.encoded_len() + told.len() + REVISION + 2 * ID, |out| {
+    let token = credential.and_then(Credential::token);
+    let audiences = token.map(|token| &token.audiences[..]).unwrap_or_default();
+    let room = audiences.iter().map(|audience| audience.len() + ID).sum::<usize>() + REVISION + 4 * ID;
+    Framed::written(decision.encoded_len() + told.len() + room, |out| {
         decision.encode_raw(out);
         out.extend_from_slice(told);
         if verdict.revision.0 != 0 {
@@ -125,10 +133,12 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
         }
         let user = user.map(|user| (14, user.as_str()));
         let session = session.map(|session| (15, session.id.as_str()));
-        for (number, id) in user.into_iter().chain(session) {
+        let token = token.map(|token| [(16, token.client.as_str()), (17, token.id.as_str())]);
+        let audiences = audiences.iter().map(|audience| (18, audience.as_str()));
+        for (number, text) in user.into_iter().chain(session).chain(token.into_iter().flatten()).chain(audiences) {
             encode_key(number, WireType::LengthDelimited, out);
-            encode_varint(id.len() as u64, out);
-            out.extend_from_slice(id.as_bytes());
+            encode_varint(text.len() as u64, out);
+            out.extend_from_slice(text.as_bytes());
         }
     })
 }
@@ -186,7 +196,7 @@ fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
 
 /// Room for a revision: its tag and the longest varint.
 const REVISION: usize = 11;
-/// Room for an id of a user or a session: its tag, its length and itself.
+/// Room for an id: its tag, its length and itself. Enough for the tag and length of any other text.
 const ID: usize = 38;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts as Head;
 use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic_types::StatusExt;
@@ -29,6 +30,7 @@ use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
 use crate::net::{ClientAddress, Connection, Service, client_address, forwarded_https};
+use crate::oauth::{self, OAuth};
 use crate::proto::MethodId;
 use crate::rpc::Rpcs;
 use crate::rpc::request::{Arrival, Deadline, Sender};
@@ -42,7 +44,8 @@ pub(super) struct Front(pub(super) Arc<Parts>);
 
 /// What the front works with.
 pub(super) struct Parts {
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
+    pub(super) oauth: OAuth,
     pub(super) grpc: Services,
     pub(super) edge: Edge,
     pub(super) rpcs: Rpcs,
@@ -144,9 +147,28 @@ impl Parts {
         if let Some(preflight) = self.cors.preflight(&head.method, &head.headers) {
             return preflight;
         }
+        if let Some(endpoint) = oauth::Endpoint::at(path) {
+            return Box::pin(self.oauth(endpoint, head, body, known)).await;
+        }
         match known.wire {
             Wire::Http => self.http(head, body, known).await,
             _ => self.grpc(head, body, known, open).await,
+        }
+    }
+
+    /// The second door: the endpoints of the authorization server.
+    async fn oauth(&self, endpoint: oauth::Endpoint, head: &Head, body: Incoming, known: &Known) -> Response<Body> {
+        let request = oauth::Request {
+            method: &head.method,
+            headers: &head.headers,
+            query: known.uri.query(),
+            client: known.client.known(),
+            address: known.client.or_peer(),
+            request_id: &known.id,
+        };
+        match within(self.patience, pin!(self.oauth.answer(endpoint, request, body))).await {
+            Some(response) => response.map(|body| Body::new(Full::new(body))),
+            None => self.refuse(known, &too_late()),
         }
     }
 

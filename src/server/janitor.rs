@@ -57,7 +57,8 @@ impl Janitor {
             if tick == reseal_at {
                 self.reseal().await;
             }
-            if tick % TEND_EVERY_TICKS == 0
+            // Not at the start, which has enough to do.
+            if tick % TEND_EVERY_TICKS == TEND_EVERY_TICKS - 1
                 && let Err(error) = self.signing.tend().await
             {
                 tracing::warn!(%error, "the signing keys could not be read; those known are used");
@@ -119,6 +120,10 @@ impl Janitor {
             self.store.prune_signing_keys(now).await?;
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_sessions(now.minus(KEEP_SESSIONS), BATCH).await? == u64::from(BATCH) {}
+            // Tokens first: grants take what is left of theirs with them.
+            while self.store.prune_access_tokens(now.minus(KEEP_TOKENS), BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_refresh_tokens(now, BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_grants(now.minus(KEEP_TOKENS), GRANT_BATCH).await? == u64::from(GRANT_BATCH) {}
             for (project, deleted_at) in self.store.list_projects_to_empty(BATCH).await? {
                 while self.store.empty_project(&project, PROJECT_BATCH).await? {}
                 // A call that was let in before the deletion may still have added something.
@@ -142,7 +147,11 @@ const TEND_EVERY_TICKS: u64 = 5;
 const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long it can be told of a session that it is past its end, and not only that it is none.
 const KEEP_SESSIONS: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it can be told of an access token that it is past its end, and not only that it is none.
+const KEEP_TOKENS: Duration = Duration::from_secs(60 * 60);
 const BATCH: u32 = 500;
+/// Each removal is several rows.
+const GRANT_BATCH: u32 = 100;
 /// Of the data of a deleted project: each removal is several rows.
 const PROJECT_BATCH: u32 = 100;
 /// No call takes longer than this: see the setting `request_timeout`.

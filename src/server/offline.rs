@@ -21,7 +21,7 @@ use crate::domain::project::Project;
 use crate::domain::scope::Scope;
 use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretPrefix;
-use crate::domain::signing_key::{SHORTEST_NOTICE, SigningKey};
+use crate::domain::signing_key::{SHORTEST_NOTICE, SigningAlgorithm, SigningKey};
 use crate::store::{AuditCheck, KeyFilter, MasterKeyError, Resealed, Standing, Store, StoreError};
 
 /// An installation's data, opened.
@@ -158,9 +158,20 @@ impl Offline {
         Ok(Some(key.id))
     }
 
-    /// Makes the next signing key, published ahead of its first signature. `at_once` it signs now, and whatever the keys
-    /// before it signed is refused from now on.
-    pub async fn rotate_signing_key(&self, at_once: bool) -> Result<SigningKey, OfflineError> {
+    /// Makes the next signing keys, one for each algorithm in use, published ahead of their first signatures. `at_once` they
+    /// sign now, and whatever the keys before them signed is refused from now on.
+    pub async fn rotate_signing_keys(&self, at_once: bool) -> Result<Vec<SigningKey>, OfflineError> {
+        let there = self.store.list_signing_keys(self.world.clock.now()).await?;
+        let mut made = Vec::new();
+        for algorithm in SigningAlgorithm::ALL {
+            if algorithm == SigningAlgorithm::EdDsa || there.iter().any(|key| key.algorithm == algorithm) {
+                made.push(self.rotate_signing_key(algorithm, at_once).await?);
+            }
+        }
+        Ok(made)
+    }
+
+    async fn rotate_signing_key(&self, algorithm: SigningAlgorithm, at_once: bool) -> Result<SigningKey, OfflineError> {
         let World { clock, entropy } = &self.world;
         let project = ProjectId::default_project();
         loop {
@@ -168,9 +179,9 @@ impl Offline {
             let keys = self.store.list_signing_keys(now).await?;
             let seq = keys.last().map_or(1, |youngest| youngest.seq + 1);
             let from = if at_once { now } else { now.plus(SHORTEST_NOTICE) };
-            let next = SigningKey::new(seq, now, from, &self.keyring, &**entropy);
+            let next = SigningKey::new(algorithm, seq, now, from, &self.keyring, &**entropy);
             let retirement = if at_once { next.immediate_retirement() } else { next.orderly_retirement() };
-            let told = fields([("at_once", json!(at_once))]);
+            let told = fields([("algorithm", json!(algorithm.as_str())), ("at_once", json!(at_once))]);
             let event = command_line_event(&self.world, &project, "signing_key.rotated", &next.kid);
             // A node that made the next key at this moment was first: this one comes after it.
             if self.store.add_signing_key(&next, retirement, Some(&event.changing(None, Some(told)))).await? {

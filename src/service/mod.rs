@@ -19,8 +19,10 @@ use crate::domain::secret::PlainSecret;
 use crate::store::Store;
 
 pub mod audit;
+pub mod clients;
 pub mod issuers;
 pub mod keys;
+pub mod oauth;
 pub mod paging;
 pub mod passwords;
 pub mod products;

@@ -130,7 +130,7 @@ impl Scopes {
         Ok(RegisteredScope { description, ..found })
     }
 
-    /// Removes a scope that no key holds any more.
+    /// Removes a scope that nobody holds any more.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<RegisteredScope> {
         let found = self.find_own(caller, name).await?;
         let event = self.event(caller, "scope.removed", &found.scope);
@@ -140,8 +140,9 @@ impl Scopes {
             ScopeDeleted::Missing => Err(Error::not_found("scope", name)),
             ScopeDeleted::Held(many) => {
                 let scope = &found.scope;
-                let message =
-                    format!("{many} keys that are not revoked, users or settings hold {scope}; take it away first");
+                let message = format!(
+                    "{many} keys that are not revoked, clients, users or settings hold {scope}; take it away first"
+                );
                 Err(Error::new(Reason::InvalidState, message))
             }
         }

@@ -15,7 +15,6 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AuditEventId, CredentialId, ProjectId, SessionId, UserId};
-use crate::domain::key::KeyKind;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::password::PlainPassword;
 use crate::domain::project::{Project, SignUp};
@@ -34,8 +33,10 @@ pub struct Sessions {
 /// Who asks to be let in.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor<'a> {
-    /// The caller whose key names the project and environment; none for live users of the project `default`.
-    pub caller: Option<&'a Caller>,
+    /// The project and environment of those who may be let in; none for live users of the project `default`.
+    pub place: Option<(&'a ProjectId, Environment)>,
+    /// Whether the address is that of a backend, which speaks for many people.
+    pub speaks_for_many: bool,
     /// Where the call came from.
     pub address: IpAddr,
     /// What the client calls itself.
@@ -275,20 +276,14 @@ enum Tried {
 impl Visitor<'_> {
     /// The project and environment of the users who may be let in.
     fn place(&self) -> (ProjectId, Environment) {
-        match self.caller {
-            Some(caller) => (caller.project().clone(), caller.environment()),
+        match self.place {
+            Some((project, environment)) => (project.clone(), environment),
             None => (ProjectId::default_project(), Environment::Live),
         }
     }
 
-    /// A publishable key may be in everybody's hands, and a user's key in those of anybody who signed up; any other is a
-    /// backend's.
     fn source(&self) -> Source {
-        let speaks_for_many = self
-            .caller
-            .and_then(Caller::key)
-            .is_some_and(|key| !matches!(key.kind, KeyKind::Publishable | KeyKind::User));
-        Source { address: self.address, speaks_for_many }
+        Source { address: self.address, speaks_for_many: self.speaks_for_many }
     }
 
     fn origin(&self) -> Origin {

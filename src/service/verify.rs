@@ -64,9 +64,13 @@ impl Verify {
 
     /// Decides. Counts as a use of the credential.
     pub async fn verify(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<Verdict> {
-        let verdict = self.judge(caller, inquiry, &mut ()).await?;
+        let mut verdict = self.judge(caller, inquiry, &mut ()).await?;
         if let (None, Some(credential)) = (verdict.objection, &verdict.credential) {
-            self.0.credentials.used(inquiry.credential, credential, caller, self.0.now()).await;
+            let used = self.0.credentials.used(inquiry.credential, credential, caller, self.0.now()).await;
+            if let Err(error) = used {
+                let reason = if error.reason == Reason::NotFound { Reason::NotFound } else { Reason::StoreUnavailable };
+                (verdict.objection, verdict.credential) = (Some(reason), None);
+            }
         }
         Ok(verdict)
     }

@@ -8,6 +8,7 @@ use super::db::Failure;
 use super::issuers::MAX_ISSUERS;
 use super::user_keys::MAX_KEYS_OF_USER;
 use crate::domain::error::{self, Error as DomainError};
+use crate::domain::oauth::error::OAuthError;
 use crate::domain::reason::Reason;
 use crate::domain::signing_key::MOST_SIGNING_KEYS;
 
@@ -61,6 +62,13 @@ pub enum Conflict {
     /// The thing was changed since it was read, or is gone.
     #[error("it was changed in the meantime")]
     Version,
+}
+
+/// As the clients of the authorization server are told.
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        DomainError::from(error).into()
+    }
 }
 
 impl From<StoreError> for DomainError {

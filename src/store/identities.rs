@@ -52,7 +52,7 @@ impl Store {
         tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
         self.record_in(&mut tx, event).await?;
         let hash = identity_hash(&user.project, user.environment, issuer, subject);
-        let change = write(&mut tx, user, vec![hash], ChangeKind::Created).await?;
+        let change = tell(&mut tx, user, vec![hash], ChangeKind::Created).await?;
         scopes::require_registered_of_user(&mut tx, user).await?;
         tx.commit().await?;
         Ok(change)
@@ -69,17 +69,9 @@ pub(super) async fn remove(tx: &mut Tx, user: &User) -> Result<Vec<SecretHash>> 
     hashes_of(user, &tx.fetch_all(REMOVE, values![user.id.as_str()]).await?)
 }
 
-/// Writes a change of the identities of a user, if they have any. Comes last in its transaction, as all changes do.
-pub(super) async fn tell(
-    tx: &mut Tx,
-    user: &User,
-    hashes: Vec<SecretHash>,
-    kind: ChangeKind,
-) -> Result<Option<Change>> {
-    if hashes.is_empty() { Ok(None) } else { write(tx, user, hashes, kind).await.map(Some) }
-}
-
-async fn write(tx: &mut Tx, user: &User, hashes: Vec<SecretHash>, kind: ChangeKind) -> Result<Change> {
+/// Writes a change of a user: it concerns the identities of these hashes, and all access tokens that act for the user, even
+/// one that is issued at this moment. Comes last in its transaction, as all changes do.
+pub(super) async fn tell(tx: &mut Tx, user: &User, hashes: Vec<SecretHash>, kind: ChangeKind) -> Result<Change> {
     let subject = CredentialId::User(user.id.clone());
     changes::write_of(tx, &user.project, user.environment, subject, kind, hashes, user.updated_at).await
 }

@@ -16,7 +16,7 @@ impl Store {
         rows.iter().map(|row| Ok((ProjectId::stored(row.text("id")?), row.time("deleted_at")?))).collect()
     }
 
-    /// Removes up to `batch` keys, products, users and requests of a deleted project, with all that hangs on them; whether
+    /// Removes up to `batch` clients, keys, products, users and requests of a deleted project, with all that hangs on them; whether
     /// anything was left to remove.
     pub async fn empty_project(&self, project: &ProjectId, batch: u32) -> Result<bool> {
         let mut tx = self.db.begin().await?;
@@ -28,7 +28,12 @@ impl Store {
         for statement in EMPTYING {
             removed += tx.execute(statement, values![project.as_str(), batch]).await?;
         }
-        // Keys name users, so these come when there is nothing else.
+        // Grants name clients, and much names users, so these come when there is nothing else.
+        if removed == 0 {
+            for statement in EMPTYING_OF_CLIENTS {
+                removed += tx.execute(statement, values![project.as_str(), batch]).await?;
+            }
+        }
         if removed == 0 {
             removed = self.remove_users(&mut tx, project, batch).await?;
         }
@@ -72,7 +77,12 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 12] = [
+const EMPTYING: [&str; 17] = [
+    CODES,
+    REFRESH_TOKENS,
+    TOKENS_OF_GRANTS,
+    ACCESS_TOKENS,
+    GRANTS,
     KEY_SECRETS,
     KEY_SCOPES,
     KEY_ALLOWED_IPS,
@@ -86,6 +96,9 @@ const EMPTYING: [&str; 12] = [
     ISSUERS,
     IDENTITIES,
 ];
+
+/// The same for clients.
+const EMPTYING_OF_CLIENTS: [&str; 5] = [CONSENTS, CLIENT_SECRETS, CLIENT_SCOPES, CLIENT_LISTS, CLIENTS];
 
 /// No name is empty: the condition leads along the index.
 const TO_EMPTY: &str = "SELECT id, deleted_at FROM projects WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
@@ -103,6 +116,26 @@ const USERS: &str = "SELECT seq FROM users WHERE project = $1 AND environment IN
 const DELETED_USERS: &str = "SELECT seq FROM users WHERE project = $1 AND deleted_at IS NOT NULL
     ORDER BY seq LIMIT $2";
 const USER: &str = "DELETE FROM users WHERE seq = $1";
+const CLIENT_SECRETS: &str = "DELETE FROM client_secrets WHERE client_id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
+const CLIENT_SCOPES: &str = "DELETE FROM client_scopes WHERE client_id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
+const CLIENT_LISTS: &str = "DELETE FROM client_lists WHERE client_id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
+const CLIENTS: &str = "DELETE FROM clients WHERE id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
+const CODES: &str = "DELETE FROM authorization_codes WHERE grant_id IN
+    (SELECT g.id FROM grants g WHERE g.project = $1 ORDER BY g.id LIMIT $2)";
+const REFRESH_TOKENS: &str = "DELETE FROM refresh_tokens WHERE grant_id IN
+    (SELECT g.id FROM grants g WHERE g.project = $1 ORDER BY g.id LIMIT $2)";
+const TOKENS_OF_GRANTS: &str = "DELETE FROM access_tokens WHERE grant_id IN
+    (SELECT g.id FROM grants g WHERE g.project = $1 ORDER BY g.id LIMIT $2)";
+const ACCESS_TOKENS: &str = "DELETE FROM access_tokens WHERE hash IN
+    (SELECT t.hash FROM access_tokens t WHERE t.project = $1 LIMIT $2)";
+const GRANTS: &str = "DELETE FROM grants WHERE id IN
+    (SELECT g.id FROM grants g WHERE g.project = $1 ORDER BY g.id LIMIT $2)";
+const CONSENTS: &str = "DELETE FROM consents WHERE client_id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
 const KEY_SECRETS: &str = "DELETE FROM key_secrets WHERE key_id IN
     (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
 const KEY_SCOPES: &str = "DELETE FROM key_scopes WHERE key_id IN
@@ -143,6 +176,10 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (USERS, "users_listed"),
     (DELETED_USERS, "users_deleted"),
     (USER, "PRIMARY KEY"),
+    (CLIENT_SECRETS, "client_secrets_by_client"),
+    (CLIENT_SCOPES, "PRIMARY KEY"),
+    (CLIENT_LISTS, "PRIMARY KEY"),
+    (CLIENTS, "sqlite_autoindex_clients_1"),
     (KEY_SECRETS, "key_secrets_by_key"),
     (KEY_SCOPES, "PRIMARY KEY"),
     (KEY_ALLOWED_IPS, "PRIMARY KEY"),

@@ -8,6 +8,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
 use crate::domain::key::Key;
+use crate::domain::oauth::client::Client;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::project::Project;
 use crate::domain::scope::Scope;
@@ -31,7 +32,7 @@ pub struct StoredScope {
 pub enum ScopeDeleted {
     /// It was removed.
     Deleted,
-    /// It was not, because so many unrevoked keys and users hold it; at most [`HOLDERS_COUNTED`], which means "so many or more".
+    /// It was not, because so many unrevoked keys, clients and users hold it; at most [`HOLDERS_COUNTED`], which means "so many or more".
     Held(u64),
     /// There was none.
     Missing,
@@ -82,7 +83,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes a scope, unless an unrevoked key or a user holds it, or users who add themselves are to get it.
+    /// Removes a scope, unless an unrevoked key, a client or a user holds it, or users who add themselves are to get it.
     pub async fn delete_scope(&self, project: &ProjectId, plain: &str, event: &AuditEvent) -> Result<ScopeDeleted> {
         let mut tx = self.db.begin().await?;
         // Its row comes first, then the audit log, then the counter, as everywhere; if keys hold it, all that is undone.
@@ -130,6 +131,14 @@ pub(super) async fn require_registered_of_project(tx: &mut Tx, project: &Project
     refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_PROJECT, values![project.id.as_str()]).await?)
 }
 
+/// The same for a client that was just stored, whose change took the revision.
+pub(super) async fn require_registered_of_client(tx: &mut Tx, client: &Client) -> Result<()> {
+    if client.details.scopes.registered.iter().all(Scope::is_built_in) {
+        return Ok(());
+    }
+    refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_CLIENT, values![client.id.as_str()]).await?)
+}
+
 fn refuse_unregistered(held: Vec<Row>) -> Result<()> {
     for row in held {
         if !Scope::stored(row.str("plain")?, row.str("plain")?).is_built_in() {
@@ -154,6 +163,7 @@ pub const HOLDERS_COUNTED: i64 = 1_000;
 pub(super) const COUNT_HOLDERS: &str = "SELECT COUNT(*) AS total FROM
     (SELECT 1 AS held FROM key_scopes c JOIN keys k ON k.id = c.key_id
         WHERE c.project = $1 AND c.plain = $2 AND k.revoked_at IS NULL
+    UNION ALL SELECT 1 AS held FROM client_scopes c WHERE c.project = $1 AND c.plain = $2
     UNION ALL SELECT 1 AS held FROM user_scopes c WHERE c.project = $1 AND c.plain = $2
     UNION ALL SELECT 1 AS held FROM sign_up_scopes c WHERE c.project = $1 AND c.plain = $2 LIMIT $3) holders";
 const INSERT: &str =
@@ -167,6 +177,8 @@ const UPDATE: &str = "UPDATE scopes SET description = $3 WHERE project = $1 AND 
 const DELETE: &str = "DELETE FROM scopes WHERE project = $1 AND plain = $2";
 const UNREGISTERED: &str = "SELECT c.plain FROM key_scopes c
     WHERE c.key_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
+const UNREGISTERED_OF_CLIENT: &str = "SELECT c.plain FROM client_scopes c
+    WHERE c.client_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
 const UNREGISTERED_OF_USER: &str = "SELECT c.plain FROM user_scopes c
     WHERE c.user_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
 const UNREGISTERED_OF_PROJECT: &str = "SELECT c.plain FROM sign_up_scopes c
@@ -182,6 +194,7 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (UPDATE, "PRIMARY KEY"),
     (DELETE, "PRIMARY KEY"),
     (UNREGISTERED, "PRIMARY KEY"),
+    (UNREGISTERED_OF_CLIENT, "PRIMARY KEY"),
     (UNREGISTERED_OF_USER, "PRIMARY KEY"),
     (UNREGISTERED_OF_PROJECT, "PRIMARY KEY"),
 ];

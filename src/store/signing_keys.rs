@@ -13,7 +13,7 @@ impl Store {
         self.db.fetch_all(LIST, values![now, MOST_SIGNING_KEYS]).await?.iter().map(read).collect()
     }
 
-    /// Stores the next key and ends those before it, unless another node was first and has stored one of this number;
+    /// Stores the next key and ends those before it that sign in the same way, unless another node was first and has stored one of this number;
     /// whether it was stored. Nobody is asked to approve what happens by itself: an event is for what a person did.
     ///
     /// # Errors
@@ -37,7 +37,8 @@ impl Store {
         if tx.execute(ADD, values).await? == 0 {
             return Ok(false);
         }
-        tx.execute(RETIRE, values![key.seq, retirement.retired_at, retirement.expires_at]).await?;
+        let values = values![key.seq, retirement.retired_at, retirement.expires_at, key.algorithm.as_str()];
+        tx.execute(RETIRE, values).await?;
         let published = tx.fetch_one(COUNT, values![key.created_at]).await?.int("total")?;
         if published > i64::from(MOST_SIGNING_KEYS) {
             return Err(StoreError::Conflict(Conflict::TooManySigningKeys));
@@ -81,7 +82,7 @@ const ADD: &str = "INSERT INTO signing_keys (seq, kid, algorithm, private_key, p
 /// Those that end earlier already are left alone.
 const RETIRE: &str = "UPDATE signing_keys
     SET retired_at = CASE WHEN retired_at < $2 THEN retired_at ELSE $2 END, expires_at = $3
-    WHERE seq < $1 AND (expires_at IS NULL OR expires_at > $3)";
+    WHERE seq < $1 AND algorithm = $4 AND (expires_at IS NULL OR expires_at > $3)";
 const COUNT: &str =
     "SELECT COUNT(*) AS total FROM signing_keys WHERE seq > 0 AND (expires_at IS NULL OR expires_at > $1)";
 const PRUNE: &str = "DELETE FROM signing_keys WHERE seq > 0 AND expires_at <= $1";

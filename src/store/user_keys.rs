@@ -58,7 +58,7 @@ impl Store {
             UserState::Blocked => ChangeKind::Suspended,
             UserState::Active => ChangeKind::Resumed,
         };
-        changes.extend(identities::tell(&mut tx, user, shown, kind).await?);
+        changes.push(identities::tell(&mut tx, user, shown, kind).await?);
         tx.commit().await?;
         Ok(changes)
     }
@@ -96,7 +96,7 @@ impl Store {
         self.record_in(&mut tx, event).await?;
         let mut changes = tell(&mut tx, user, turned).await?;
         changes.extend(sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, user.updated_at).await?);
-        changes.extend(identities::tell(&mut tx, user, shown, ChangeKind::Revoked).await?);
+        changes.push(identities::tell(&mut tx, user, shown, ChangeKind::Revoked).await?);
         tx.commit().await?;
         Ok(changes)
     }

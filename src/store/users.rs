@@ -133,19 +133,21 @@ impl Store {
         tx.execute(self.db.user_search().remove, values![seq]).await?;
         self.put_user_words(&mut tx, user, seq).await?;
         let held = tx.fetch_one(SCOPES, values![user.id.as_str()]).await?;
-        let (turned, live, shown) = if key_rows::scopes(held.opt_str("scopes")?)? == details.scopes {
-            (Vec::new(), Vec::new(), Vec::new())
-        } else {
+        let mut concerned = None;
+        if key_rows::scopes(held.opt_str("scopes")?)? != details.scopes {
             tx.execute(DELETE_SCOPES, values![user.id.as_str()]).await?;
             insert_scopes(&mut tx, user).await?;
             let turned = user_keys::hold(&mut tx, user).await?;
             let live = sessions::live(&mut tx, &user.id, user.updated_at).await?;
-            (turned, live, identities::hashes(&mut tx, user).await?)
-        };
+            concerned = Some((turned, live, identities::hashes(&mut tx, user).await?));
+        }
         self.record_in(&mut tx, event).await?;
-        let mut changes = user_keys::tell(&mut tx, user, turned).await?;
-        changes.extend(sessions::tell(&mut tx, user, live, ChangeKind::Updated, user.updated_at).await?);
-        changes.extend(identities::tell(&mut tx, user, shown, ChangeKind::Updated).await?);
+        let mut changes = Vec::new();
+        if let Some((turned, live, shown)) = concerned {
+            changes = user_keys::tell(&mut tx, user, turned).await?;
+            changes.extend(sessions::tell(&mut tx, user, live, ChangeKind::Updated, user.updated_at).await?);
+            changes.push(identities::tell(&mut tx, user, shown, ChangeKind::Updated).await?);
+        }
         scopes::require_registered_of_user(&mut tx, user).await?;
         tx.commit().await?;
         Ok(changes)

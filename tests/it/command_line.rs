@@ -140,6 +140,42 @@ async fn products_and_scopes_are_kept() {
 }
 
 #[tokio::test]
+async fn clients_are_registered_and_their_secrets_renewed() {
+    let server = TestServer::start().await;
+    let create = "clients create --name shop --redirect-uri https://shop.example/cb --scope openid,read:users \
+        --grant-type authorization_code,refresh_token --access-token-lifetime 5m --require-pkce false --json";
+    let made = admin(&server, create).run().await.json();
+    let secret = made["secret"].as_str().unwrap();
+    leaks::remember(secret);
+    let (client, id) = (&made["client"], made["client"]["id"].as_str().unwrap());
+    assert_eq!((&client["accessTokenLifetime"], &client["requirePkce"]), (&"300s".into(), &false.into()));
+    assert_eq!((&client["scopes"][1], &client["grantTypes"][1]), (&"read:users".into(), &"refresh_token".into()));
+
+    let app = "clients create --type public --name app --redirect-uri com.example.app:/cb --grant-type device_code -q";
+    let app = admin(&server, app).run().await.ok();
+    assert!(app.starts_with("cli_"), "what has no secret is told by its id: {app}");
+    let listed = admin(&server, "clients list --all -q").run().await.ok();
+    assert!(listed.lines().count() == 2 && listed.contains(&app) && listed.contains(id), "{listed}");
+    let table = admin(&server, "clients list").run().await.ok();
+    assert!(table.contains("device_code") && table.contains("confidential"), "{table}");
+
+    let update = format!("clients update {id} --name Shop --no-scopes --dpop true --redirect-uri https://b.example/cb");
+    let shown = admin(&server, &update).run().await.ok();
+    assert!(shown.contains("https://b.example/cb") && !shown.contains("https://shop.example/cb"), "{shown}");
+    admin(&server, &format!("clients update {id}")).run().await.fails_with(2);
+    admin(&server, &format!("clients update {id} --name x --etag v1")).run().await.fails_with(1);
+
+    let new = admin(&server, &format!("clients rotate-secret {id} --grace 1d -q")).run().await.ok();
+    leaks::remember(&new);
+    assert!(new.starts_with("cs_live_") && new != secret, "{new}");
+    let shown = admin(&server, &format!("clients show {id}")).run().await.ok();
+    assert_eq!(shown.matches("known secret:").count(), 2, "{shown}");
+    assert!(shown.contains(" until ") && !shown.contains(&new), "{shown}");
+    admin(&server, &format!("clients delete {app} {id}")).run().await.ok();
+    admin(&server, &format!("clients show {id}")).run().await.fails_with(4);
+}
+
+#[tokio::test]
 async fn users_and_their_keys_are_kept() {
     let server = TestServer::start().await;
     let create = "users create --email Ada@example.com --first-name Ada --handle ada --metadata a=b --json --last-name";

@@ -12,6 +12,8 @@ mod json_edge;
 mod keys;
 mod master_key;
 mod nodes;
+mod oauth;
+mod oauth_clients;
 mod openapi;
 mod outside;
 mod policy;

@@ -183,6 +183,9 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
         let name = format!("read:{}", call.method.as_str().to_lowercase());
         make("Auth/CreateScope", json!({"scope": {"name": name}})).await;
         name
+    } else if call.template.starts_with("/v1/clients") {
+        let client = json!({"client": {"name": "App", "redirectUris": ["https://app.example.com/callback"]}});
+        text(&make("Auth/CreateClient", client).await["client"]["id"]).to_owned()
     } else if call.template.starts_with("/v1/issuers") {
         let issuer = json!({"issuer": format!("https://{}.example", call.method), "audiences": ["shop"]});
         text(&make("Auth/CreateIssuer", json!({"issuer": issuer})).await["issuer"]["id"]).to_owned()

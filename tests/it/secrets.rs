@@ -115,6 +115,8 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
     let person = server.sign_in(&server.live(), "ada").await;
     let open = json!({"project": {"id": "default", "signUp": "OPEN"}, "updateMask": "signUp"});
     server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), open).await.ok();
+    let client = json!({"client": {"name": "kept", "redirectUris": ["https://app.example.com/callback"]}});
+    let made = server.call(Wire::Grpc, "Auth/CreateClient", &server.live(), client.clone()).await.ok();
     for rpc in Rpc::all() {
         let places: Vec<_> =
             leaks::PLACES.into_iter().filter(|place| rpc.0.output().get_field_by_json_name(place).is_some()).collect();
@@ -125,6 +127,8 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
         for (n, wire) in Wire::ALL.into_iter().enumerate() {
             let request = match rpc.name().as_str() {
                 "Keys/CreateKey" => json!({"name": "x"}),
+                "Auth/CreateClient" => client.clone(),
+                "Auth/RotateClientSecret" => json!({"id": made["client"]["id"]}),
                 "Keys/CreateUserKey" => json!({"handle": format!("laptop-{n}")}),
                 "Keys/GetUserKey" => json!({"handle": "laptop-0"}),
                 "Auth/CreateProject" => json!({"project": {"id": format!("shop-{n}")}}),
@@ -146,6 +150,7 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
                     "testSecret" => "sk_test_",
                     "token" if rpc.policy().user => "uk_live_",
                     "token" => "eyJ",
+                    _ if rpc.name().contains("Client") => "cs_live_",
                     _ => "sk_live_",
                 };
                 assert!(body[place].as_str().is_some_and(|secret| secret.starts_with(start)), "{place}");

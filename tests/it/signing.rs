@@ -61,7 +61,7 @@ async fn whoever_has_the_key_set_can_check_a_token() {
     let server = TestServer::start().await;
     let set = key_set(&server).await.json();
     let members: Vec<_> = set["keys"][0].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(members, ["kty", "crv", "x", "kid", "use", "alg"], "and nothing private");
+    assert_eq!(members, ["crv", "kty", "x", "kid", "use", "alg"], "and nothing private");
 
     let token = mint(&server.signing().await, server.now());
     let (head, body) = read(&token, &set).expect("a key of the set signed it");

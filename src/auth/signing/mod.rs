@@ -4,6 +4,7 @@
 //! is for whoever keeps the session. The keys are in the store, sealed under the master key. Each node reads them again by a
 //! timer, and when it meets a token of a key it does not know; whichever node first sees that the next key is due makes it.
 
+mod access;
 mod ring;
 mod token;
 
@@ -13,7 +14,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
+pub use self::access::{AccessClaims, IdentityClaims};
 use self::ring::Ring;
 pub use self::token::{InvalidToken, SessionClaims, SessionToken};
 use crate::domain::clock::{Clock, Timestamp};
@@ -21,7 +24,8 @@ use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
-use crate::domain::signing_key::{SigningKey, next_active_from};
+use crate::domain::secret::PlainSecret;
+use crate::domain::signing_key::{SigningAlgorithm, SigningKey, next_active_from};
 use crate::store::Store;
 
 /// Signs tokens and checks them.
@@ -34,6 +38,7 @@ pub struct Signing {
     rotation: Duration,
     ring: RwLock<Arc<Ring>>,
     endings: AtomicU64,
+    making: Mutex<()>,
     /// When the keys were last read because of a token of an unknown key. One reads at a time.
     asked: Mutex<Option<Timestamp>>,
 }
@@ -52,10 +57,11 @@ impl Signing {
         issuer: impl Into<Box<str>>,
         rotation: Duration,
     ) -> Result<Self> {
-        let (issuer, ring, asked) = (issuer.into(), RwLock::default(), Mutex::default());
+        let (issuer, ring, asked, making) = (issuer.into(), RwLock::default(), Mutex::default(), Mutex::default());
         let signing =
-            Self { store, keyring, clock, entropy, issuer, rotation, ring, asked, endings: AtomicU64::new(0) };
-        signing.tend().await?;
+            Self { store, keyring, clock, entropy, issuer, rotation, ring, asked, making, endings: AtomicU64::new(0) };
+        // The other is made when there is time, or when it is needed: finding one takes some tenths of a second.
+        signing.tend_for(SigningAlgorithm::EdDsa).await?;
         Ok(signing)
     }
 
@@ -72,7 +78,7 @@ impl Signing {
     pub fn mint(&self, claims: &SessionClaims) -> Result<SessionToken> {
         let ring = self.ring();
         // The store always has a key that signs; if this node's copy has none, its clock went back past the first.
-        let key = ring.signer(self.clock.now()).ok_or_else(cannot_sign)?;
+        let key = ring.signer(SigningAlgorithm::EdDsa, self.clock.now()).ok_or_else(cannot_sign)?;
         token::mint(key, &self.issuer, claims)
     }
 
@@ -98,6 +104,44 @@ impl Signing {
         })
     }
 
+    /// Makes an access token (RFC 9068). It ends when the claims say, 24 hours after its beginning at most.
+    ///
+    /// # Errors
+    /// INTERNAL when no key can sign, or it is to live longer than a token may.
+    pub fn mint_access(&self, claims: &AccessClaims<'_>) -> Result<PlainSecret> {
+        let ring = self.ring();
+        let key = ring.signer(SigningAlgorithm::EdDsa, self.clock.now()).ok_or_else(cannot_sign)?;
+        access::mint(key, &self.issuer, claims)
+    }
+
+    /// Makes an `id_token` (OpenID Connect Core 1.0, section 2), signed as every client expects unless it says otherwise.
+    ///
+    /// # Errors
+    /// INTERNAL when no key can sign; STORE_UNAVAILABLE when the first key had to be made.
+    pub async fn mint_identity(&self, claims: &IdentityClaims<'_>) -> Result<PlainSecret> {
+        let now = self.clock.now();
+        if self.ring().signer(SigningAlgorithm::Rs256, now).is_none() {
+            self.tend_for(SigningAlgorithm::Rs256).await?;
+        }
+        let ring = self.ring();
+        let key = ring.signer(SigningAlgorithm::Rs256, now.max(self.clock.now())).ok_or_else(cannot_sign)?;
+        access::mint_identity(key, &self.issuer, claims)
+    }
+
+    /// Whether a key of this installation signed this as an access token that is not past its end.
+    ///
+    /// # Errors
+    /// None about the token. STORE_UNAVAILABLE when the keys had to be read again and could not be.
+    pub async fn verify_access(&self, presented: &str) -> Result<bool> {
+        let Some(kid) = token::unverified_kid(presented) else { return Ok(false) };
+        let mut ring = self.ring();
+        if !ring.knows(&kid) && self.may_ask_again().await? {
+            ring = self.ring();
+        }
+        let now = self.clock.now();
+        Ok(ring.verifier(&kid, now).is_some_and(|key| access::is_ours(presented, key, &self.issuer, now)))
+    }
+
     /// How often keys have ended that this node knew: what was found by their tokens before counts no more.
     pub fn endings(&self) -> u64 {
         self.endings.load(Ordering::SeqCst)
@@ -108,19 +152,31 @@ impl Signing {
         self.ring().key_set(self.clock.now())
     }
 
-    /// Reads the keys again, and makes the next one if it is due.
+    /// Reads the keys again, and makes those that are due.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub async fn tend(&self) -> Result<()> {
+        for algorithm in SigningAlgorithm::ALL {
+            self.tend_for(algorithm).await?;
+        }
+        Ok(())
+    }
+
+    async fn tend_for(&self, algorithm: SigningAlgorithm) -> Result<()> {
+        // One at a time: a key may take a while to make.
+        let _alone = self.making.lock().await;
         let now = self.clock.now();
         let mut keys = self.store.list_signing_keys(now).await?;
-        if let Some(active_from) = next_active_from(&keys, self.rotation, now) {
+        if let Some(active_from) = next_active_from(&keys, algorithm, self.rotation, now) {
             let seq = keys.last().map_or(1, |youngest| youngest.seq + 1);
-            let next = SigningKey::new(seq, now, active_from, &self.keyring, &*self.entropy);
+            let (keyring, entropy) = (Arc::clone(&self.keyring), Arc::clone(&self.entropy));
+            let make = move || SigningKey::new(algorithm, seq, now, active_from, &keyring, &*entropy);
+            // Panics are the only errors here, and this does not.
+            let next = spawn_blocking(make).await.map_err(|_| cannot_sign())?;
             // Whichever node was first: its key counts.
             if self.store.add_signing_key(&next, next.orderly_retirement(), None).await? {
-                tracing::info!(kid = next.kid, "a new signing key was made");
+                tracing::info!(kid = next.kid, algorithm = algorithm.as_str(), "a new signing key was made");
             }
             keys = self.store.list_signing_keys(now).await?;
         }

@@ -1,11 +1,18 @@
 //! The keys as this node holds them: opened, and ready to sign and to check.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use serde::Serialize;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::sealing::Keyring;
 use crate::domain::signing_key::{self, SigningAlgorithm, SigningKey};
+use zeroize::Zeroizing;
 
 /// The keys of the installation.
 #[derive(Default)]
@@ -18,8 +25,14 @@ pub(super) struct Ring {
 pub(super) struct Opened {
     pub(super) kid: String,
     pub(super) algorithm: Algorithm,
-    pub(super) private: EncodingKey,
     pub(super) public: DecodingKey,
+    private: Private,
+}
+
+/// The private halves, ready to sign: reading one takes longer than signing with it.
+enum Private {
+    Ed25519(Ed25519KeyPair),
+    Rsa(Box<rsa::KeyPair>),
 }
 
 impl Ring {
@@ -51,9 +64,9 @@ impl Ring {
         self.opened.iter().any(|key| key.kid == kid)
     }
 
-    /// The key that signs now.
-    pub(super) fn signer(&self, now: Timestamp) -> Option<&Opened> {
-        let signer = signing_key::signer(&self.stored, now)?;
+    /// The key that signs so now.
+    pub(super) fn signer(&self, algorithm: SigningAlgorithm, now: Timestamp) -> Option<&Opened> {
+        let signer = signing_key::signer(&self.stored, algorithm, now)?;
         self.opened.iter().find(|key| key.kid == signer.kid)
     }
 
@@ -73,11 +86,49 @@ impl Ring {
 
 impl Opened {
     fn new(key: &SigningKey, keyring: &Keyring) -> Option<Self> {
-        let private = key.private_key(keyring)?;
+        let document = key.private_key(keyring)?;
         let jwk = serde_json::from_str(&key.public_jwk).ok()?;
         let (algorithm, private) = match key.algorithm {
-            SigningAlgorithm::EdDsa => (Algorithm::EdDSA, EncodingKey::from_ed_der(&private)),
+            SigningAlgorithm::EdDsa => {
+                (Algorithm::EdDSA, Private::Ed25519(Ed25519KeyPair::from_pkcs8(&document).ok()?))
+            }
+            SigningAlgorithm::Rs256 => {
+                (Algorithm::RS256, Private::Rsa(Box::new(rsa::KeyPair::from_pkcs8(&document).ok()?)))
+            }
         };
-        Some(Self { kid: key.kid.clone(), algorithm, private, public: DecodingKey::from_jwk(&jwk).ok()? })
+        Some(Self { kid: key.kid.clone(), algorithm, public: DecodingKey::from_jwk(&jwk).ok()?, private })
+    }
+
+    /// Writes claims and signs them (RFC 7515, section 7.1). `kind` is the `typ` of the token.
+    ///
+    /// # Errors
+    /// INTERNAL.
+    pub(super) fn sign(&self, kind: &str, claims: &impl Serialize) -> Result<Zeroizing<String>> {
+        let header = Header { kid: Some(self.kid.clone()), typ: Some(kind.to_owned()), ..Header::new(self.algorithm) };
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "a token could not be signed");
+            super::cannot_sign()
+        };
+        let mut token = Zeroizing::new(String::new());
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(&header).map_err(|error| failed(&error))?, &mut token);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims).map_err(|error| failed(&error))?, &mut token);
+        let signature = self.private.sign(token.as_bytes()).ok_or_else(|| failed(&"the key does not sign"))?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+}
+
+impl Private {
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+                Some(signature)
+            }
+        }
     }
 }

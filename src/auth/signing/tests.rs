@@ -10,7 +10,9 @@ use super::*;
 use crate::domain::clock::ManualClock;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{ProjectId, SessionId, UserId};
+use crate::domain::id::{ClientId, GrantId, ProjectId, SessionId, TokenId, UserId};
+use crate::domain::oauth::scope::OAuthScopes;
+use crate::domain::oauth::token::{AccessToken, Grant};
 use crate::domain::sealing::MasterKey;
 use crate::store::StoreOptions;
 
@@ -194,13 +196,13 @@ async fn keys_follow_each_other_and_no_token_is_cut_short() {
     let early = one.mint(&scene.claims(DAY)).unwrap();
 
     scene.clock.advance(6 * HOUR);
-    one.tend().await.unwrap();
+    one.tend_for(SigningAlgorithm::EdDsa).await.unwrap();
     let both = kids(&one);
     assert_eq!((both.len(), &both[0]), (2, &first[0]), "the next is published ahead");
     let signs = |node: &Signing| header_of(node.mint(&scene.claims(DAY)).unwrap().expose())["kid"].clone();
     assert_eq!(signs(&one), *first[0], "and does not sign yet");
     assert_eq!(kids(&other), first, "nobody told the other node");
-    other.tend().await.unwrap();
+    other.tend_for(SigningAlgorithm::EdDsa).await.unwrap();
     assert_eq!(kids(&other), both);
 
     scene.clock.advance(2 * HOUR);
@@ -212,7 +214,7 @@ async fn keys_follow_each_other_and_no_token_is_cut_short() {
     // The first signed until now; its last token ends in 24 hours.
     scene.clock.advance(DAY - Duration::from_secs(1));
     for node in [&one, &other] {
-        node.tend().await.unwrap();
+        node.tend_for(SigningAlgorithm::EdDsa).await.unwrap();
         assert!(kids(node).contains(&both[0]) && node.verify(late.expose()).await.unwrap().is_ok());
     }
     scene.clock.advance(Duration::from_secs(120));
@@ -227,7 +229,7 @@ async fn of_many_nodes_one_makes_the_next_key() {
     let nodes = futures_util::future::join_all((0..8).map(|_| scene.node())).await;
     assert_eq!(scene.stored().await.len(), 1);
     scene.clock.advance(30 * DAY);
-    let tended = futures_util::future::join_all(nodes.iter().map(Signing::tend)).await;
+    let tended = futures_util::future::join_all(nodes.iter().map(|node| node.tend_for(SigningAlgorithm::EdDsa))).await;
     assert!(tended.iter().all(Result::is_ok));
     let keys = scene.stored().await;
     assert_eq!(keys.iter().map(|key| key.seq).collect::<Vec<_>>(), [1, 2]);
@@ -242,17 +244,17 @@ async fn an_unknown_key_is_asked_for_once_in_a_while() {
     let (one, other) = (scene.node().await, scene.node().await);
     let next = |seq| {
         let now = scene.clock.now();
-        SigningKey::new(seq, now, now, &scene.keyring, &SystemEntropy)
+        SigningKey::new(SigningAlgorithm::EdDsa, seq, now, now, &scene.keyring, &SystemEntropy)
     };
     let second = next(2);
     assert!(scene.store.add_signing_key(&second, second.orderly_retirement(), None).await.unwrap());
-    one.tend().await.unwrap();
+    one.tend_for(SigningAlgorithm::EdDsa).await.unwrap();
     let token = one.mint(&scene.claims(HOUR)).unwrap();
     assert!(other.verify(token.expose()).await.unwrap().is_ok(), "it reads the keys again");
 
     let third = next(3);
     assert!(scene.store.add_signing_key(&third, third.orderly_retirement(), None).await.unwrap());
-    one.tend().await.unwrap();
+    one.tend_for(SigningAlgorithm::EdDsa).await.unwrap();
     let token = one.mint(&scene.claims(HOUR)).unwrap();
     assert_eq!(other.verify(token.expose()).await.unwrap(), Err(InvalidToken::UnknownKey), "not so soon again");
     scene.clock.advance(ASK_AGAIN_AFTER);
@@ -265,9 +267,9 @@ async fn a_key_that_was_withdrawn_takes_its_tokens_along() {
     let signing = scene.node().await;
     let token = signing.mint(&scene.claims(HOUR)).unwrap();
     let now = scene.clock.now();
-    let next = SigningKey::new(2, now, now, &scene.keyring, &SystemEntropy);
+    let next = SigningKey::new(SigningAlgorithm::EdDsa, 2, now, now, &scene.keyring, &SystemEntropy);
     assert!(scene.store.add_signing_key(&next, next.immediate_retirement(), None).await.unwrap());
-    signing.tend().await.unwrap();
+    signing.tend_for(SigningAlgorithm::EdDsa).await.unwrap();
     assert_eq!(kids(&signing), std::slice::from_ref(&next.kid));
     assert_eq!(signing.verify(token.expose()).await.unwrap(), Err(InvalidToken::UnknownKey));
     let token = signing.mint(&scene.claims(HOUR)).unwrap();
@@ -290,4 +292,75 @@ async fn keys_are_sealed_where_they_are_kept() {
     let keyring = Arc::new(MasterKey::generate(&SystemEntropy).derive());
     let refused = Signing::open(store, keyring, scene.clock, Arc::new(SystemEntropy), ISSUER, DAY).await.unwrap_err();
     assert_eq!(refused.reason, Reason::Internal);
+}
+
+#[tokio::test]
+async fn what_every_client_must_be_able_to_check_is_signed_with_rsa() {
+    let scene = Scene::new().await;
+    let nodes = [scene.node().await, scene.node().await];
+    assert_eq!(kids(&nodes[0]).len(), 1, "made when it is needed, not at the start");
+    let now = scene.clock.now();
+    let (client, user) = (ClientId::new(now, &SystemEntropy), UserId::new(now, &SystemEntropy));
+    let grant = Grant {
+        id: GrantId::new(now, &SystemEntropy),
+        project: ProjectId::default_project(),
+        environment: Environment::Live,
+        client: client.clone(),
+        user: user.clone(),
+        scopes: OAuthScopes::default(),
+        resources: Vec::new(),
+        authenticated_at: now,
+        nonce: Some("n".to_owned()),
+        created_at: now,
+        expires_at: now.plus(DAY),
+        revoked_at: None,
+    };
+    let token = AccessToken {
+        id: TokenId::new(now, &SystemEntropy),
+        project: grant.project.clone(),
+        environment: grant.environment,
+        client: client.clone(),
+        user: Some(user.clone()),
+        grant: Some(grant.id.clone()),
+        scopes: OAuthScopes::default(),
+        audiences: Vec::new(),
+        issued_at: now,
+        expires_at: now.plus(HOUR),
+        revoked_at: None,
+        waits_for_first_use: false,
+    };
+    let claims = IdentityClaims { token: &token, grant: &grant, nonce: Some("n") };
+    let minted = futures_util::future::join_all(nodes.iter().map(|node| node.mint_identity(&claims))).await;
+    let identity = minted[0].as_ref().unwrap();
+    let header = header_of(identity.expose());
+    assert_eq!(header, json!({"typ": "JWT", "alg": "RS256", "kid": kids(&nodes[0])[1]}));
+    assert_eq!(header_of(minted[1].as_ref().unwrap().expose()), header, "one of them made the key");
+
+    // As a client would that knows the key set only.
+    let set: JwkSet = serde_json::from_str(&nodes[1].key_set()).unwrap();
+    let jwk = set.find(header["kid"].as_str().unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_audience(&[client.as_str()]);
+    validation.set_issuer(&[ISSUER]);
+    let read: Value =
+        jsonwebtoken::decode(identity.expose(), &DecodingKey::from_jwk(jwk).unwrap(), &validation).unwrap().claims;
+    let seconds = 1_893_456_000;
+    let said = json!({"iss": ISSUER, "aud": client.as_str(), "sub": user.as_str(), "iat": seconds,
+        "exp": seconds + 3600, "auth_time": seconds, "nonce": "n"});
+    assert_eq!(read, said);
+
+    // It says who somebody is, and opens nothing.
+    assert!(!nodes[0].verify_access(identity.expose()).await.unwrap());
+    assert!(nodes[0].verify(identity.expose()).await.unwrap().is_err());
+    let access = nodes[0].mint_access(&AccessClaims { token: &token, authenticated_at: None }).unwrap();
+    assert!(nodes[1].verify_access(access.expose()).await.unwrap());
+    assert!(nodes[1].verify(access.expose()).await.unwrap().is_err(), "nor is it a session");
+
+    // The two lines of keys follow each other by themselves.
+    scene.clock.advance(30 * DAY);
+    nodes[0].tend().await.unwrap();
+    let made: Vec<_> = scene.stored().await.iter().map(|key| (key.seq, key.algorithm)).collect();
+    let (ed, rsa) = (SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256);
+    assert_eq!(made, [(1, ed), (2, rsa), (3, ed), (4, rsa)]);
+    assert!(scene.stored().await.iter().all(|key| key.expires_at.is_none() == (key.seq > 2)), "each ends its own line");
 }

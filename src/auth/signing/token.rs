@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Header, Validation};
+use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -71,7 +71,6 @@ pub(super) fn mint(key: &Opened, issuer: &str, claims: &SessionClaims) -> Result
         tracing::error!("a token was to live longer than any may");
         return Err(super::cannot_sign());
     }
-    let header = Header { kid: Some(key.kid.clone()), ..Header::new(key.algorithm) };
     let written = Claims {
         iss: issuer.to_owned(),
         aud: claims.project.to_string(),
@@ -81,11 +80,7 @@ pub(super) fn mint(key: &Opened, issuer: &str, claims: &SessionClaims) -> Result
         exp: seconds(claims.expires_at),
         env: claims.environment.as_str().to_owned(),
     };
-    let signed = jsonwebtoken::encode(&header, &written, &key.private).map_err(|error| {
-        tracing::error!(%error, "a token could not be signed");
-        super::cannot_sign()
-    })?;
-    Ok(SessionToken(Zeroizing::new(signed)))
+    key.sign(TYPE, &written).map(SessionToken)
 }
 
 /// Checks a token that names this key.
@@ -100,7 +95,7 @@ pub(super) fn verify(
     }
     let header = jsonwebtoken::decode_header(presented).map_err(|_| InvalidToken::Malformed)?;
     // Nothing is understood that would be critical; `typ` keeps tokens of other uses apart (RFC 8725, section 3.11).
-    if header.crit.is_some() || header.typ.as_deref() != Some("JWT") || header.kid.as_deref() != Some(&*key.kid) {
+    if header.crit.is_some() || header.typ.as_deref() != Some(TYPE) || header.kid.as_deref() != Some(&*key.kid) {
         return Err(InvalidToken::Malformed);
     }
     // The algorithm is the key's, whatever the header says. Its own clock and its own times stay out of it.
@@ -182,7 +177,7 @@ impl Claims {
     }
 }
 
-fn seconds(time: Timestamp) -> i64 {
+pub(super) fn seconds(time: Timestamp) -> i64 {
     time.micros().div_euclid(1_000_000)
 }
 
@@ -190,5 +185,7 @@ fn timestamp(seconds: i64) -> Option<Timestamp> {
     seconds.checked_mul(1_000_000).map(Timestamp::from_micros)
 }
 
+const TYPE: &str = "JWT";
+
 /// Bytes of the longest token that is looked at. Those made here have some 450, and an issuer's URL of its own.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;

@@ -5,11 +5,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{OneKey, SomeKeys, key_id, view};
-use crate::cli::arguments::duration;
+use crate::cli::arguments::grace;
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
-use crate::domain::key::MAX_GRACE;
 use crate::proto::v1;
 
 /// How to rotate.
@@ -91,21 +90,4 @@ pub(super) async fn reveal(one: &OneKey, connection: &Connection, output: Output
 fn print(key: Option<v1::Key>, output: Output) -> Result<(), Failure> {
     let key = view::present(key)?;
     output.result(&key, || view::record(&key), [key.id.clone()])
-}
-
-fn grace(text: &str) -> Result<Duration, String> {
-    let rule = || "a grace period is 0s to 30d".to_owned();
-    duration(text).ok().filter(|time| *time <= MAX_GRACE).ok_or_else(rule)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grace_period_has_its_bound() {
-        assert_eq!(grace("30d"), Ok(MAX_GRACE));
-        assert_eq!(grace("0s"), Ok(Duration::ZERO));
-        assert!(grace("31d").is_err() && grace("7").is_err());
-    }
 }

@@ -1,10 +1,9 @@
 //! `gatepost keys update`.
 
 use clap::Args;
-use prost_types::FieldMask;
 
 use super::{OneKey, key_id, view};
-use crate::cli::arguments::{ExpiryArgs, pair};
+use crate::cli::arguments::{ExpiryArgs, mask, named, pair};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
@@ -63,22 +62,17 @@ pub(super) struct UpdateArgs {
 
 impl UpdateArgs {
     pub(super) async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let paths = self.paths();
-        if paths.is_empty() {
-            return Err(
-                Failure::usage("nothing to change").hint("`gatepost keys update --help` lists what can be changed")
-            );
-        }
+        let update_mask = Some(mask(self.paths(), "keys")?);
         let mut key = self.values();
         key.id = key_id(&self.key.key, connection).await?;
-        let request = v1::UpdateKeyRequest { key: Some(key), update_mask: Some(FieldMask { paths }) };
+        let request = v1::UpdateKeyRequest { key: Some(key), update_mask };
         let key = view::present(connection.keys().update_key(request).await?.into_inner().key)?;
         output.result(&key, || view::record(&key), [key.id.clone()])
     }
 
     /// The fields that were named.
     fn paths(&self) -> Vec<String> {
-        let fields = [
+        named([
             ("name", self.name.is_some()),
             ("alias", self.alias.is_some() || self.no_alias),
             ("description", self.description.is_some()),
@@ -87,8 +81,7 @@ impl UpdateArgs {
             ("allowed_ips", !self.allowed_ips.is_empty() || self.any_ip),
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
             ("expires_at", self.expiry.end().is_some() || self.no_expiry),
-        ];
-        fields.into_iter().filter(|(_, named)| *named).map(|(name, _)| name.to_owned()).collect()
+        ])
     }
 
     /// Their new values; what is taken away is empty.

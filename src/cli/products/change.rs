@@ -1,10 +1,9 @@
 //! `gatepost products create` and `update`.
 
 use clap::Args;
-use prost_types::FieldMask;
 
 use super::{OneProduct, print};
-use crate::cli::arguments::pair;
+use crate::cli::arguments::{mask, named, pair};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
@@ -98,18 +97,14 @@ impl CreateArgs {
 
 impl UpdateArgs {
     pub(super) async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let paths = self.paths();
-        if paths.is_empty() {
-            let hint = "`gatepost products update --help` lists what can be changed";
-            return Err(Failure::usage("nothing to change").hint(hint));
-        }
-        let request = v1::UpdateProductRequest { product: Some(self.values()), update_mask: Some(FieldMask { paths }) };
+        let update_mask = Some(mask(self.paths(), "products")?);
+        let request = v1::UpdateProductRequest { product: Some(self.values()), update_mask };
         print(connection.products().update_product(request).await?.into_inner().product, output)
     }
 
     /// The fields that were named.
     fn paths(&self) -> Vec<String> {
-        let fields = [
+        named([
             ("name", self.name.is_some()),
             ("description", self.description.is_some()),
             ("price", self.price.is_some() || self.no_price),
@@ -117,8 +112,7 @@ impl UpdateArgs {
             ("tags", !self.tags.is_empty() || self.no_tags),
             ("active", self.active || self.inactive),
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
-        ];
-        fields.into_iter().filter(|(_, named)| *named).map(|(name, _)| name.to_owned()).collect()
+        ])
     }
 
     /// Their new values; what is taken away is empty.

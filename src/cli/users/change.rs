@@ -1,10 +1,9 @@
 //! `gatepost users create` and `update`.
 
 use clap::Args;
-use prost_types::FieldMask;
 
 use super::{OneUser, UserType, print};
-use crate::cli::arguments::pair;
+use crate::cli::arguments::{mask, named, pair};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
@@ -96,18 +95,14 @@ impl CreateArgs {
 
 impl UpdateArgs {
     pub(super) async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let paths = self.paths();
-        if paths.is_empty() {
-            let hint = "`gatepost users update --help` lists what can be changed";
-            return Err(Failure::usage("nothing to change").hint(hint));
-        }
-        let request = v1::UpdateUserRequest { user: Some(self.values()), update_mask: Some(FieldMask { paths }) };
+        let update_mask = Some(mask(self.paths(), "users")?);
+        let request = v1::UpdateUserRequest { user: Some(self.values()), update_mask };
         print(connection.users().update_user(request).await?.into_inner().user, output)
     }
 
     /// The fields that were named.
     fn paths(&self) -> Vec<String> {
-        let fields = [
+        named([
             ("handle", self.handle.is_some()),
             ("alias", self.alias.is_some()),
             ("email", self.email.is_some()),
@@ -115,8 +110,7 @@ impl UpdateArgs {
             ("last_name", self.last_name.is_some()),
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
             ("scopes", !self.scopes.is_empty() || self.no_scopes),
-        ];
-        fields.into_iter().filter(|(_, named)| *named).map(|(name, _)| name.to_owned()).collect()
+        ])
     }
 
     /// Their new values; what is taken away is absent.

@@ -57,7 +57,10 @@ impl Scene<'_> {
                 let known = !behaviour.output_only && field.name() != "etag" && self.known(field).is_some();
                 behaviour.required || known
             }
-            Use::Change => field.name() == "description" || field.full_name() == "gatepost.v1.User.alias",
+            Use::Change => {
+                let also = ["gatepost.v1.User.alias", "gatepost.v1.Client.name"];
+                field.name() == "description" || also.contains(&field.full_name())
+            }
         }
     }
 
@@ -144,6 +147,20 @@ impl Scene<'_> {
             ("User", "metadata") => json!({"crm": "C-1815"}),
             ("User", "state") if self.method == "BlockUser" => json!("BLOCKED"),
             ("User", "deleted_at") if self.method == "DeleteUser" => json!(LATER),
+            (_, "id") if message.contains("Client") => json!("cli_0192f6a9f0b27c4d8e6f5a4b3c2d1e0f"),
+            ("Client", "type") => json!("CONFIDENTIAL"),
+            ("Client", "name") => json!("Shop app"),
+            ("Client", "token_endpoint_auth_method") => json!("client_secret_basic"),
+            ("Client", "redirect_uris") => json!(["https://app.example.com/callback"]),
+            ("Client", "grant_types") => json!(["authorization_code", "refresh_token"]),
+            ("Client", "scopes") => json!(["openid", "read:products"]),
+            ("Client", "access_token_format") => json!("JWT"),
+            ("Client", "access_token_lifetime") => json!("600s"),
+            ("Client", "require_pkce") => json!(true),
+            ("Client", "deleted_at") if self.method == "DeleteClient" => json!(LATER),
+            ("Secret", "hint") => json!("cs_live_Ab1c...9xYz"),
+            (_, "secret") if message.contains("Client") => json!("cs_live_EXAMPLE"),
+            ("UpdateClientRequest", "update_mask") => json!("name"),
             ("UpdateUserRequest", "update_mask") => json!("alias"),
             ("SearchUsersRequest", "query") => json!("ada"),
             (_, "id") if message.contains("Issuer") => json!("iss_0192f6a9e4f28a5b8d6c7e8f90a1b2c3"),

@@ -39,6 +39,8 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(8, "0008_master_keys.sql", "master_keys"),
     step!(9, "0009_user_keys.sql", "user_keys"),
     step!(10, "0010_issuers.sql", "issuers"),
+    step!(11, "0011_clients.sql", "clients"),
+    step!(12, "0012_grants.sql", "grants"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

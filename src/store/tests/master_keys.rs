@@ -8,7 +8,7 @@ use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::KeyId;
 use crate::domain::sealing::{Keyring, MasterKey, answer_context, secret_context};
-use crate::domain::signing_key::SigningKey;
+use crate::domain::signing_key::{SigningAlgorithm, SigningKey};
 use crate::store::{KeyCreated, MasterKeyError, NewIdempotent, Resealed, Standing, Store};
 
 on_both_engines! {
@@ -38,7 +38,7 @@ impl Things {
         let answer = keyring.seal(b"the answer", &answer_context("default", "", IDEMPOTENCY_KEY));
         let promise = Self::promise(&answer);
         store.create_key(&key, &new_hash(), Some(&sealed), Some(&promise), &event(&project())).await.unwrap();
-        let signing = SigningKey::new(1, at(1), at(1), keyring, &SystemEntropy);
+        let signing = SigningKey::new(SigningAlgorithm::EdDsa, 1, at(1), at(1), keyring, &SystemEntropy);
         assert!(store.add_signing_key(&signing, signing.orderly_retirement(), None).await.unwrap());
         Self { key: key.id.clone(), request: key }
     }

@@ -142,7 +142,11 @@ async fn tables(db: &TestDb) -> Tables {
     tables.retain(|(table, _), _| !table.starts_with("_sqlx") && !WORDS.iter().any(|words| table.starts_with(words)));
     for ((_, column), (kind, _)) in &mut tables {
         *kind = match kind.as_str() {
-            "INTEGER" | "boolean" if ["recoverable", "active"].contains(&column.as_str()) => "yes or no",
+            "INTEGER" | "boolean"
+                if ["recoverable", "active", "require_pkce", "dpop_bound"].contains(&column.as_str()) =>
+            {
+                "yes or no"
+            }
             "INTEGER" | "bigint" => "number",
             "TEXT" | "text" => "text",
             "BLOB" | "bytea" => "bytes",

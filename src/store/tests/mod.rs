@@ -5,8 +5,10 @@
 
 mod audit;
 mod changes;
+mod clients;
 mod credentials;
 mod faults;
+mod grants;
 mod issuers;
 mod keys;
 mod master_keys;

@@ -5,8 +5,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    audit, audit_check, changes, credentials, idempotency, identities, issuers, key_lists, keys, master_keys,
-    passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys, user_keys, users,
+    audit, audit_check, changes, client_rows, clients, credentials, idempotency, identities, issuers, key_lists, keys,
+    master_keys, oauth, passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys,
+    user_keys, users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -16,6 +17,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         audit::PLANNED,
         audit_check::PLANNED,
         changes::PLANNED,
+        client_rows::PLANNED,
+        clients::PLANNED,
         credentials::PLANNED,
         idempotency::PLANNED,
         identities::PLANNED,
@@ -33,6 +36,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         signing_keys::PLANNED,
         user_keys::PLANNED,
         users::PLANNED,
+        oauth::PLANNED[0],
+        oauth::PLANNED[1],
     ] {
         all.extend_from_slice(module);
     }

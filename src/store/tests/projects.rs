@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
 
+use super::grants::Party;
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
+use crate::domain::oauth::scope::OAuthScope;
 use crate::domain::project::{Project, ProjectDetails, SignUp};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretPrefix;
@@ -151,6 +153,15 @@ async fn fill(db: &TestDb, id: &ProjectId) {
             product.delete(at(n));
             db.store.update_product(&product, 1).await.unwrap();
         }
+        let mut client = client(at(n));
+        client.project = id.clone();
+        client.details.scopes = "read:budgets".split(' ').filter_map(OAuthScope::parse).collect();
+        db.store.create_client(&client, Some(&new_hash()), &event(id)).await.unwrap();
+        if n % 2 == 0 {
+            client.delete(at(n));
+            db.store.delete_client(&client, 1, &event(id)).await.unwrap();
+        }
+        Party::new(db, id).await.redeemed(db, at(n)).await;
         let mut user = service_account(&format!("bot-{n}"), at(n));
         user.project = id.clone();
         user.details.scopes = ScopeSet::new(Scope::parse("read:budgets"));
@@ -197,7 +208,7 @@ async fn a_deleted_project_is_emptied_in_batches(db: TestDb) {
     while db.store.empty_project(&other_project(), 2).await.unwrap() {
         batches += 1;
         let next = db.rows().await;
-        assert!(next["keys"] >= 7 && next["products"] >= 7, "the other project's stay");
+        assert!(next["keys"] >= 7 && next["products"] >= 7 && next["clients"] >= 7, "the other project's stay");
     }
     assert!(batches >= 4, "7 keys, 2 at a time: {batches}");
     let after = db.rows().await;
@@ -258,11 +269,19 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 34] = [
+    "access_tokens",
     "audit_chains",
     "audit_events",
+    "authorization_codes",
     "change_counter",
     "changes",
+    "client_lists",
+    "client_scopes",
+    "client_secrets",
+    "clients",
+    "consents",
+    "grants",
     "idempotency",
     "identities",
     "installation",
@@ -277,6 +296,7 @@ const TABLES: [&str; 25] = [
     "product_words",
     "products",
     "projects",
+    "refresh_tokens",
     "scopes",
     "sessions",
     "sign_up_scopes",

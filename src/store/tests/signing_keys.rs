@@ -6,7 +6,7 @@ use super::on_both_engines;
 use super::support::*;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
-use crate::domain::signing_key::{MOST_SIGNING_KEYS, Retirement, SigningKey};
+use crate::domain::signing_key::{MOST_SIGNING_KEYS, Retirement, SigningAlgorithm, SigningKey};
 use crate::store::{Conflict, StoreError};
 
 on_both_engines! {
@@ -16,7 +16,7 @@ on_both_engines! {
 }
 
 fn key(seq: i64, made: u64, active_from: u64) -> SigningKey {
-    SigningKey::new(seq, at(made), at(active_from), &keyring(), &SystemEntropy)
+    SigningKey::new(SigningAlgorithm::EdDsa, seq, at(made), at(active_from), &keyring(), &SystemEntropy)
 }
 
 fn ends(retired_at: Timestamp, expires_at: Timestamp) -> Retirement {
@@ -80,6 +80,13 @@ async fn no_more_are_published_than_may_be(db: TestDb) {
     let refused = db.store.add_signing_key(&next, next.orderly_retirement(), None).await;
     assert_eq!(refused, Err(StoreError::Conflict(Conflict::TooManySigningKeys)));
     assert_eq!(db.store.list_signing_keys(at(0)).await.unwrap().len(), 64);
-    let later = SigningKey::new(most + 1, at(0), at(0).plus(Duration::from_secs(1)), &keyring(), &SystemEntropy);
+    let later = SigningKey::new(
+        SigningAlgorithm::EdDsa,
+        most + 1,
+        at(0),
+        at(0).plus(Duration::from_secs(1)),
+        &keyring(),
+        &SystemEntropy,
+    );
     assert!(db.store.add_signing_key(&later, ends(at(0), at(0)), None).await.unwrap(), "when it ends all others");
 }

@@ -12,9 +12,11 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, IssuerId, KeyId, ProductId, ProjectId, SessionId, UserId};
+use crate::domain::id::{AuditEventId, ClientId, IssuerId, KeyId, ProductId, ProjectId, SessionId, UserId};
 use crate::domain::issuer::{Algorithm, ClaimNames, DEFAULT_LEEWAY, Issuer, IssuerDetails, IssuerKeys, TokenRules};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
+use crate::domain::oauth::client::{Client, ClientDetails, ClientKind, ClientSecret};
+use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::page::PageRequest;
 use crate::domain::password::{HashCost, PasswordHash};
 use crate::domain::product::{Price, Product, ProductDetails};
@@ -176,6 +178,29 @@ pub(super) fn service_account(handle: &str, now: Timestamp) -> User {
         created_at: now,
         updated_at: now,
         blocked_at: None,
+        deleted_at: None,
+        version: 1,
+    }
+}
+
+/// A confidential client of the first project's live environment.
+pub(super) fn client(now: Timestamp) -> Client {
+    let kind = ClientKind::Confidential;
+    let redirect_uri = RedirectUri::parse("https://app.example.com/callback", kind).unwrap();
+    Client {
+        id: ClientId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        kind,
+        details: ClientDetails {
+            name: "An app".to_owned(),
+            redirect_uris: vec![redirect_uri],
+            ..ClientDetails::usual(kind)
+        },
+        secret: Some(ClientSecret { hint: "cs_live_Ab1c...9xYz".into(), created_at: now }),
+        old_secret: None,
+        created_at: now,
+        updated_at: now,
         deleted_at: None,
         version: 1,
     }

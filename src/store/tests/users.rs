@@ -304,11 +304,13 @@ async fn scopes_of_a_user_turn_what_they_call_with(db: TestDb) {
     assert_eq!(update(&user).await.map(|_| ()), unknown);
     db.store.create_scope(&registered, &event(&project())).await.unwrap();
     let changes = update(&user).await.unwrap();
-    let [change] = &changes[..] else { panic!("{changes:?}") };
+    let [change, of_user] = &changes[..] else { panic!("{changes:?}") };
     assert_eq!(
         (change.kind, &change.subject, &change.hashes),
         (ChangeKind::Updated, &Some(key.id.into()), &vec![hash])
     );
+    let subject = Some(CredentialId::User(user.id.clone()));
+    assert_eq!((of_user.kind, &of_user.subject), (ChangeKind::Updated, &subject));
     let found = db.store.find_user(&user.project, user.environment, &user.id).await.unwrap().unwrap();
     assert_eq!(
         (&found.details.scopes, found.details.scopes.iter().next().unwrap().spelling()),
@@ -342,8 +344,12 @@ async fn blocking_and_deleting_turn_every_key_of_the_user(db: TestDb) {
     assert_eq!(standing(&db, &hashes[0]).await, (Some(Standing::Good), false));
     assert_eq!(standing(&db, &free).await, (None, false));
 
+    let of_user = CredentialId::User(user.id.clone());
     let told = |changes: &[Change]| -> Vec<_> {
-        changes
+        // What shows no key of the user's is told by the user.
+        let (last, of_keys) = changes.split_last().unwrap();
+        assert_eq!((last.subject.as_ref(), last.hashes.len()), (Some(&of_user), 0));
+        of_keys
             .iter()
             .map(|change| {
                 (change.subject.as_ref().and_then(CredentialId::key).cloned(), change.kind, change.hashes.clone())
@@ -407,6 +413,6 @@ async fn no_key_is_made_past_a_deletion(db: TestDb) {
                 Err(error) => assert_eq!(error, StoreError::Conflict(Conflict::ServiceAccount)),
             }
         }
-        assert_eq!(changes.len(), made);
+        assert_eq!(changes.len(), made + 1, "one for each key, and one for the user");
     }
 }

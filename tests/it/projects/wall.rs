@@ -70,6 +70,11 @@ impl Behind {
             self.names.push(made["product"]["id"].as_str().expect("an id").to_owned());
         }
         for n in 0..2 {
+            let uris = json!(["https://app.example.com/callback"]);
+            let client = json!({"name": format!("{MARK} {n}"), "redirectUris": uris, "scopes": ["read:products"]});
+            let made = make("Auth/CreateClient", json!({"client": client})).await.ok();
+            Actor::made(made["secret"].as_str().expect("a secret"), "");
+            self.names.push(made["client"]["id"].as_str().expect("an id").to_owned());
             let name = format!("https://id.example/{n}");
             let issuer = json!({"issuer": name, "displayName": MARK, "description": MARK, "audiences": [MARK]});
             let made = make("Auth/CreateIssuer", json!({"issuer": issuer})).await.ok();
@@ -104,9 +109,14 @@ impl Behind {
             let mut ask = async |rpc: &str, request: Value| {
                 seen.push(server.call(Wire::Grpc, rpc, admin, request).await.ok());
             };
-            for list in
-                ["Keys/ListKeys", "Auth/ListScopes", "Products/ListProducts", "Users/ListUsers", "Auth/ListIssuers"]
-            {
+            for list in [
+                "Keys/ListKeys",
+                "Auth/ListScopes",
+                "Products/ListProducts",
+                "Users/ListUsers",
+                "Auth/ListClients",
+                "Auth/ListIssuers",
+            ] {
                 ask(list, json!({"pageSize": 1000})).await;
             }
             ask("Auth/GetProject", json!({"id": self.names[0]})).await;
@@ -348,7 +358,11 @@ async fn a_watch_tells_nothing_from_behind_the_wall() {
 /// anything.
 fn aimed(rpc: &Rpc, name: &str) -> Value {
     let mut request = Map::new();
-    let words = if rpc.0.name() == "UpdateUser" { "alias" } else { "description" };
+    let words = match rpc.0.name() {
+        "UpdateUser" => "alias",
+        "UpdateClient" => "name",
+        _ => "description",
+    };
     if rpc.0.input().get_field_by_name("password").is_some() {
         request.insert("password".to_owned(), json!(leaks::OTHER_PASSWORD));
     }

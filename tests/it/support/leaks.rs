@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::{LazyLock, Mutex, Once};
 
+use http::HeaderMap;
 use serde_json::Value;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -60,7 +61,8 @@ fn find_key(text: &[u8]) -> Option<String> {
 }
 
 /// The fields of answers that are there to hold a secret.
-pub(crate) const PLACES: [&str; 4] = ["secret", "liveSecret", "testSecret", "token"];
+pub(crate) const PLACES: [&str; 7] =
+    ["secret", "liveSecret", "testSecret", "token", "access_token", "refresh_token", "id_token"];
 
 /// A password that may be chosen.
 pub(crate) const PASSWORD: &str = "the-snark-was-a-boojum";
@@ -71,6 +73,14 @@ pub(crate) const OTHER_PASSWORD: &str = "just-the-place-for-a-snark-hunt";
 pub(crate) fn take_what_is_meant(answer: &mut Value) {
     for place in PLACES {
         answer.as_object_mut().and_then(|members| members.remove(place));
+    }
+}
+
+/// Takes the headers out that are there to hold a secret: a browser's cookie, and the way to a client with its code.
+pub(crate) fn take_headers_that_are_meant(headers: &mut HeaderMap) {
+    headers.remove("set-cookie");
+    if headers.get("location").is_some_and(|location| location.as_bytes().starts_with(b"https://app.example.com/")) {
+        headers.remove("location");
     }
 }
 

@@ -1,0 +1,122 @@
+//! Errors in the words of the RFCs. What goes wrong inside is told as `server_error` or `temporarily_unavailable`, and the
+//! log has the rest.
+
+use std::time::Duration;
+
+use crate::domain::error::Error;
+use crate::domain::reason::Reason;
+
+/// An error that a client is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OAuthError {
+    /// The word.
+    pub word: Word,
+    /// What happened and what to do, for people: printable ASCII without `"` and `\` (RFC 6749, section 5.2).
+    pub description: String,
+    /// When trying again may help.
+    pub retry_after: Option<Duration>,
+}
+
+/// The words that the RFCs have for errors.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// A parameter is missing, comes twice or breaks its rule.
+    InvalidRequest,
+    /// The client is not who it says it is.
+    InvalidClient,
+    /// The code, refresh token or device code is not good, or not this client's.
+    InvalidGrant,
+    /// The client may not use this grant.
+    UnauthorizedClient,
+    /// The grant is not known here.
+    UnsupportedGrantType,
+    /// The scope is unknown, or more than there is to have.
+    InvalidScope,
+    /// A resource or audience is unknown here (RFC 8707, RFC 8693).
+    InvalidTarget,
+    /// Only `code` is an answer that is given here.
+    UnsupportedResponseType,
+    /// A request by reference is not taken here (RFC 9101).
+    RequestNotSupported,
+    /// The user does not agree, or may not.
+    AccessDenied,
+    /// The user would have to sign in, and must not be asked (OpenID Connect Core 1.0, section 3.1.2.6).
+    LoginRequired,
+    /// The user would have to agree, and must not be asked.
+    ConsentRequired,
+    /// Too much was asked for.
+    SlowDown,
+    /// A fault of the server.
+    ServerError,
+    /// The server cannot do it now.
+    TemporarilyUnavailable,
+}
+
+impl Word {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::AccessDenied => "access_denied",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::SlowDown => "slow_down",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+}
+
+impl OAuthError {
+    /// An error with this word and description.
+    pub fn new(word: Word, description: impl Into<String>) -> Self {
+        let tellable = |c: char| if (' '..='~').contains(&c) && c != '"' && c != '\\' { c } else { '\'' };
+        let description: String = description.into();
+        Self { word, description: description.chars().map(tellable).collect(), retry_after: None }
+    }
+}
+
+/// What a store or a service refuses, as a client is told it.
+impl From<Error> for OAuthError {
+    fn from(error: Error) -> Self {
+        let word = match error.reason {
+            Reason::StoreUnavailable | Reason::Overloaded | Reason::DeadlineExceeded => Word::TemporarilyUnavailable,
+            Reason::TooManyUnknown => Word::SlowDown,
+            Reason::InvalidField | Reason::InvalidRequest => Word::InvalidRequest,
+            _ => Word::ServerError,
+        };
+        let description = match word {
+            Word::ServerError => "the server failed; its log says why".to_owned(),
+            _ => error.message,
+        };
+        Self { retry_after: error.retry_after, ..Self::new(word, description) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_what_the_rfc_lets_it_be() {
+        let told = OAuthError::new(Word::InvalidRequest, "say \"x\\y\" \u{e9}\n").description;
+        assert_eq!(told, "say 'x'y' ''");
+    }
+
+    #[test]
+    fn faults_are_not_told() {
+        let fault = OAuthError::from(Error::new(Reason::Internal, "table tokens is gone"));
+        assert_eq!((fault.word, fault.description.contains("table")), (Word::ServerError, false));
+        let busy = Error { retry_after: Some(Duration::from_secs(2)), ..Error::new(Reason::Overloaded, "busy") };
+        let busy = OAuthError::from(busy);
+        assert_eq!((busy.word, busy.retry_after), (Word::TemporarilyUnavailable, Some(Duration::from_secs(2))));
+    }
+}

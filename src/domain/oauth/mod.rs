@@ -1,0 +1,10 @@
+//! OAuth 2.0 and OpenID Connect as values and rules: who may ask for tokens, and for which. It knows no HTTP.
+
+pub mod client;
+pub mod error;
+pub mod grant;
+pub mod pkce;
+pub mod redirect_uri;
+pub mod scope;
+pub mod token;
+pub mod uri;

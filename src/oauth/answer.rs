@@ -1,0 +1,65 @@
+//! Answers in JSON.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::domain::oauth::error::{OAuthError, Word};
+
+/// An answer that holds a secret, or says what holds this moment: nobody may keep it (RFC 6749, section 5.1).
+pub(super) fn fleeting(status: StatusCode, document: &Value) -> Response<Bytes> {
+    let mut response = lasting(document, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer that may be kept as `cache` says.
+pub(super) fn lasting(document: &Value, cache: HeaderValue) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(document.to_string()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, cache);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// An answer without a body.
+pub(super) fn empty() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What went wrong (RFC 6749, section 5.2). A client that tried `Authorization: Basic` is told so in its scheme.
+pub(super) fn error(error: &OAuthError, basic: bool) -> Response<Bytes> {
+    let status = match error.word {
+        Word::InvalidClient => StatusCode::UNAUTHORIZED,
+        Word::SlowDown => StatusCode::TOO_MANY_REQUESTS,
+        Word::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        Word::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let document = json!({"error": error.word.as_str(), "error_description": error.description});
+    let mut response = fleeting(status, &document);
+    let headers = response.headers_mut();
+    if error.word == Word::InvalidClient && basic {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"gatepost\", charset=\"UTF-8\""));
+    }
+    if let Some(after) = error.retry_after {
+        // Rounded up: who waits that long must not come too early.
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
+    }
+    response
+}
+
+/// The method is not the endpoint's.
+pub(super) fn method_not_allowed(allow: &'static str) -> Response<Bytes> {
+    let document = json!({"error": "invalid_request", "error_description": format!("use {allow}")});
+    let mut response = fleeting(StatusCode::METHOD_NOT_ALLOWED, &document);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}

@@ -1,0 +1,91 @@
+//! `/oauth/authorize` (RFC 6749, section 3.1): asks who the user is and whether they agree, as far as it has to.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::pages::{
+    self, Account, Client, Consent, Decision, Destination, Form, Logo, Permission, Permissions, Text, field,
+};
+use super::parameters::Parameters;
+use super::visit::{CARRIED, Visit, error_page, sent};
+use super::{OAuth, Request, browser, sign_in};
+use crate::domain::oauth::client::Client as Registered;
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::oauth::scope::OAuthScopes;
+use crate::service::oauth::{SignedIn, Step};
+
+/// A request of a client, brought by a browser.
+pub(super) async fn answer(
+    oauth: &OAuth,
+    request: Request<'_>,
+    query: &str,
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    let visit = Visit::read(oauth, request, query).await?;
+    let who = visit.signed_in().await?;
+    match oauth.server.consider(&visit.asked, who.as_ref()).await {
+        Ok(Step::Answer(answer)) => Ok(sent(&answer)),
+        Ok(Step::SignIn) => Ok(sign_in::page(&visit, "", None)),
+        Ok(Step::Consent(scopes)) => match &who {
+            Some(who) => consent(&visit, who, &scopes).await,
+            None => Ok(sign_in::page(&visit, "", None)),
+        },
+        Err(error) => Err(error_page(request, &error)),
+    }
+}
+
+/// What the user decided.
+pub(super) async fn decided(
+    oauth: &OAuth,
+    request: Request<'_>,
+    form: &Parameters,
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    let visit = Visit::posted(oauth, request, form).await?;
+    let Some(who) = visit.signed_in().await? else { return Ok(sign_in::page(&visit, "", None)) };
+    match form.get(field::DECISION).and_then(Decision::parse) {
+        Some(Decision::Allow) => {
+            let agreed = oauth.server.agree(&visit.asked, &who).await;
+            agreed.map(|answer| sent(&answer)).map_err(|error| error_page(request, &error))
+        }
+        Some(Decision::SwitchAccount) => {
+            let mut page = sign_in::page(&visit, "", None);
+            browser::forget_session(&mut page);
+            Ok(page)
+        }
+        Some(Decision::Deny) => {
+            Ok(sent(&oauth.server.refusal(&visit.asked, Word::AccessDenied, "the user does not agree")))
+        }
+        None => Err(error_page(request, &OAuthError::new(Word::InvalidRequest, "the form says nothing"))),
+    }
+}
+
+async fn consent(visit: &Visit<'_>, who: &SignedIn, scopes: &OAuthScopes) -> Result<Response<Bytes>, Response<Bytes>> {
+    let described = visit.oauth.server.describe(&visit.asked.client, scopes).await;
+    let described = described.map_err(|error| error_page(visit.request, &error))?;
+    let permissions = described
+        .iter()
+        .map(|(scope, words)| Permission { scope, words: Text::from(pages::words(scope).unwrap_or(words)) });
+    let details = &who.user.details;
+    let name = format!("{} {}", details.first_name, details.last_name);
+    let login =
+        details.handle.as_ref().map(|handle| handle.as_str()).or(details.email.as_ref().map(|email| email.as_str()));
+    let Some(destination) = Destination::of(&visit.asked.answer_to.redirect_uri) else {
+        let error = OAuthError::new(Word::ServerError, "the redirect URI leads nowhere");
+        return Err(error_page(visit.request, &error));
+    };
+    let (csrf, cookie) = visit.proof();
+    let page = Consent {
+        project: Text::default(),
+        client: shown(&visit.asked.client),
+        account: Account { name: Text::from(name.trim()), login: Text::from(login.unwrap_or_default()) },
+        permissions: Permissions::new(permissions),
+        destination,
+        form: Form { action: super::CONSENT, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
+    };
+    Ok(visit.page(&page, StatusCode::OK, cookie))
+}
+
+/// A client as people see it.
+pub(super) fn shown(client: &Registered) -> Client<'_> {
+    let logo = client.details.logo_uri.as_ref().and_then(|uri| Logo::parse(uri.as_str()));
+    Client { name: Text::from(client.details.name.as_str()), logo }
+}

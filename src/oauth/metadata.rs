@@ -1,0 +1,77 @@
+//! What clients are told of the server before they ask for anything: RFC 8414 and RFC 9728.
+
+use bytes::Bytes;
+use http::Response;
+use http::header::HeaderValue;
+use serde_json::{Value, json};
+
+use super::answer;
+use crate::domain::oauth::scope::OpenIdScope;
+use crate::domain::scope::BUILT_IN;
+
+/// The authorization server (RFC 8414, section 2).
+pub(super) fn server(issuer: &str) -> Response<Bytes> {
+    kept(&json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/oauth/token"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "introspection_endpoint": format!("{issuer}/oauth/introspect"),
+        "revocation_endpoint": format!("{issuer}/oauth/revoke"),
+        "authorization_endpoint": format!("{issuer}/oauth/authorize"),
+        "userinfo_endpoint": format!("{issuer}/oauth/userinfo"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claims_supported": CLAIMS,
+        "scopes_supported": scopes(),
+        "token_endpoint_auth_methods_supported": CLIENT_METHODS,
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": CLIENT_METHODS,
+        "service_documentation": format!("{issuer}/openapi.json"),
+    }))
+}
+
+/// This service as one that takes the tokens (RFC 9728, section 2).
+pub(super) fn resource(issuer: &str) -> Response<Bytes> {
+    let scopes: Vec<&str> = BUILT_IN.iter().map(|scope| scope.name).collect();
+    kept(&json!({
+        "resource": issuer,
+        "authorization_servers": [issuer],
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "scopes_supported": scopes,
+        "bearer_methods_supported": ["header"],
+    }))
+}
+
+fn scopes() -> Vec<&'static str> {
+    OpenIdScope::ALL.iter().map(|scope| scope.as_str()).chain(BUILT_IN.iter().map(|scope| scope.name)).collect()
+}
+
+fn kept(document: &Value) -> Response<Bytes> {
+    answer::lasting(document, HeaderValue::from_static("public, max-age=300"))
+}
+
+const CLAIMS: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "nonce",
+    "name",
+    "given_name",
+    "family_name",
+    "nickname",
+    "preferred_username",
+    "email",
+    "updated_at",
+];
+const CLIENT_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];

@@ -1,0 +1,208 @@
+//! The endpoints of the OAuth 2.0 authorization server: a second door to the services, in the words of the RFCs instead of the
+//! RPCs'. Each file is one endpoint; what they decide is decided in [`crate::service::oauth`].
+
+mod answer;
+mod authorize;
+mod browser;
+mod client;
+mod introspection;
+mod metadata;
+pub mod pages;
+mod parameters;
+mod revocation;
+mod sign_in;
+mod token;
+mod userinfo;
+mod visit;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+
+use self::pages::OwnUrl;
+use self::parameters::Parameters;
+use crate::auth::guard::Guard;
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::service::oauth::AuthorizationServer;
+use crate::service::sessions::Sessions;
+use crate::service::users::Users;
+
+/// The endpoints.
+#[derive(Debug)]
+pub struct OAuth {
+    server: AuthorizationServer,
+    sessions: Sessions,
+    users: Users,
+    guard: Arc<Guard>,
+}
+
+/// A request to one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// What stands behind the `?` of its target.
+    pub query: Option<&'a str>,
+    /// Where it came from, if the trusted proxies said.
+    pub client: Option<IpAddr>,
+    /// Where it came from, or else the nearest proxy.
+    pub address: IpAddr,
+    /// Its id.
+    pub request_id: &'a Arc<str>,
+}
+
+/// A path of the authorization server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Endpoint {
+    /// `/oauth/authorize` (RFC 6749, section 3.1).
+    Authorize,
+    /// `/oauth/sign-in`: what the sign-in page posts.
+    SignIn,
+    /// `/oauth/consent`: what the consent page posts.
+    Consent,
+    /// `/oauth/token` (RFC 6749, section 3.2).
+    Token,
+    /// `/oauth/userinfo` (OpenID Connect Core 1.0, section 5.3).
+    Userinfo,
+    /// `/oauth/introspect` (RFC 7662).
+    Introspection,
+    /// `/oauth/revoke` (RFC 7009).
+    Revocation,
+    /// `/.well-known/oauth-authorization-server` (RFC 8414) and `/.well-known/openid-configuration` (OpenID Connect Discovery
+    /// 1.0).
+    Metadata,
+    /// `/.well-known/oauth-protected-resource` (RFC 9728).
+    ProtectedResource,
+}
+
+impl Endpoint {
+    /// The endpoint at a path.
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/oauth/authorize" => Self::Authorize,
+            "/oauth/sign-in" => Self::SignIn,
+            "/oauth/consent" => Self::Consent,
+            "/oauth/token" => Self::Token,
+            "/oauth/userinfo" => Self::Userinfo,
+            "/oauth/introspect" => Self::Introspection,
+            "/oauth/revoke" => Self::Revocation,
+            "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => Self::Metadata,
+            "/.well-known/oauth-protected-resource" => Self::ProtectedResource,
+            _ => return None,
+        })
+    }
+
+    /// The methods it takes.
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Metadata | Self::ProtectedResource => "GET, HEAD",
+            Self::Authorize | Self::Userinfo => "GET, HEAD, POST",
+            Self::SignIn | Self::Consent | Self::Token | Self::Introspection | Self::Revocation => "POST",
+        }
+    }
+
+    /// Whether pages of other sites may call it (RFC 9700, section 2.6: not where a browser is sent with its cookies).
+    pub const fn is_for_scripts(self) -> bool {
+        !matches!(self, Self::Authorize | Self::SignIn | Self::Consent)
+    }
+}
+
+impl OAuth {
+    /// The endpoints over these services. `guard` lets in those who come with a key or a token.
+    pub fn new(server: AuthorizationServer, sessions: Sessions, users: Users, guard: Arc<Guard>) -> Self {
+        Self { server, sessions, users, guard }
+    }
+
+    /// Answers a request. What is wrong with it is told in the answer.
+    pub async fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: Request<'_>,
+        body: impl Body<Error: Into<BoxError>>,
+    ) -> Response<Bytes> {
+        if !endpoint.methods().split(", ").any(|method| method == request.method.as_str()) {
+            return answer::method_not_allowed(endpoint.methods());
+        }
+        match endpoint {
+            Endpoint::Metadata => metadata::server(self.server.issuer()),
+            Endpoint::ProtectedResource => metadata::resource(self.server.issuer()),
+            Endpoint::Userinfo => userinfo::answer(self, request).await,
+            Endpoint::Authorize | Endpoint::SignIn | Endpoint::Consent => {
+                self.in_browser(endpoint, request, body).await.unwrap_or_else(|response| response)
+            }
+            Endpoint::Token | Endpoint::Introspection | Endpoint::Revocation => {
+                let answered = self.post(endpoint, request, body).await;
+                answered.unwrap_or_else(|error| answer::error(&error, client::is_basic(request.headers)))
+            }
+        }
+    }
+
+    /// Somebody's browser is here: what is wrong is told by pages and redirects.
+    async fn in_browser(
+        &self,
+        endpoint: Endpoint,
+        request: Request<'_>,
+        body: impl Body<Error: Into<BoxError>>,
+    ) -> Result<Response<Bytes>, Response<Bytes>> {
+        if *request.method != Method::POST {
+            return authorize::answer(self, request, request.query.unwrap_or_default()).await;
+        }
+        let wrong = |error| visit::error_page(request, &error);
+        let body = read(body).await.map_err(wrong)?;
+        if endpoint == Endpoint::Authorize {
+            let query = String::from_utf8(body.to_vec()).unwrap_or_default();
+            return authorize::answer(self, request, &query).await;
+        }
+        let form = Parameters::of_body(request.headers, &body).map_err(wrong)?;
+        match endpoint {
+            Endpoint::SignIn => sign_in::posted(self, request, &form).await,
+            _ => authorize::decided(self, request, &form).await,
+        }
+    }
+
+    async fn post(
+        &self,
+        endpoint: Endpoint,
+        request: Request<'_>,
+        body: impl Body<Error: Into<BoxError>>,
+    ) -> Result<Response<Bytes>, OAuthError> {
+        let body = read(body).await?;
+        let parameters = Parameters::of_body(request.headers, &body)?;
+        match endpoint {
+            Endpoint::Introspection => introspection::answer(self, request, &parameters).await,
+            Endpoint::Revocation => revocation::answer(self, request, &parameters).await,
+            _ => token::answer(self, request, &parameters).await,
+        }
+    }
+}
+
+/// Whatever stands against reading a body.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn read(body: impl Body<Error: Into<BoxError>>) -> Result<Bytes, OAuthError> {
+    let invalid = |what: &str| OAuthError::new(Word::InvalidRequest, what);
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(invalid("the body has more than 64 KiB")),
+        Err(_) => Err(invalid("the body ended early")),
+    }
+}
+
+const SIGN_IN: OwnUrl<'static> = own("/oauth/sign-in");
+const CONSENT: OwnUrl<'static> = own("/oauth/consent");
+
+/// An address of our own, checked when this is compiled.
+const fn own(path: &'static str) -> OwnUrl<'static> {
+    match OwnUrl::parse(path) {
+        Some(url) => url,
+        None => panic!("it leads elsewhere"),
+    }
+}
+
+const MAX_BODY: usize = 64 * 1024;

@@ -1,0 +1,104 @@
+//! The answer that a page makes: its HTML, and the headers that keep it to itself.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use askama::Template;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{Response, StatusCode};
+
+use super::{Destination, Logo, STYLE};
+
+/// A page: its template, and what its answer's Content-Security-Policy must allow.
+pub trait Page: Template {
+    /// Where a redirect after a form's post may lead beside ourselves: browsers hold it against the page the form was on.
+    fn leads_to(&self) -> Option<Destination<'_>> {
+        None
+    }
+
+    /// Whether forms may lead nowhere else.
+    fn holds_forms(&self) -> bool {
+        true
+    }
+
+    /// The picture on it.
+    fn logo(&self) -> Option<Logo<'_>> {
+        None
+    }
+
+    /// The script on it.
+    fn script(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The answer of a page.
+pub fn response(page: &impl Page, status: StatusCode) -> Response<Bytes> {
+    let policy = HeaderValue::try_from(policy(page));
+    // Neither can fail: a template writes to memory, and each source was read as one that a header holds. No page is better
+    // than one without its policy.
+    let (Ok(html), Ok(policy)) = (page.render(), policy) else {
+        let mut response = Response::new(Bytes::from_static(b"The page could not be made."));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        return response;
+    };
+    let mut response = Response::new(Bytes::from(html));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn policy(page: &impl Page) -> String {
+    let mut policy =
+        format!("default-src 'none'; style-src {}; base-uri 'none'; frame-ancestors 'none'", *STYLE_SOURCE);
+    let directive = |policy: &mut String, name: &str, sources: &str| {
+        // Writing to memory does not fail.
+        let _ = write!(policy, "; {name} {sources}");
+    };
+    if page.holds_forms() {
+        let beside = page.leads_to().map(|destination| format!(" {}", destination.source()));
+        directive(&mut policy, "form-action", &format!("'self'{}", beside.unwrap_or_default()));
+    }
+    if let Some(logo) = page.logo() {
+        directive(&mut policy, "img-src", logo.source());
+    }
+    if let Some(script) = page.script() {
+        directive(&mut policy, "script-src", &source_of(script));
+    }
+    policy
+}
+
+/// The source that allows an inline style or script of these bytes, and no other (CSP Level 3, section 2.3.1).
+fn source_of(inline: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, inline.as_bytes())))
+}
+
+static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(STYLE));
+
+/// What every page's answer has, beside its policy.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (CONTENT_TYPE, "text/html; charset=utf-8"),
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // For browsers that do not know frame-ancestors.
+    (X_FRAME_OPTIONS, "DENY"),
+    // The addresses hold requests and states. It also has browsers send `Origin: null` with a post.
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+];

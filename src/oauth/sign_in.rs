@@ -1,0 +1,116 @@
+//! Signing in and signing up on the way to a client.
+
+use bytes::Bytes;
+use http::header::USER_AGENT;
+use http::{Response, StatusCode};
+
+use super::authorize::shown;
+use super::browser::keep_session;
+use super::pages::{Destination, Form, OwnUrl, SignIn, Text, field};
+use super::parameters::Parameters;
+use super::visit::{CARRIED, Visit, error_page, redirect};
+use super::{OAuth, Request};
+use crate::domain::error::Error;
+use crate::domain::password::PlainPassword;
+use crate::domain::reason::Reason;
+use crate::domain::session::Login;
+use crate::service::sessions::Visitor;
+
+/// Asks who somebody is. `login` is what they said before, `error` why that did not work.
+pub(super) fn page(visit: &Visit<'_>, login: &str, error: Option<(&str, StatusCode)>) -> Response<Bytes> {
+    let (csrf, cookie) = visit.proof();
+    let hint = visit.asked.login_hint.as_deref().unwrap_or_default();
+    let page = SignIn {
+        project: Text::default(),
+        client: Some(shown(&visit.asked.client)),
+        login: Text::from(if login.is_empty() { hint } else { login }),
+        error: error.map(|(what, _)| Text::from(what)),
+        sign_up: None::<OwnUrl<'_>>,
+        destination: Destination::of(&visit.asked.answer_to.redirect_uri),
+        form: Form { action: super::SIGN_IN, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
+    };
+    visit.page(&page, error.map_or(StatusCode::OK, |(_, status)| status), cookie)
+}
+
+/// Somebody says who they are.
+pub(super) async fn posted(
+    oauth: &OAuth,
+    request: Request<'_>,
+    form: &Parameters,
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    let visit = Visit::posted(oauth, request, form).await?;
+    let client = &visit.asked.client;
+    let visitor = Visitor {
+        place: Some((&client.project, client.environment)),
+        speaks_for_many: false,
+        address: request.address,
+        user_agent: request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
+        request_id: request.request_id,
+    };
+    let login = form.get(field::LOGIN).unwrap_or_default();
+    let known = if login.contains('@') { Login::email(login) } else { Login::handle(login) };
+    let password = PlainPassword::presented(form.get(field::PASSWORD).unwrap_or_default().to_owned());
+    // What cannot be a name or a password is nobody's: it is not told apart.
+    let (Some(known), Some(password)) = (known, password) else {
+        return Ok(page(&visit, login, Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY))));
+    };
+    match oauth.sessions.sign_in(&visitor, &known, password).await {
+        Ok(signed_in) => {
+            let mut response = redirect(&format!("/oauth/authorize?{}", just_signed_in(&visit.query)));
+            let lasts = signed_in.session.expires_at.since(signed_in.session.created_at);
+            // Another session than before, whatever the browser brought: nobody can have planted it.
+            keep_session(&mut response, signed_in.token.expose(), lasts.as_secs());
+            Ok(response)
+        }
+        Err(error) => match told(&error) {
+            Some(told) => Ok(page(&visit, login, Some(told))),
+            None => Err(error_page(request, &error.into())),
+        },
+    }
+}
+
+/// What people are told who cannot sign in.
+fn told(error: &Error) -> Option<(&str, StatusCode)> {
+    match error.reason {
+        Reason::SignInFailed => Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY)),
+        Reason::TooManyAttempts => Some((&error.message, StatusCode::TOO_MANY_REQUESTS)),
+        _ => None,
+    }
+}
+
+const WRONG: &str = "The name or the password is wrong.";
+
+/// The request of somebody who has just signed in: what asked for that is done.
+fn just_signed_in(query: &str) -> String {
+    let kept = query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "max_age" => None,
+            "prompt" => {
+                let words = value.split(['+', ' ']).flat_map(|word| word.split("%20"));
+                let left: Vec<&str> = words.filter(|word| !["login", "select_account"].contains(word)).collect();
+                (!left.is_empty()).then(|| format!("prompt={}", left.join("+")))
+            }
+            _ => Some(pair.to_owned()),
+        }
+    });
+    kept.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::just_signed_in;
+
+    #[test]
+    fn who_has_just_signed_in_is_not_asked_to_again() {
+        for (query, left) in [
+            ("client_id=c&prompt=login&state=a%2Bb", "client_id=c&state=a%2Bb"),
+            ("prompt=login+consent", "prompt=consent"),
+            ("prompt=consent%20login&max_age=0&scope=openid", "prompt=consent&scope=openid"),
+            ("prompt=select_account", ""),
+            ("prompt=none&x", "prompt=none&x"),
+        ] {
+            assert_eq!(just_signed_in(query), left);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `/oauth/token` (RFC 6749, section 3.2).
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::client::Said;
+use super::parameters::Parameters;
+use super::{OAuth, Request, answer};
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::oauth::grant::GrantType;
+use crate::service::oauth::{CodeUse, Issued};
+
+pub(super) async fn answer(
+    oauth: &OAuth,
+    request: Request<'_>,
+    parameters: &Parameters,
+) -> Result<Response<Bytes>, OAuthError> {
+    let grant_type = parameters.need("grant_type")?;
+    let said = Said::read(request.headers, parameters)?;
+    let client = oauth.server.authenticate(said.proof(), request.address).await?;
+    let resources: Vec<&str> = parameters.all("resource").collect();
+    let scope = parameters.get("scope");
+    let issued = match GrantType::parse(grant_type) {
+        Some(GrantType::ClientCredentials) => oauth.server.by_client_credentials(&client, scope, &resources).await?,
+        Some(GrantType::AuthorizationCode) => {
+            let code = CodeUse {
+                code: parameters.need("code")?,
+                redirect_uri: parameters.get("redirect_uri"),
+                verifier: parameters.get("code_verifier"),
+                resources: &resources,
+            };
+            oauth.server.by_code(&client, code).await?
+        }
+        Some(GrantType::RefreshToken) => {
+            let token = parameters.need("refresh_token")?;
+            oauth.server.by_refresh_token(&client, token, scope, &resources).await?
+        }
+        _ => return Err(OAuthError::new(Word::UnsupportedGrantType, "this grant type is not known here")),
+    };
+    Ok(answer::fleeting(StatusCode::OK, &document(&issued)))
+}
+
+fn document(issued: &Issued) -> Value {
+    let mut document = Map::new();
+    document.insert("access_token".to_owned(), json!(issued.access.expose()));
+    document.insert("token_type".to_owned(), json!("Bearer"));
+    document.insert("expires_in".to_owned(), json!(issued.expires_in.as_secs()));
+    if let Some(refresh) = &issued.refresh {
+        document.insert("refresh_token".to_owned(), json!(refresh.expose()));
+    }
+    if let Some(id_token) = &issued.id_token {
+        document.insert("id_token".to_owned(), json!(id_token.expose()));
+    }
+    document.insert("scope".to_owned(), json!(issued.scopes.to_string()));
+    Value::Object(document)
+}

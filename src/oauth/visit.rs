@@ -1,0 +1,173 @@
+//! One step of somebody on their way through the authorization endpoint: their browser, and the request that brought them.
+//!
+//! Nothing is kept between the pages: each carries the whole request, which is read anew and held against the client each
+//! time.
+
+use bytes::Bytes;
+use http::header::{LOCATION, SET_COOKIE};
+use http::{HeaderValue, Response, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::browser::Browser;
+use super::pages::{self, ErrorPage, FormPost, Page, PostTarget, Text};
+use super::parameters::Parameters;
+use super::{OAuth, Request};
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::service::oauth::{Answer, Asked, AuthorizationRequest, ResponseMode, SignedIn, Wrong};
+
+/// A step.
+pub(super) struct Visit<'a> {
+    pub(super) oauth: &'a OAuth,
+    pub(super) request: Request<'a>,
+    pub(super) browser: Browser<'a>,
+    /// The request as it was written, for forms to carry.
+    pub(super) query: String,
+    /// The request as it was read.
+    pub(super) asked: AuthorizationRequest,
+}
+
+impl<'a> Visit<'a> {
+    /// Reads what brought somebody here.
+    ///
+    /// # Errors
+    /// The answer where something is wrong: a page, until the redirect URI is proven; then a redirect.
+    pub(super) async fn read(oauth: &'a OAuth, request: Request<'a>, query: &str) -> Result<Self, Response<Bytes>> {
+        if query.len() > MAX_QUERY {
+            let what = format!("the request has more than {MAX_QUERY} bytes");
+            return Err(error_page(request, &OAuthError::new(Word::InvalidRequest, what)));
+        }
+        let parameters = Parameters::of_form(query.as_bytes()).map_err(|error| error_page(request, &error))?;
+        let resources: Vec<&str> = parameters.all("resource").collect();
+        let asked = Asked {
+            client_id: parameters.get("client_id"),
+            redirect_uri: parameters.get("redirect_uri"),
+            response_type: parameters.get("response_type"),
+            response_mode: parameters.get("response_mode"),
+            scope: parameters.get("scope"),
+            state: parameters.get("state"),
+            nonce: parameters.get("nonce"),
+            code_challenge: parameters.get("code_challenge"),
+            code_challenge_method: parameters.get("code_challenge_method"),
+            prompt: parameters.get("prompt"),
+            max_age: parameters.get("max_age"),
+            login_hint: parameters.get("login_hint"),
+            resources: &resources,
+            is_by_reference: parameters.has("request") || parameters.has("request_uri"),
+        };
+        match oauth.server.read_request(&asked).await {
+            Ok(asked) => {
+                let browser = Browser::read(request.headers);
+                Ok(Self { oauth, request, browser, query: query.to_owned(), asked })
+            }
+            Err(Wrong::Here(error)) => Err(error_page(request, &error)),
+            Err(Wrong::ToClient(error, to)) => Err(sent(&oauth.server.told(&to, &error))),
+        }
+    }
+
+    /// Reads what a form of ours posted: the request it carried, and the proof that it is ours.
+    ///
+    /// # Errors
+    /// The answer where something is wrong, as above.
+    pub(super) async fn posted(
+        oauth: &'a OAuth,
+        request: Request<'a>,
+        form: &Parameters,
+    ) -> Result<Self, Response<Bytes>> {
+        let visit = Self::read(oauth, request, form.get(CARRIED).unwrap_or_default()).await?;
+        let proof = visit.browser.require(form.get(pages::field::CSRF), request.headers, oauth.server.keyring());
+        proof.map_err(|error| error_page(request, &error))?;
+        Ok(visit)
+    }
+
+    /// Who is signed in, if it is somebody whom the client may ask.
+    ///
+    /// # Errors
+    /// The page that says what went wrong.
+    pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Response<Bytes>> {
+        let Some(token) = self.browser.session else { return Ok(None) };
+        let found = self.oauth.server.signed_in(token, &self.asked.client).await;
+        found.map_err(|error| error_page(self.request, &error))
+    }
+
+    /// The answer with a page that holds a form.
+    pub(super) fn page(&self, page: &impl Page, status: StatusCode, cookie: Option<HeaderValue>) -> Response<Bytes> {
+        let mut response = pages::response(page, status);
+        if let Some(cookie) = cookie {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    /// The proof for a form, and the cookie that goes with it if the browser has none yet.
+    pub(super) fn proof(&self) -> (String, Option<HeaderValue>) {
+        self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
+    }
+}
+
+/// The way an answer goes to its client.
+pub(super) fn sent(answer: &Answer) -> Response<Bytes> {
+    if answer.to.mode == ResponseMode::FormPost
+        && let Some(to) = PostTarget::parse(&answer.to.redirect_uri)
+    {
+        let fields = answer.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        return pages::response(&FormPost { project: Text::default(), to, fields }, StatusCode::OK);
+    }
+    let mut location = answer.to.redirect_uri.clone();
+    for (name, value) in &answer.parameters {
+        // A registered URI has no fragment, so what is added here stands in its query.
+        location.push(if location.contains('?') { '&' } else { '?' });
+        location.push_str(name);
+        location.push('=');
+        location.extend(utf8_percent_encode(value, RESERVED));
+    }
+    redirect(&location)
+}
+
+/// A redirect that is followed by GET, whatever was posted (RFC 9700, section 4.12).
+pub(super) fn redirect(location: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let Ok(location) = HeaderValue::try_from(location) else {
+        // What is registered is visible ASCII, and what is added is encoded.
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return response;
+    };
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    for (name, value) in [
+        (http::header::CACHE_CONTROL, "no-store"),
+        (http::header::REFERRER_POLICY, "no-referrer"),
+        (http::header::X_FRAME_OPTIONS, "DENY"),
+        (http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Tells people what is wrong, where no client can be told.
+pub(super) fn error_page(request: Request<'_>, error: &OAuthError) -> Response<Bytes> {
+    let (status, title, to_do) = match error.word {
+        Word::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here", LATER),
+        Word::TemporarilyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Not now", LATER),
+        Word::SlowDown => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts", LATER),
+        _ => (StatusCode::BAD_REQUEST, "This request cannot be answered", BACK),
+    };
+    let page = ErrorPage {
+        project: Text::default(),
+        title: Text::from(title),
+        happened: Text::from(error.description.as_str()),
+        to_do: Text::from(to_do),
+        request_id: Text::from(&**request.request_id),
+    };
+    pages::response(&page, status)
+}
+
+/// All but the unreserved characters (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The name under which a form carries the request.
+pub(super) const CARRIED: &str = "request";
+const MAX_QUERY: usize = 16 * 1024;
+const LATER: &str = "Please try again in a moment.";
+const BACK: &str =
+    "Go back to the application you came from and try again. If it stays like this, tell those who run it.";

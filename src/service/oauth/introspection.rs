@@ -1,0 +1,102 @@
+//! What a token says (RFC 7662), for those it concerns.
+
+use std::sync::Arc;
+
+use super::AuthorizationServer;
+use crate::auth::caller::Caller;
+use crate::auth::decide::{Question, decide};
+use crate::auth::lookup::Found;
+use crate::domain::credential::{Credential, Form};
+use crate::domain::environment::Environment;
+use crate::domain::id::ProjectId;
+use crate::domain::oauth::client::Client;
+use crate::domain::oauth::error::OAuthError;
+use crate::domain::oauth::token::{AccessToken, Grant};
+use crate::domain::secret::{SecretHash, SecretPrefix};
+
+/// What is told of a token.
+#[derive(Clone, Debug)]
+pub enum Introspection {
+    /// It opens nothing, or it is not for whoever asks: the two are not told apart (RFC 7662, section 2.2).
+    Inactive,
+    /// It is good.
+    Active(Known),
+}
+
+/// What is told of a good token.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// An access token, a key or a session.
+    Access(Arc<Credential>),
+    /// A refresh token, by its grant.
+    Refresh(Box<Grant>),
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Asker<'a> {
+    /// A client, which is told of its own tokens and of those that are meant for it.
+    Client(&'a Client),
+    /// A caller with `verify:credentials`, who is told of all of their project and environment.
+    Caller(&'a Caller),
+}
+
+impl Asker<'_> {
+    fn place(&self) -> (&ProjectId, Environment) {
+        match self {
+            Self::Client(client) => (&client.project, client.environment),
+            Self::Caller(caller) => (caller.project(), caller.environment()),
+        }
+    }
+
+    fn may_know(&self, token: &AccessToken) -> bool {
+        match self {
+            Self::Client(client) => {
+                let meant = |audience: &String| client.details.resources.iter().any(|own| own.as_str() == *audience);
+                token.client == client.id || token.audiences.iter().any(meant)
+            }
+            Self::Caller(_) => true,
+        }
+    }
+}
+
+impl AuthorizationServer {
+    /// What a token says.
+    pub async fn introspect(&self, asker: Asker<'_>, token: &str) -> Result<Introspection, OAuthError> {
+        if let Some(hash) = self.hash(token, SecretPrefix::REFRESH) {
+            return self.introspect_refresh(asker, &hash).await;
+        }
+        let Found::Issued(credential) = self.0.credentials.find(token).await? else {
+            return Ok(Introspection::Inactive);
+        };
+        let (project, environment) = asker.place();
+        let question = Question { now: self.0.now(), environment: Some(environment), client: None, scopes: &[] };
+        let concerns = match (&credential.form, asker) {
+            (Form::Token(token, _), asker) => asker.may_know(token),
+            (_, Asker::Caller(_)) => true,
+            (_, Asker::Client(_)) => false,
+        };
+        if !concerns || credential.project() != project || decide(&credential, &question, &mut ()).is_err() {
+            return Ok(Introspection::Inactive);
+        }
+        Ok(Introspection::Active(Known::Access(credential)))
+    }
+
+    async fn introspect_refresh(&self, asker: Asker<'_>, hash: &SecretHash) -> Result<Introspection, OAuthError> {
+        let Some((grant, token)) = self.0.store.find_refresh_token(hash).await? else {
+            return Ok(Introspection::Inactive);
+        };
+        let now = self.0.now();
+        let own = matches!(asker, Asker::Client(client) if client.id == grant.client);
+        let good = grant.is_open(now) && token.spent_at.is_none() && now < token.idle_until;
+        Ok(if own && good { Introspection::Active(Known::Refresh(Box::new(grant))) } else { Introspection::Inactive })
+    }
+
+    /// The hash of an access token of ours, opaque or signed; none for what is not one.
+    pub(super) async fn access_hash(&self, token: &str) -> Result<Option<SecretHash>, OAuthError> {
+        if let Some(hash) = self.hash(token, SecretPrefix::ACCESS) {
+            return Ok(Some(hash));
+        }
+        Ok(self.0.signing.verify_access(token).await?.then(|| self.0.keyring.hash(token)))
+    }
+}

@@ -1,0 +1,403 @@
+//! Issuing tokens (RFC 6749, sections 4 to 6).
+
+use std::time::Duration;
+
+use super::AuthorizationServer;
+use crate::auth::signing::{AccessClaims, IdentityClaims};
+use crate::domain::audit::AuditEvent;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{AuditEventId, CredentialId, TokenId};
+use crate::domain::oauth::client::{Client, TokenFormat};
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::oauth::grant::GrantType;
+use crate::domain::oauth::scope::{OAuthScope, OAuthScopes, OpenIdScope};
+use crate::domain::oauth::token::{AccessToken, AuthorizationCode, Grant};
+use crate::domain::scope::ScopeSet;
+use crate::domain::secret::{PlainSecret, SecretHash, SecretPrefix, SecretShape};
+use crate::domain::user::{User, UserState};
+use crate::store::{NewAccessToken, NewTokens, Refreshed};
+
+/// Tokens that were issued, for the one answer that tells them.
+#[derive(Debug)]
+pub struct Issued {
+    /// The access token.
+    pub access: PlainSecret,
+    /// How long it lives.
+    pub expires_in: Duration,
+    /// What it may do.
+    pub scopes: OAuthScopes,
+    /// What the next tokens are had with.
+    pub refresh: Option<PlainSecret>,
+    /// Who the user is, said to the client (OpenID Connect Core 1.0, section 2).
+    pub id_token: Option<PlainSecret>,
+}
+
+/// What a client says with a code.
+#[derive(Clone, Copy)]
+pub struct CodeUse<'a> {
+    /// The code.
+    pub code: &'a str,
+    /// Where it was sent.
+    pub redirect_uri: Option<&'a str>,
+    /// What the challenge was made of.
+    pub verifier: Option<&'a str>,
+    /// Where the tokens are to be used.
+    pub resources: &'a [&'a str],
+}
+
+impl AuthorizationServer {
+    /// Tokens for a client that acts for itself (RFC 6749, section 4.4).
+    ///
+    /// # Errors
+    /// `unauthorized_client`, `invalid_scope`, `invalid_target`.
+    pub async fn by_client_credentials(
+        &self,
+        client: &Client,
+        scope: Option<&str>,
+        resources: &[&str],
+    ) -> Result<Issued, OAuthError> {
+        require_grant(client, GrantType::ClientCredentials)?;
+        let scopes = match scope {
+            None => OAuthScopes { registered: client.details.scopes.registered.clone(), ..OAuthScopes::default() },
+            Some(wanted) => narrowed(wanted, &client.details.scopes)?,
+        };
+        if !scopes.openid.is_empty() {
+            return Err(OAuthError::new(
+                Word::InvalidScope,
+                "the scopes of OpenID Connect are about a user, and there is none",
+            ));
+        }
+        let audiences = targets(resources, client, &[])?;
+        let draft = self.draft(client, scopes, audiences);
+        let (access, hash) = self.written(client, &draft, None)?;
+        self.0.store.issue_access_token(&NewAccessToken { hash: &hash, token: &draft }).await?;
+        Ok(self.issued(access, draft, None, None))
+    }
+
+    /// Tokens for a code (RFC 6749, section 4.1.3; RFC 7636, section 4.6). Whoever brings a code that is not theirs spoils it;
+    /// whoever brings one a second time ends what the first had.
+    ///
+    /// # Errors
+    /// `invalid_grant` for whatever is wrong with the code; `unauthorized_client`, `invalid_target`.
+    pub async fn by_code(&self, client: &Client, code: CodeUse<'_>) -> Result<Issued, OAuthError> {
+        require_grant(client, GrantType::AuthorizationCode)?;
+        let hash = self.hash(code.code, SecretPrefix::CODE).ok_or_else(bad_code)?;
+        let (grant, stored) = self.0.store.find_code(&hash).await?.ok_or_else(bad_code)?;
+        let now = self.0.now();
+        if grant.client != client.id {
+            // Whoever stole it learns nothing by it, and cannot keep it.
+            self.0.store.spoil_code(&hash, now).await?;
+            return Err(bad_code());
+        }
+        if stored.used_at.is_some() {
+            self.end_stolen(&grant, "grant.code_reused").await?;
+            return Err(bad_code());
+        }
+        if now >= stored.expires_at || !grant.is_open(now) {
+            return Err(bad_code());
+        }
+        if let Err(error) = holds_for(&stored, code) {
+            self.0.store.spoil_code(&hash, now).await?;
+            return Err(error);
+        }
+        let user = self.user_of(&grant).await?;
+        let audiences = targets(code.resources, client, &grant.resources)?;
+        let scopes = held_now(&grant.scopes, client, &user);
+        let refreshable = client.details.grant_types.contains(&GrantType::RefreshToken);
+        let lifetime = match refreshable {
+            true => client.details.refresh_token_lifetime,
+            false => client.details.access_token_lifetime,
+        };
+        let grant = Grant { expires_at: now.plus(lifetime), ..grant };
+        let draft = self.draft_of(client, &grant, scopes, audiences);
+        let (access, access_hash) = self.written(client, &draft, Some(&grant))?;
+        let refresh = refreshable.then(|| self.new_secret(client, SecretPrefix::REFRESH));
+        let refresh_hash = refresh.as_ref().map(|secret| self.0.keyring.hash(secret.expose()));
+        let idle_until = idle_until(client, &grant, now);
+        let tokens = NewTokens {
+            access: NewAccessToken { hash: &access_hash, token: &draft },
+            refresh: refresh_hash.as_ref().map(|hash| (hash, idle_until)),
+        };
+        if !self.0.store.redeem_code(&hash, &grant.id, grant.expires_at, &tokens, now).await? {
+            // Somebody else was faster.
+            self.end_stolen(&grant, "grant.code_reused").await?;
+            return Err(bad_code());
+        }
+        self.end_surplus(&grant).await?;
+        let id_token = self.id_token(&draft, &grant, grant.nonce.as_deref()).await?;
+        Ok(self.issued(access, draft, refresh, id_token))
+    }
+
+    /// Tokens in place of those that end (RFC 6749, section 6). Each refresh token is good once; see [`Refreshed`].
+    ///
+    /// # Errors
+    /// `invalid_grant` for whatever is wrong with the token; `unauthorized_client`, `invalid_scope`, `invalid_target`.
+    pub async fn by_refresh_token(
+        &self,
+        client: &Client,
+        token: &str,
+        scope: Option<&str>,
+        resources: &[&str],
+    ) -> Result<Issued, OAuthError> {
+        require_grant(client, GrantType::RefreshToken)?;
+        let hash = self.hash(token, SecretPrefix::REFRESH).ok_or_else(bad_refresh)?;
+        let (grant, stored) = self.0.store.find_refresh_token(&hash).await?.ok_or_else(bad_refresh)?;
+        let now = self.0.now();
+        if grant.client != client.id || !grant.is_open(now) || now >= stored.idle_until {
+            return Err(bad_refresh());
+        }
+        let user = self.user_of(&grant).await?;
+        let wanted = match scope {
+            Some(wanted) => narrowed(wanted, &grant.scopes)?,
+            None => grant.scopes.clone(),
+        };
+        let scopes = held_now(&wanted, client, &user);
+        let audiences = targets(resources, client, &grant.resources)?;
+        let draft = AccessToken { waits_for_first_use: true, ..self.draft_of(client, &grant, scopes, audiences) };
+        let (access, access_hash) = self.written(client, &draft, Some(&grant))?;
+        let refresh = self.new_secret(client, SecretPrefix::REFRESH);
+        let refresh_hash = self.0.keyring.hash(refresh.expose());
+        let tokens = NewTokens {
+            access: NewAccessToken { hash: &access_hash, token: &draft },
+            refresh: Some((&refresh_hash, idle_until(client, &grant, now))),
+        };
+        match self.0.store.refresh(&grant.id, &hash, &tokens, now).await? {
+            Refreshed::Done => {
+                // OpenID Connect Core 1.0, section 12.2: the nonce was for the first.
+                let id_token = self.id_token(&draft, &grant, None).await?;
+                Ok(self.issued(access, draft, Some(refresh), id_token))
+            }
+            Refreshed::Ended => Err(bad_refresh()),
+            Refreshed::Stolen => {
+                self.end_stolen(&grant, "grant.refresh_token_reused").await?;
+                Err(bad_refresh())
+            }
+        }
+    }
+
+    /// A token that comes of a grant, and ends with it at the latest.
+    pub(super) fn draft_of(
+        &self,
+        client: &Client,
+        grant: &Grant,
+        scopes: OAuthScopes,
+        audiences: Vec<String>,
+    ) -> AccessToken {
+        let draft = self.draft(client, scopes, audiences);
+        let expires_at = draft.expires_at.min(whole_seconds(grant.expires_at));
+        AccessToken { grant: Some(grant.id.clone()), user: Some(grant.user.clone()), expires_at, ..draft }
+    }
+
+    /// A token that nobody had to agree to.
+    pub(super) fn draft(&self, client: &Client, scopes: OAuthScopes, audiences: Vec<String>) -> AccessToken {
+        let now = whole_seconds(self.0.now());
+        AccessToken {
+            id: TokenId::new(now, &*self.0.entropy),
+            project: client.project.clone(),
+            environment: client.environment,
+            client: client.id.clone(),
+            user: None,
+            grant: None,
+            scopes,
+            audiences,
+            issued_at: now,
+            expires_at: now.plus(client.details.access_token_lifetime),
+            revoked_at: None,
+            waits_for_first_use: false,
+        }
+    }
+
+    /// The token as the client gets it, and its hash.
+    fn written(
+        &self,
+        client: &Client,
+        draft: &AccessToken,
+        grant: Option<&Grant>,
+    ) -> Result<(PlainSecret, SecretHash), OAuthError> {
+        let secret = match client.details.token_format {
+            TokenFormat::Opaque => self.new_secret(client, SecretPrefix::ACCESS),
+            TokenFormat::Jwt => {
+                let authenticated_at = grant.map(|grant| grant.authenticated_at);
+                self.0.signing.mint_access(&AccessClaims { token: draft, authenticated_at })?
+            }
+        };
+        let hash = self.0.keyring.hash(secret.expose());
+        Ok((secret, hash))
+    }
+
+    fn new_secret(&self, client: &Client, prefix: &'static str) -> PlainSecret {
+        PlainSecret::generate(&SecretPrefix::fixed(prefix), client.environment, &*self.0.entropy)
+    }
+
+    /// The hash of a secret of ours that begins so; none for anything else, which spares the store.
+    pub(super) fn hash(&self, presented: &str, prefix: &str) -> Option<SecretHash> {
+        let shape = SecretShape::parse(presented)?;
+        (shape.prefix == prefix).then(|| self.0.keyring.hash(presented))
+    }
+
+    /// A client that asked for `openid` learns who the user is, with the code's tokens and again with each refresh (OpenID
+    /// Connect Core 1.0, section 12.2).
+    async fn id_token(
+        &self,
+        draft: &AccessToken,
+        grant: &Grant,
+        nonce: Option<&str>,
+    ) -> Result<Option<PlainSecret>, OAuthError> {
+        if !draft.scopes.openid.contains(&OpenIdScope::OpenId) {
+            return Ok(None);
+        }
+        Ok(Some(self.0.signing.mint_identity(&IdentityClaims { token: draft, grant, nonce }).await?))
+    }
+
+    fn issued(
+        &self,
+        access: PlainSecret,
+        token: AccessToken,
+        refresh: Option<PlainSecret>,
+        id_token: Option<PlainSecret>,
+    ) -> Issued {
+        let expires_in = token.expires_at.since(token.issued_at);
+        Issued { access, expires_in, scopes: token.scopes, refresh, id_token }
+    }
+
+    /// The user of a grant, who may still act.
+    async fn user_of(&self, grant: &Grant) -> Result<User, OAuthError> {
+        let user = self.0.store.find_user(&grant.project, grant.environment, &grant.user).await?;
+        let may_act = |user: &User| user.state() == UserState::Active;
+        user.filter(may_act).ok_or_else(|| OAuthError::new(Word::InvalidGrant, "the user may not act any more"))
+    }
+
+    /// A user's oldest grants to a client make room for new ones: whoever signs in again and again leaves no more behind than
+    /// this.
+    async fn end_surplus(&self, grant: &Grant) -> Result<(), OAuthError> {
+        let (user, client) = (&grant.user, &grant.client);
+        for old in self.0.store.list_surplus_grants(user, client, MOST_GRANTS, self.0.now()).await? {
+            self.end_grant(&old, "grant.superseded").await?;
+        }
+        Ok(())
+    }
+
+    /// Two hold what one should: neither keeps it.
+    async fn end_stolen(&self, grant: &Grant, action: &str) -> Result<(), OAuthError> {
+        tracing::warn!(grant_id = %grant.id, client_id = %grant.client, action, "a grant was ended: what is good once came twice");
+        self.end_grant(grant, action).await
+    }
+
+    pub(super) async fn end_grant(&self, grant: &Grant, action: &str) -> Result<(), OAuthError> {
+        let now = self.0.now();
+        let event = AuditEvent {
+            id: AuditEventId::new(now, &*self.0.entropy),
+            project: grant.project.clone(),
+            environment: Some(grant.environment),
+            actor: Some(CredentialId::Client(grant.client.clone())),
+            action: action.to_owned(),
+            target: grant.id.to_string(),
+            request_id: None,
+            client_ip: None,
+            occurred_at: now,
+            before: None,
+            after: None,
+        };
+        if let Some(change) = self.0.store.revoke_grant(grant, now, &event).await? {
+            self.0.committed(&change);
+        }
+        Ok(())
+    }
+}
+
+/// Whether whoever brings a code says what the request for it said.
+fn holds_for(stored: &AuthorizationCode, code: CodeUse<'_>) -> Result<(), OAuthError> {
+    let invalid = |what| Err(OAuthError::new(Word::InvalidGrant, what));
+    match code.redirect_uri {
+        Some(named) if named != stored.redirect_uri => return invalid("the redirect_uri is not that of the request"),
+        None if stored.redirect_uri_named => return invalid("the redirect_uri of the request must be named again"),
+        _ => {}
+    }
+    match (stored.challenge, code.verifier) {
+        (Some(challenge), Some(verifier)) if challenge.is_met_by(verifier) => Ok(()),
+        (Some(_), Some(_)) => invalid("the code_verifier is not the one that the challenge was made of"),
+        (Some(_), None) => invalid("the request had a code_challenge, so its code_verifier is needed"),
+        // RFC 9700, section 2.1.1: otherwise PKCE could be taken out of the request on its way.
+        (None, Some(_)) => invalid("the request had no code_challenge, so there must be no code_verifier"),
+        (None, None) => Ok(()),
+    }
+}
+
+fn require_grant(client: &Client, grant: GrantType) -> Result<(), OAuthError> {
+    if client.details.grant_types.contains(&grant) {
+        return Ok(());
+    }
+    let description = format!("the client is not registered for the grant type {}", grant.as_str());
+    Err(OAuthError::new(Word::UnauthorizedClient, description))
+}
+
+/// The scopes wanted, all of which must be among those there are.
+pub(super) fn narrowed(wanted: &str, there: &OAuthScopes) -> Result<OAuthScopes, OAuthError> {
+    let invalid = |what: String| OAuthError::new(Word::InvalidScope, what);
+    if wanted.len() > MAX_SCOPE {
+        return Err(invalid(format!("scope has up to {MAX_SCOPE} characters")));
+    }
+    let mut scopes = Vec::new();
+    for word in wanted.split(' ').filter(|word| !word.is_empty()) {
+        let scope = OAuthScope::parse(word).ok_or_else(|| invalid(OAuthScope::RULE.to_owned()))?;
+        let held = match &scope {
+            OAuthScope::OpenId(scope) => there.openid.contains(scope),
+            OAuthScope::Registered(scope) => there.registered.holds(scope.plain()),
+        };
+        if !held {
+            return Err(invalid(format!("there is no scope {word} to have here")));
+        }
+        scopes.push(scope);
+    }
+    Ok(scopes.into_iter().collect())
+}
+
+/// What is left of scopes that were agreed to: what the client may still ask for and the user still holds.
+fn held_now(agreed: &OAuthScopes, client: &Client, user: &User) -> OAuthScopes {
+    let held = |scope: &&crate::domain::scope::Scope| {
+        client.details.scopes.registered.holds(scope.plain()) && user.details.scopes.holds(scope.plain())
+    };
+    let openid: Vec<OpenIdScope> =
+        agreed.openid.iter().copied().filter(|scope| client.details.scopes.openid.contains(scope)).collect();
+    OAuthScopes {
+        openid: openid.into_iter().collect(),
+        registered: ScopeSet::new(agreed.registered.iter().filter(held).cloned()),
+    }
+}
+
+/// Where tokens are to be used (RFC 8707, section 2.2): what is named, of what was agreed to and the client may ask for. If
+/// nothing is named, all that was agreed to.
+pub(super) fn targets(named: &[&str], client: &Client, agreed: &[String]) -> Result<Vec<String>, OAuthError> {
+    let mut audiences = Vec::new();
+    for resource in named {
+        let registered = client.details.resources.iter().any(|known| known.as_str() == *resource);
+        if !registered || !(agreed.is_empty() || agreed.iter().any(|known| known == resource)) {
+            return Err(OAuthError::new(Word::InvalidTarget, "the client may not ask for tokens for this resource"));
+        }
+        if !audiences.iter().any(|known| known == resource) {
+            audiences.push((*resource).to_owned());
+        }
+    }
+    Ok(if named.is_empty() { agreed.to_vec() } else { audiences })
+}
+
+/// Times in tokens are in whole seconds.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.micros().div_euclid(1_000_000) * 1_000_000)
+}
+
+fn idle_until(client: &Client, grant: &Grant, now: Timestamp) -> Timestamp {
+    now.plus(client.details.refresh_token_idle_lifetime).min(grant.expires_at)
+}
+
+fn bad_code() -> OAuthError {
+    OAuthError::new(Word::InvalidGrant, "the code is not good: unknown, used, past its end, or not this client's")
+}
+
+fn bad_refresh() -> OAuthError {
+    OAuthError::new(Word::InvalidGrant, "the refresh token is not good: unknown, ended, or not this client's")
+}
+
+const MAX_SCOPE: usize = 4_000;
+/// Open grants of one user to one client: one for each device, and more than anybody has.
+const MOST_GRANTS: u32 = 100;
