@@ -90,12 +90,16 @@ pub struct Store {
     db: Db,
     /// Ties the entries of the audit log together; there once the master key was checked.
     audit_key: Arc<OnceLock<AuditKey>>,
+    /// There where transactions are written one after the other.
+    issuing: Option<oauth::Issuing>,
 }
 
 impl Store {
     /// Opens the database, making it if it is a file that is not there, and brings its tables up to date.
     pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        Ok(Self { db: Db::open(options).await?, audit_key: Arc::default() })
+        let db = Db::open(options).await?;
+        let issuing = db.has_one_writer().then(|| oauth::Issuing::begin(db.clone()));
+        Ok(Self { db, audit_key: Arc::default(), issuing })
     }
 
     /// Whether the database answers.

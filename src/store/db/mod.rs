@@ -101,6 +101,16 @@ impl Db {
         }
     }
 
+    /// Whether one transaction waits for the other, so that what can share one should.
+    pub(super) fn has_one_writer(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
+    /// By when an operation that begins now has to be done.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout()
+    }
+
     /// A wake-up for each change of the change log.
     pub(super) async fn listen(&self) -> Result<ChangeSignal, Failure> {
         match self {

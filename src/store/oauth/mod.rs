@@ -2,9 +2,11 @@
 
 mod access_tokens;
 mod grants;
+mod issuing;
 
 pub use access_tokens::NewAccessToken;
 pub use grants::{NewTokens, Refreshed};
+pub(super) use issuing::Issuing;
 
 /// For the test of their plans.
 #[cfg(test)]

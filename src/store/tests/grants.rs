@@ -7,7 +7,7 @@ use super::support::*;
 use crate::domain::change::ChangeKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
-use crate::domain::id::{CredentialId, GrantId, ProjectId, TokenId};
+use crate::domain::id::{ClientId, CredentialId, GrantId, ProjectId, TokenId};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::pkce::CodeChallenge;
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
@@ -15,7 +15,7 @@ use crate::domain::oauth::token::{AccessToken, AuthorizationCode, Grant};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretHash;
 use crate::domain::user::{Standing, User};
-use crate::store::{NewAccessToken, NewTokens, Refreshed};
+use crate::store::{NewAccessToken, NewTokens, Refreshed, StoreError};
 
 on_both_engines! {
     a_code_is_redeemed_once,
@@ -25,6 +25,7 @@ on_both_engines! {
     a_refresh_token_is_used_once,
     a_token_holds_what_its_user_and_client_hold_now,
     an_access_token_is_ended_once,
+    of_many_that_are_issued_at_once_none_stands_against_the_others,
     of_many_that_redeem_one_code_one_does,
     of_many_that_refresh_at_once_one_family_is_left,
     what_was_agreed_to_adds_up,
@@ -210,6 +211,27 @@ async fn of_many_that_redeem_one_code_one_does(db: TestDb) {
         }
         assert_eq!(redeemed, 1);
     }
+}
+
+async fn of_many_that_are_issued_at_once_none_stands_against_the_others(db: TestDb) {
+    let (party, mut stranger) = (Party::new(&db, &project()).await, Party::new(&db, &project()).await);
+    stranger.client.id = ClientId::new(at(0), &SystemEntropy);
+    let issued: Vec<_> = (0..200)
+        .map(|n| {
+            let good = n % 20 != 7;
+            let (store, hash) = (db.store.clone(), new_hash());
+            let token = if good { &party } else { &stranger }.token(None, at(5));
+            let issue = async move { store.issue_access_token(&NewAccessToken { hash: &hash, token: &token }).await };
+            (good, hash, tokio::spawn(issue))
+        })
+        .collect();
+    for (good, hash, issue) in issued {
+        assert_eq!(issue.await.unwrap().is_ok(), good);
+        assert_eq!(opens(&db, &hash).await, good, "what is acknowledged is there, and nothing else");
+    }
+    db.store.close().await;
+    let late = NewAccessToken { hash: &new_hash(), token: &party.token(None, at(6)) };
+    assert_eq!(db.store.issue_access_token(&late).await, Err(StoreError::Unavailable));
 }
 
 async fn a_refresh_token_is_used_once(db: TestDb) {
