@@ -131,10 +131,15 @@ impl CredentialCache {
         fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst) && self.trust.holds()
     }
 
+    /// Whether what this read found, which belongs to these owners, can still be believed, wherever it is kept.
+    pub fn stands<'a>(&self, fill: &Fill, owners: impl Iterator<Item = &'a str>) -> bool {
+        self.owners.stood_since(fill.turns, owners) && self.holds(fill)
+    }
+
     /// Whether what this read found can still be believed, wherever it is kept.
     pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
         let stands = match found {
-            Known::Issued(credential) => self.owners.stood_since(fill.turns, credential),
+            Known::Issued(credential) => self.owners.stood_since(fill.turns, credential.owners()),
             Known::Unknown => fill.creations == self.creations.load(Ordering::SeqCst),
         };
         stands && self.holds(fill)
@@ -203,7 +208,7 @@ impl CredentialCache {
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
         let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
             && match &entry.known {
-                Known::Issued(credential) => self.owners.stood_since(entry.since, credential),
+                Known::Issued(credential) => self.owners.stood_since(entry.since, credential.owners()),
                 Known::Unknown => entry.since == self.creations.load(Ordering::SeqCst),
             };
         (current && self.trust.holds()).then_some(entry)
@@ -236,10 +241,9 @@ impl Owners {
         self.slot(owner).fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Whether no turn from the one of this number on was of an owner of this credential.
-    fn stood_since(&self, number: u64, credential: &Credential) -> bool {
-        let stood = |owner: &str| self.slot(owner).load(Ordering::SeqCst) <= number;
-        number == self.turns() || credential.owners().all(stood)
+    /// Whether no turn from the one of this number on was of one of these owners.
+    fn stood_since<'a>(&self, number: u64, mut owners: impl Iterator<Item = &'a str>) -> bool {
+        number == self.turns() || owners.all(|owner| self.slot(owner).load(Ordering::SeqCst) <= number)
     }
 
     fn slot(&self, owner: &str) -> &AtomicU64 {

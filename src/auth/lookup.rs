@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::cache::{CredentialCache, Known};
 use super::caller::Caller;
+use super::clients::KnownClients;
 use super::outside::flaw::Flaw;
 use super::outside::lookup::Outside;
 use super::signing::{InvalidToken, Signing};
@@ -33,7 +34,8 @@ use crate::store::Store;
 pub struct Credentials {
     pub(super) store: Store,
     pub(super) cache: CredentialCache,
-    keyring: Arc<Keyring>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) clients: KnownClients,
     pub(super) signing: Arc<Signing>,
     misses: Semaphore,
     pub(super) strangers: Strangers,
@@ -65,7 +67,8 @@ impl Credentials {
         strangers: Strangers,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, cache, keyring, signing, misses: Semaphore::new(MAX_LOOKUPS), strangers, outside: None, entropy }
+        let (clients, misses, outside) = (KnownClients::new(), Semaphore::new(MAX_LOOKUPS), None);
+        Self { store, cache, keyring, clients, signing, misses, strangers, outside, entropy }
     }
 
     /// The same, and takes tokens of trusted issuers.

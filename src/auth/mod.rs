@@ -6,6 +6,7 @@ pub mod attempts;
 mod budget;
 pub mod cache;
 pub mod caller;
+mod clients;
 pub mod credential;
 pub mod decide;
 pub mod feed;

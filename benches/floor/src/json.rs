@@ -1,4 +1,4 @@
-//! A bare axum handler: JSON in and out through derived serde, nothing around it.
+//! Bare axum handlers: JSON or a form in, JSON out, through derived serde, nothing around them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,13 +10,20 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::post;
 use axum::serve::ListenerExt;
-use axum::{Json, Router};
+use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 pub async fn serve(address: SocketAddr, answers: &Path) -> Result<(), Box<dyn Error>> {
-    let answer: VerifyAnswer = serde_json::from_slice(&fs::read(answers.join("verify.json"))?)?;
-    let app = Router::new().route("/v1/auth/verify", post(verify)).with_state(Arc::new(answer));
+    let mut app = Router::new();
+    if let Ok(answer) = fs::read(answers.join("verify.json")) {
+        let answer: VerifyAnswer = serde_json::from_slice(&answer)?;
+        app = app.merge(Router::new().route("/v1/auth/verify", post(verify)).with_state(Arc::new(answer)));
+    }
+    if let Ok(answer) = fs::read(answers.join("introspection.json")) {
+        let answer: IntrospectionAnswer = serde_json::from_slice(&answer)?;
+        app = app.merge(Router::new().route("/oauth/introspect", post(introspect)).with_state(Arc::new(answer)));
+    }
     let listener = TcpListener::bind(address).await?.tap_io(|connection| {
         // tonic's default too. Without it an answer may wait for an acknowledgement.
         let _ = connection.set_nodelay(true);
@@ -26,6 +33,13 @@ pub async fn serve(address: SocketAddr, answers: &Path) -> Result<(), Box<dyn Er
 
 async fn verify(State(answer): State<Arc<VerifyAnswer>>, Json(_): Json<VerifyQuestion>) -> Json<VerifyAnswer> {
     Json(VerifyAnswer::clone(&answer))
+}
+
+async fn introspect(
+    State(answer): State<Arc<IntrospectionAnswer>>,
+    Form(_): Form<IntrospectionQuestion>,
+) -> Json<IntrospectionAnswer> {
+    Json(IntrospectionAnswer::clone(&answer))
 }
 
 #[derive(Deserialize)]
@@ -67,4 +81,27 @@ struct VerifyAnswer {
     metadata: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
+    audiences: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "decoded, as the real server does, and not looked at")]
+struct IntrospectionQuestion {
+    token: String,
+}
+
+/// RFC 7662, section 2.2. A member the server adds and this has not fails the start.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct IntrospectionAnswer {
+    active: bool,
+    iss: String,
+    jti: String,
+    exp: i64,
+    scope: String,
+    client_id: String,
+    token_type: String,
+    iat: i64,
+    sub: String,
+    aud: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! Who a client is (RFC 6749, section 2.3).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::AuthorizationServer;
 use crate::domain::id::ClientId;
@@ -55,10 +56,10 @@ impl AuthorizationServer {
         }
     }
 
-    /// A secret is looked up by its hash, so that nothing is compared that could be timed, and must be of the client named.
     async fn by_secret(&self, id: &str, secret: &str) -> Result<Option<Client>, OAuthError> {
         let (Some(id), Some(_)) = (ClientId::parse(id), SecretShape::parse(secret)) else { return Ok(None) };
-        let found = self.0.store.find_client_by_secret(&id, &self.0.keyring.hash(secret)).await?;
-        Ok(found.filter(|(client, role)| client.accepts(*role, self.0.now())).map(|(client, _)| client))
+        let found = self.0.credentials.find_client(&id, secret).await?;
+        let found = found.filter(|(client, role)| client.accepts(*role, self.0.now()));
+        Ok(found.map(|(client, _)| Arc::unwrap_or_clone(client)))
     }
 }
