@@ -10,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use gatepost::auth::cache::CredentialCache;
 use gatepost::auth::credential::KeyHeaders;
+use gatepost::auth::dpop::{Addresses, Possession};
 use gatepost::auth::guard::{Call, Guard};
 use gatepost::auth::lookup::Credentials;
 use gatepost::auth::policy::Policies;
@@ -26,7 +27,7 @@ use gatepost::domain::secret::SecretPrefix;
 use gatepost::proto::{MethodId, descriptor_pool};
 use gatepost::server::AdministratorKey;
 use gatepost::store::{Store, StoreOptions};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 
 fn decision(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -50,9 +51,12 @@ fn decision(criterion: &mut Criterion) {
     let issuer = "https://gatepost.example";
     let signing = Signing::open(store.clone(), Arc::clone(&keyring), clock, entropy, issuer, month);
     let signing = Arc::new(runtime.block_on(signing).expect("signing keys"));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let addresses = Addresses::only(issuer);
+    let possession = Possession::new(addresses, Arc::clone(&keyring), false, Arc::clone(&clock), &SystemEntropy);
     let credentials = Arc::new(Credentials::new(store, cache, keyring, signing, strangers, Arc::new(SystemEntropy)));
     let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
-    let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(SystemClock));
+    let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(possession), clock);
 
     let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", new.secret.expose());
@@ -60,9 +64,12 @@ fn decision(criterion: &mut Criterion) {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let request_id: Arc<str> = "req_bench".into();
     let method = MethodId::find("/gatepost.v1.Auth/Verify").expect("an RPC of ours");
+    let uri = Uri::from_static("/gatepost.v1.Auth/Verify");
     let call = Call {
         method,
         dialect: Dialect::Standard,
+        http_method: &Method::POST,
+        uri: &uri,
         headers: &headers,
         client: Some(address),
         address,

@@ -47,6 +47,10 @@
 //!    document of that status. One table says how each reason is told on all wires.
 //! 7. The front counts, closes the span and adds the headers that every answer has.
 //!
+//! A token that is bound to a key opens nothing without a proof for the very request: [`auth::dpop`] holds it against method, address,
+//! token and time, and against those seen before. Clients that sign what proves who they are are checked by
+//! [`auth::outside::assertion`], whose ids the store uses up for all nodes.
+//!
 //! People sign in with a password: [`auth::attempts`] bounds the guesses, [`auth::password`] hashes on threads of its own, and
 //! [`service::sessions`] begins a session, whose token ([`auth::signing`]) is from then on looked up like the secret of a key.
 //!

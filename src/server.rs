@@ -29,7 +29,6 @@ use self::endpoints::{Endpoints, KeySet, OpenApi};
 use self::front::{Front, Parts};
 use self::grpc::Services;
 use self::health::HealthService;
-use self::issuer_keys::IssuerKeys;
 use self::master_key::MasterKeyWatch;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
@@ -37,10 +36,11 @@ use self::request::RequestIds;
 use crate::auth::attempts::Attempts;
 use crate::auth::cache::CredentialCache;
 use crate::auth::credential::KeyHeaders;
+use crate::auth::dpop::{Addresses, Possession};
 use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
 use crate::auth::lookup::Credentials;
-use crate::auth::outside::key_source::KeySource;
+use crate::auth::outside::assertion::ClientKeySource;
 use crate::auth::outside::lookup::Outside;
 use crate::auth::password::PasswordHasher;
 use crate::auth::policy::{Policies, PolicyError};
@@ -52,10 +52,10 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::entropy::{Entropy, SystemEntropy};
 use crate::domain::error::Error as DomainError;
 use crate::domain::sealing::Keyring;
-use crate::edge::Edge;
 use crate::edge::cors::{Cors, Origins};
-use crate::net::{self, DrainReport, FetchSettings, Fetcher, Listener, Tls, TlsError};
-use crate::oauth::OAuth;
+use crate::edge::{Edge, problem};
+use crate::net::{self, DrainReport, Listener, Tls, TlsError};
+use crate::oauth::{self, OAuth};
 use crate::proto::{descriptor_pool, dispatch};
 use crate::rpc::Rpcs;
 use crate::rpc::auth::AuthService;
@@ -237,7 +237,9 @@ impl Server {
         let signing = Arc::new(signing.await.map_err(StartError::Store)?);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
-        let outside = outside(config, &world);
+        let fetch = issuer_keys::fetch(config);
+        let outside = Outside::new(issuer_keys::source(&fetch, &world), Arc::clone(&world.clock), &*world.entropy);
+        let client_keys = ClientKeySource::new(issuer_keys::source(&fetch, &world));
         let credentials = Credentials::new(
             store.clone(),
             cache,
@@ -253,11 +255,21 @@ impl Server {
         let passwords = PasswordHasher::start(passwords.cost, passwords.threads, Arc::clone(&world.entropy));
         let passwords = Arc::new(passwords.map_err(StartError::Threads)?);
         let World { clock, entropy } = world;
+        // What is listened on tells no name by which the service is reached.
+        let addresses = match &config.public_url {
+            Some(url) => Addresses::only(url.as_str()),
+            None if config.behind_proxy => Addresses::listening_on(signing.issuer(), "https"),
+            None => Addresses::listening_on(signing.issuer(), scheme(&tls)),
+        };
+        let (nonces, keys) = (config.require_dpop_nonces, Arc::clone(&keyring));
+        let possession = Arc::new(Possession::new(addresses, keys, nonces, Arc::clone(&clock), &*entropy));
         let context = Arc::new(Context {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
             keyring: Arc::clone(&keyring),
             signing: Arc::clone(&signing),
+            possession: Arc::clone(&possession),
+            client_keys,
             passwords: Arc::clone(&passwords),
             attempts: Arc::new(Attempts::new(Arc::clone(&clock))),
             clock: Arc::clone(&clock),
@@ -301,7 +313,9 @@ impl Server {
             CorsOrigins::Any => Origins::Any,
             CorsOrigins::Only(list) => Origins::Listed(list.clone()),
         };
-        let guard = Arc::new(Guard::new(policies, key_headers.clone(), credentials, clock));
+        let challenge =
+            format!("{}, resource_metadata=\"{}{}\"", problem::REALM, signing.issuer(), oauth::RESOURCE_METADATA);
+        let guard = Arc::new(Guard::new(policies, key_headers.clone(), credentials, possession, clock));
         let parts = Parts {
             grpc,
             edge,
@@ -326,6 +340,7 @@ impl Server {
             https_only: config.behind_proxy,
             patience: config.limits.request_timeout,
             refusals: Refusals::new(),
+            challenge,
         };
         let settings = settings(config);
         Ok(Self { front: Front(Arc::new(parts)), listener, tls, settings, first_keys, readiness, background, streams })
@@ -383,18 +398,6 @@ impl fmt::Debug for Front {
 
 fn scheme(tls: &Option<Tls>) -> &'static str {
     if tls.is_some() { "https" } else { "http" }
-}
-
-/// Issuers outside whose keys are kept at one time.
-const MAX_ISSUERS_IN_MEMORY: usize = 1_000;
-
-/// What is known of issuers outside: nothing yet.
-fn outside(config: &Config, world: &World) -> Outside {
-    let private_networks = config.issuer_private_addresses.clone();
-    let fetcher = Fetcher::new(FetchSettings { private_networks, ..FetchSettings::default() });
-    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
-    let source = KeySource::new(Arc::new(IssuerKeys(fetcher)), clock, entropy, MAX_ISSUERS_IN_MEMORY);
-    Outside::new(source, Arc::clone(&world.clock), &*world.entropy)
 }
 
 /// The feed's progress, for streams: it ends when the server begins to stop, while the feed itself goes on to its end.

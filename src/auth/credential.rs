@@ -14,6 +14,8 @@ pub struct Presented<'a> {
     pub publishable: Option<&'a str>,
     /// Any other credential: it names who is calling.
     pub secret: Option<&'a str>,
+    /// Whether what came in `authorization` came with the scheme DPoP: it is bound to a key.
+    pub by_dpop: bool,
 }
 
 /// The headers a key is taken from, beside `authorization: Bearer`: `x-api-key` and the configured aliases.
@@ -42,7 +44,9 @@ impl KeyHeaders {
     pub fn read<'a>(&self, headers: &'a HeaderMap) -> Result<Presented<'a>> {
         let mut presented = Presented::default();
         for value in headers.get_all(AUTHORIZATION) {
-            presented.add(bearer(value)?)?;
+            let (text, by_dpop) = authorization(value)?;
+            presented.add(text)?;
+            presented.by_dpop |= by_dpop;
         }
         for name in &self.0 {
             for value in headers.get_all(name) {
@@ -74,15 +78,18 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// The token of `Bearer <token>` (RFC 6750, section 2.1); the scheme's case does not count (RFC 9110, section 11.1).
-fn bearer(value: &HeaderValue) -> Result<&str> {
+/// The token of `Bearer <token>` (RFC 6750, section 2.1) or `DPoP <token>` (RFC 9449, section 7.1), and whether it was the
+/// latter; the scheme's case does not count (RFC 9110, section 11.1).
+fn authorization(value: &HeaderValue) -> Result<(&str, bool)> {
     let bytes = value.as_bytes();
-    match bytes.split_at_checked(SCHEME.len()) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => {
-            token(rest.trim_ascii_start()).ok_or_else(malformed)
+    for (scheme, by_dpop) in [(BEARER, false), (DPOP, true)] {
+        if let Some((given, rest)) = bytes.split_at_checked(scheme.len())
+            && given.eq_ignore_ascii_case(scheme)
+        {
+            return token(rest.trim_ascii_start()).map(|token| (token, by_dpop)).ok_or_else(malformed);
         }
-        _ => Err(malformed()),
     }
+    Err(malformed())
 }
 
 /// A credential is visible ASCII without spaces.
@@ -97,7 +104,8 @@ fn malformed() -> Error {
 
 /// The longest credential taken, in bytes.
 pub const MAX_CREDENTIAL: usize = 8 * 1024;
-const SCHEME: &[u8] = b"Bearer ";
+const BEARER: &[u8] = b"Bearer ";
+const DPOP: &[u8] = b"DPoP ";
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 #[cfg(test)]
@@ -122,22 +130,26 @@ mod tests {
             }
             KeyHeaders::new([HeaderName::from_static("x-builton-api-key")])
                 .read(&map)
-                .map(|p| (p.publishable.map(str::to_owned), p.secret.map(str::to_owned)))
+                .map(|p| (p.publishable.map(str::to_owned), p.secret.map(str::to_owned), p.by_dpop))
                 .map_err(|error| error.reason)
         };
         let own = |text: &str| Some(text.to_owned());
-        assert_eq!(read(&[]), Ok((None, None)));
-        assert_eq!(read(&[bearer(sk)]), Ok((None, own(sk))));
-        assert_eq!(read(&[("authorization", format!("bEARER   {sk}"))]), Ok((None, own(sk))));
-        assert_eq!(read(&[key(sk)]), Ok((None, own(sk))));
-        assert_eq!(read(&[alias(pk), bearer(sk)]), Ok((own(pk), own(sk))));
-        assert_eq!(read(&[bearer("a.b.c")]), Ok((None, own("a.b.c"))));
-        assert_eq!(read(&[alias(pk), bearer("a.b.c")]), Ok((own(pk), own("a.b.c"))));
+        assert_eq!(read(&[]), Ok((None, None, false)));
+        assert_eq!(read(&[bearer(sk)]), Ok((None, own(sk), false)));
+        assert_eq!(read(&[("authorization", format!("bEARER   {sk}"))]), Ok((None, own(sk), false)));
+        assert_eq!(read(&[key(sk)]), Ok((None, own(sk), false)));
+        assert_eq!(read(&[alias(pk), bearer(sk)]), Ok((own(pk), own(sk), false)));
+        assert_eq!(read(&[bearer("a.b.c")]), Ok((None, own("a.b.c"), false)));
+        assert_eq!(read(&[alias(pk), bearer("a.b.c")]), Ok((own(pk), own("a.b.c"), false)));
         assert_eq!(
             read(&[key(sk), bearer("a.b.c")]),
-            Ok((own(sk), own("a.b.c"))),
+            Ok((own(sk), own("a.b.c"), false)),
             "any key names the project beside a token"
         );
+        let dpop = |text: &str| ("authorization", format!("dPoP {text}"));
+        assert_eq!(read(&[dpop("a.b.c")]), Ok((None, own("a.b.c"), true)));
+        assert_eq!(read(&[dpop(pk), key(sk)]), Ok((own(pk), own(sk), true)));
+        assert_eq!(read(&[dpop("a.b.c"), bearer("a.b.c")]), Err(Reason::InvalidRequest));
         for twice in [
             [bearer(sk), key(sk)],
             [bearer(sk), bearer(sk)],

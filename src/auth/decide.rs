@@ -72,6 +72,8 @@ pub enum Check {
     ClientIp,
     /// What it may do.
     Scopes,
+    /// Whether whoever sent it holds the key it is bound to. Not made here: it takes the request.
+    Possession,
 }
 
 impl Check {
@@ -85,6 +87,7 @@ impl Check {
             Self::Environment => "environment",
             Self::ClientIp => "client_ip",
             Self::Scopes => "scopes",
+            Self::Possession => "possession",
         }
     }
 }

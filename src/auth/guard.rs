@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method, Uri};
 
 use super::caller::Caller;
 use super::credential::{KeyHeaders, Presented};
 use super::decide::{Objection, Question, decide};
+use super::dpop::{self, Possession, Sent};
 use super::lookup::{Credentials, Found};
 use super::outside::flaw::Flaw;
 use super::outside::lookup::Beside;
@@ -29,6 +30,7 @@ pub struct Guard {
     policies: Policies,
     headers: KeyHeaders,
     credentials: Arc<Credentials>,
+    possession: Arc<Possession>,
     clock: Arc<dyn Clock>,
 }
 
@@ -39,6 +41,10 @@ pub struct Call<'a> {
     pub method: MethodId,
     /// The family of paths it came in by.
     pub dialect: Dialect,
+    /// The request's method.
+    pub http_method: &'a Method,
+    /// The request's target.
+    pub uri: &'a Uri,
     /// The request's headers.
     pub headers: &'a HeaderMap,
     /// Where it came from, if the trusted proxies said: what is held against address lists.
@@ -62,8 +68,19 @@ pub struct Refusal {
 
 impl Guard {
     /// A guard over these credentials.
-    pub fn new(policies: Policies, headers: KeyHeaders, credentials: Arc<Credentials>, clock: Arc<dyn Clock>) -> Self {
-        Self { policies, headers, credentials, clock }
+    pub fn new(
+        policies: Policies,
+        headers: KeyHeaders,
+        credentials: Arc<Credentials>,
+        possession: Arc<Possession>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { policies, headers, credentials, possession, clock }
+    }
+
+    /// A nonce for the next proof that a caller holds a key.
+    pub fn nonce(&self) -> String {
+        self.possession.nonce()
     }
 
     /// The policy of an RPC.
@@ -88,6 +105,7 @@ impl Guard {
             return Box::pin(self.introduce(&call, policy, presented)).await.map(Some);
         }
         let (credential, beside) = self.find(presented, call.address).await?;
+        self.require_key(&call, presented, &credential, beside.as_deref())?;
         let caller = self.check(&call, policy, credential, beside)?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
             self.credentials.used(presented, caller.credential(), &caller, self.clock.now()).await.map_err(
@@ -127,6 +145,10 @@ impl Guard {
         let (Some(token), Some(key)) = (presented.secret, presented.publishable) else {
             return self.refuse_without_token(call, policy, presented).await;
         };
+        if presented.by_dpop {
+            // No key is known that such a token would be bound to.
+            return Err(Refusal { credential: None, ..not_bound().into() });
+        }
         if !self.credentials.is_from_outside(token) {
             return self.refuse_without_token(call, policy, presented).await;
         }
@@ -149,11 +171,37 @@ impl Guard {
         presented: Presented<'_>,
     ) -> Result<Caller, Refusal> {
         let (credential, beside) = self.find(presented, call.address).await?;
+        self.require_key(call, presented, &credential, beside.as_deref())?;
         // Of which kind the credential is does not matter: the token is what is missing.
         let policy = Policy { user: false, publishable: true, ..policy.clone() };
         let caller = self.check(call, &policy, credential, beside)?;
         let credential = Some(Arc::new(caller.credential().clone()));
         Err(Refusal { credential, ..needs_introduction().into() })
+    }
+
+    /// Whoever sends a token that is bound to a key has to prove that they hold it (RFC 9449, section 7), and a token that is
+    /// not bound is not sent as one that is.
+    fn require_key(
+        &self,
+        call: &Call<'_>,
+        presented: Presented<'_>,
+        credential: &Arc<Credential>,
+        beside: Option<&Credential>,
+    ) -> Result<(), Refusal> {
+        // As nearly all are.
+        if credential.bound_to().is_none() && !presented.by_dpop && beside.is_none_or(|it| it.bound_to().is_none()) {
+            return Ok(());
+        }
+        let refuse = |error| Err(Refusal { credential: Some(Arc::clone(credential)), ..Refusal::from(error) });
+        match (credential.bound_to(), presented.secret) {
+            _ if beside.is_some_and(|beside| beside.bound_to().is_some()) => refuse(bound()),
+            (Some(key), Some(token)) if presented.by_dpop => {
+                let sent = Sent { method: call.http_method, uri: call.uri, headers: call.headers };
+                self.possession.require(&sent, token, key).or_else(refuse)
+            }
+            (Some(_), _) => refuse(bound()),
+            (None, _) => refuse(not_bound()),
+        }
     }
 
     fn check(
@@ -262,6 +310,14 @@ pub(crate) fn explanation(reason: Reason) -> &'static str {
         Reason::Suspended => "The key is suspended",
         _ => INVALID_CREDENTIAL,
     }
+}
+
+fn bound() -> Error {
+    dpop::invalid("the token is bound to a key: it is sent as Authorization: DPoP, with a proof in the header DPoP")
+}
+
+fn not_bound() -> Error {
+    dpop::invalid("this is not bound to a key: it is sent as Authorization: Bearer")
 }
 
 fn missing() -> Error {

@@ -9,6 +9,7 @@ pub mod caller;
 mod clients;
 pub mod credential;
 pub mod decide;
+pub mod dpop;
 pub mod feed;
 pub mod guard;
 pub mod lookup;

@@ -1,12 +1,13 @@
 //! Values on the command line: times, pairs, pages, ends.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::key::MAX_GRACE;
@@ -122,6 +123,12 @@ fn end(clock: &dyn Clock, after: Duration) -> Timestamp {
 
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 const MAX_PAGE: u32 = 1_000;
+
+/// What a file holds.
+pub(super) fn text_of(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{}: cannot be read: {error}", path.display())))
+}
 
 #[cfg(test)]
 mod tests {

@@ -177,6 +177,10 @@ settings! {
         "Networks besides the public internet, such as `10.0.0.0/8`, in which the keys of trusted issuers may be fetched, over \
          `http` too; `none` for no other";
 
+    REQUIRE_DPOP_NONCES = "require_dpop_nonces", "GATEPOST_REQUIRE_DPOP_NONCES", Form::Switch, Tokens,
+        Fallback::Value("false"), Open,
+        "Whether a proof that a client holds a key (DPoP) must hold a nonce of this service, so that none can be made ahead";
+
     PASSWORD_COST = "password_cost", "GATEPOST_PASSWORD_COST", Form::Value("COST"), Limits,
         Fallback::Value("m=65536,t=3,p=4"), Open,
         "What hashing a password costs, with Argon2id: KiB of memory, passes, lanes (RFC 9106). Passwords kept at another \

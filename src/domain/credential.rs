@@ -8,6 +8,7 @@ use super::id::{CredentialId, ProjectId, UserId};
 use super::key::{Key, KeyKind, KeyState};
 use super::memo::Memo;
 use super::network::AllowList;
+use super::oauth::thumbprint::Thumbprint;
 use super::oauth::token::AccessToken;
 use super::scope::ScopeSet;
 use super::session::{Identity, Session};
@@ -100,6 +101,11 @@ impl Credential {
             Form::Token(token, _) => Some(token),
             Form::Key(_) | Form::Session(..) | Form::Identity(..) => None,
         }
+    }
+
+    /// The key that whoever presents it has to hold (RFC 9449).
+    pub fn bound_to(&self) -> Option<&Thumbprint> {
+        self.token().and_then(|token| token.key.as_ref())
     }
 
     /// The session, if it is the token of one.

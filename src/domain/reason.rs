@@ -29,6 +29,8 @@ pub enum Reason {
     InsufficientScope,
     /// A fault of the server.
     Internal,
+    /// What is to prove that the caller holds the key of its token does not, or is missing.
+    InvalidDpopProof,
     /// A field of the request breaks its rule.
     InvalidField,
     /// The request itself is wrong.
@@ -71,6 +73,8 @@ pub enum Reason {
     UnknownMethod,
     /// The body's type or encoding is not taken here.
     UnsupportedMediaType,
+    /// What proves that the caller holds a key has to hold a nonce of ours.
+    UseDpopNonce,
 }
 
 /// How a reason is told.
@@ -90,7 +94,7 @@ pub struct Wording {
 
 impl Reason {
     /// All reasons, by name.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::AlreadyExists,
         Self::CallerNotAllowed,
         Self::DeadlineExceeded,
@@ -102,6 +106,7 @@ impl Reason {
         Self::IdempotencyKeyReused,
         Self::InsufficientScope,
         Self::Internal,
+        Self::InvalidDpopProof,
         Self::InvalidField,
         Self::InvalidRequest,
         Self::InvalidState,
@@ -123,6 +128,7 @@ impl Reason {
         Self::TooManyUnknown,
         Self::UnknownMethod,
         Self::UnsupportedMediaType,
+        Self::UseDpopNonce,
     ];
 
     /// How this reason is told on every wire.
@@ -154,6 +160,9 @@ impl Reason {
             }
             Self::Internal => ("INTERNAL", 500, INTERNAL, "internal", "Internal error"),
             Self::InvalidField => ("INVALID_FIELD", 400, INVALID_ARGUMENT, "invalid_field", "Invalid field"),
+            Self::InvalidDpopProof => {
+                ("INVALID_DPOP_PROOF", 401, UNAUTHENTICATED, "invalid_dpop_proof", "Not the holder of the key")
+            }
             Self::InvalidRequest => ("INVALID_REQUEST", 400, INVALID_ARGUMENT, "invalid_request", "Invalid request"),
             Self::InvalidState => ("INVALID_STATE", 400, FAILED_PRECONDITION, "invalid_state", "Not in this state"),
             Self::IpDenied => ("IP_DENIED", 403, PERMISSION_DENIED, "ip_not_allowed", "Address not allowed"),
@@ -188,6 +197,7 @@ impl Reason {
             Self::UnsupportedMediaType => {
                 ("UNSUPPORTED_MEDIA_TYPE", 415, INVALID_ARGUMENT, "unsupported_media_type", "Unsupported media type")
             }
+            Self::UseDpopNonce => ("USE_DPOP_NONCE", 401, UNAUTHENTICATED, "use_dpop_nonce", "A nonce is needed"),
         };
         Wording { name, http, grpc, error, title }
     }

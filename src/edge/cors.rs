@@ -88,11 +88,12 @@ impl Cors {
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
-const REQUEST_HEADERS: [&str; 12] = [
+const REQUEST_HEADERS: [&str; 14] = [
     "authorization",
     "x-api-key",
     "x-builton-api-key",
     "content-type",
+    "dpop",
     "idempotency-key",
     "if-match",
     "x-request-id",
@@ -101,10 +102,12 @@ const REQUEST_HEADERS: [&str; 12] = [
     "grpc-timeout",
     "x-grpc-web",
     "x-user-agent",
+    // Clients of the Model Context Protocol send it with each request, for metadata too.
+    "mcp-protocol-version",
 ];
 
 const EXPOSED: &str = "x-pagination-total, etag, retry-after, ratelimit, ratelimit-policy, x-ratelimit-limit, \
-    x-ratelimit-remaining, x-ratelimit-reset, x-request-id, www-authenticate, grpc-status, grpc-message, \
+    x-ratelimit-remaining, x-ratelimit-reset, x-request-id, www-authenticate, dpop-nonce, grpc-status, grpc-message, \
     grpc-status-details-bin";
 
 /// Two hours: the most that any browser keeps a preflight's answer in seconds.

@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{headers, refusal};
+use crate::domain::issuer::Algorithm;
 use crate::domain::reason::{Reason, Wording};
 use crate::domain::secret::{SecretShape, looks_like_token};
 
@@ -36,6 +37,19 @@ pub fn response(status: &Status, request_id: &str, instance: &str) -> Response<B
     }
     response
 }
+
+/// The challenge to whoever was refused so (RFC 6750, section 3), on the wires that have no problem documents too; none where a
+/// credential would not help.
+pub fn challenge(status: &Status) -> Option<HeaderValue> {
+    let details = status.get_error_details();
+    Problem::new(status, &details, "", "").challenge(&details)
+}
+
+/// What stands behind the scheme in every challenge of ours.
+pub const REALM: &str = "realm=\"gatepost\"";
+const BEARER: &str = "Bearer realm=\"gatepost\"";
+/// The same where a token is bound to a key (RFC 9449, section 7.1).
+const DPOP: &str = "DPoP realm=\"gatepost\"";
 
 /// The frame that ends a stream which fails after it has begun: `{"error":{...}}`.
 pub(super) fn frame(status: &Status, request_id: &str, instance: &str) -> Vec<u8> {
@@ -98,6 +112,12 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// The word of RFC 9449, section 7.1, for what is wrong with a proof.
+    fn of_dpop(&self) -> Option<&'static str> {
+        let reasons = [Reason::InvalidDpopProof, Reason::UseDpopNonce];
+        reasons.into_iter().map(Reason::wording).find(|wording| wording.name == self.code).map(|wording| wording.error)
+    }
+
     fn to_json(&self) -> Vec<u8> {
         // Writing strings and numbers into a vector does not fail.
         serde_json::to_vec(self).unwrap_or_default()
@@ -105,8 +125,8 @@ impl<'a> Problem<'a> {
 
     fn add_headers(&self, details: &ErrorDetails, to: &mut HeaderMap) {
         let metadata = |name: &str| details.error_info().and_then(|info| info.metadata.get(name));
-        if let Some(challenge) = self.challenge(metadata("scope").map(String::as_str)) {
-            insert(to, WWW_AUTHENTICATE, &challenge);
+        if let Some(challenge) = self.challenge(details) {
+            to.insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(allow) = metadata(refusal::ALLOW) {
             insert(to, ALLOW, allow);
@@ -120,17 +140,24 @@ impl<'a> Problem<'a> {
     }
 
     /// RFC 6750, section 3: no `error` where no credential was presented, and none where it was a password.
-    fn challenge(&self, scope: Option<&str>) -> Option<String> {
-        let realm = "Bearer realm=\"gatepost\"";
+    fn challenge(&self, details: &ErrorDetails) -> Option<HeaderValue> {
         let without_token = [Reason::MissingCredential, Reason::SignInFailed];
         if self.status == 401 && without_token.iter().any(|reason| reason.wording().name == self.code) {
-            Some(realm.to_owned())
+            Some(HeaderValue::from_static(BEARER))
+        } else if let Some(error) = self.of_dpop() {
+            let description = quotable(self.message);
+            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
+            let challenge =
+                format!("{DPOP}, error=\"{error}\", error_description=\"{description}\", algs=\"{algorithms}\"");
+            HeaderValue::try_from(challenge).ok()
         } else if self.status == 401 {
             let description = quotable(self.message);
-            Some(format!("{realm}, error=\"invalid_token\", error_description=\"{description}\""))
+            let challenge = format!("{BEARER}, error=\"invalid_token\", error_description=\"{description}\"");
+            HeaderValue::try_from(challenge).ok()
         } else if self.code == Reason::InsufficientScope.wording().name {
+            let scope = details.error_info().and_then(|info| info.metadata.get("scope"));
             let scope = scope.map(|scope| format!(", scope=\"{}\"", quotable(scope)));
-            Some(format!("{realm}, error=\"insufficient_scope\"{}", scope.unwrap_or_default()))
+            HeaderValue::try_from(format!("{BEARER}, error=\"insufficient_scope\"{}", scope.unwrap_or_default())).ok()
         } else {
             None
         }

@@ -7,7 +7,7 @@ use super::pages::{
     self, Account, Client, Consent, Decision, Destination, Form, Logo, Permission, Permissions, Text, field,
 };
 use super::parameters::Parameters;
-use super::visit::{CARRIED, Visit, error_page, sent};
+use super::visit::{CARRIED, Visit, error_page, redirect, sent};
 use super::{OAuth, Request, browser, sign_in};
 use crate::domain::oauth::client::Client as Registered;
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -47,11 +47,13 @@ pub(super) async fn decided(
             agreed.map(|answer| sent(&answer)).map_err(|error| error_page(request, &error))
         }
         Some(Decision::SwitchAccount) => {
-            let mut page = sign_in::page(&visit, "", None);
-            browser::forget_session(&mut page);
-            Ok(page)
+            // By the browser coming again: a form made now would be proven by the session that ends here.
+            let mut response = redirect(&format!("/oauth/authorize?{}", visit.query));
+            browser::forget_session(&mut response);
+            Ok(response)
         }
         Some(Decision::Deny) => {
+            oauth.server.take_pushed(&visit.asked).await.map_err(|error| error_page(request, &error))?;
             Ok(sent(&oauth.server.refusal(&visit.asked, Word::AccessDenied, "the user does not agree")))
         }
         None => Err(error_page(request, &OAuthError::new(Word::InvalidRequest, "the form says nothing"))),

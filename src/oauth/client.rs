@@ -1,4 +1,4 @@
-//! How a client says who it is (RFC 6749, section 2.3.1): in `Authorization: Basic`, or in the body.
+//! How a client says who it is (RFC 6749, section 2.3.1; RFC 7521, section 4.2): in `Authorization: Basic`, or in the body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +12,15 @@ use crate::service::oauth::ClientProof;
 
 /// What a client said of itself.
 pub(super) struct Said {
-    id: String,
-    secret: Option<Zeroizing<String>>,
+    id: Option<String>,
+    means: Means,
+}
+
+/// How it proves that.
+enum Means {
+    Nothing,
+    Secret(Zeroizing<String>),
+    Assertion(Zeroizing<String>),
 }
 
 impl Said {
@@ -29,24 +36,31 @@ impl Said {
             (Some(_), Some(_)) => return Err(twice()),
         };
         let id = parameters.get("client_id");
-        match basic {
-            Some(_) if parameters.has("client_secret") => Err(twice()),
+        let own = |text: &str| Zeroizing::new(text.to_owned());
+        let means = match (parameters.get("client_secret"), assertion(parameters)?) {
+            (Some(_), Some(_)) => return Err(twice()),
+            (Some(secret), None) => Means::Secret(own(secret)),
+            (None, Some(assertion)) => Means::Assertion(own(assertion)),
+            (None, None) => Means::Nothing,
+        };
+        match (basic, means) {
+            (Some(_), Means::Secret(_) | Means::Assertion(_)) => Err(twice()),
             // The id beside it is no second way, as long as it is the same.
-            Some(said) if id.is_some_and(|id| id != said.id) => Err(twice()),
-            Some(said) => Ok(said),
-            None => {
-                let id = id.ok_or_else(unknown)?.to_owned();
-                let secret = parameters.get("client_secret").map(|secret| Zeroizing::new(secret.to_owned()));
-                Ok(Self { id, secret })
-            }
+            (Some(said), Means::Nothing) if id.is_some_and(|id| said.id.as_deref() != Some(id)) => Err(twice()),
+            (Some(said), Means::Nothing) => Ok(said),
+            // An assertion says itself whose it is (RFC 7521, section 4.2).
+            (None, Means::Nothing | Means::Secret(_)) if id.is_none() => Err(unknown()),
+            (None, means) => Ok(Self { id: id.map(str::to_owned), means }),
         }
     }
 
     /// As the service takes it.
     pub(super) fn proof(&self) -> ClientProof<'_> {
-        match &self.secret {
-            Some(secret) => ClientProof::Secret { id: &self.id, secret },
-            None => ClientProof::Nothing { id: &self.id },
+        let id = self.id.as_deref().unwrap_or_default();
+        match &self.means {
+            Means::Secret(secret) => ClientProof::Secret { id, secret },
+            Means::Assertion(text) => ClientProof::Assertion { text, id: self.id.as_deref() },
+            Means::Nothing => ClientProof::Nothing { id },
         }
     }
 
@@ -60,7 +74,23 @@ impl Said {
         let colon = joined.iter().position(|byte| *byte == b':').ok_or_else(unknown)?;
         let half = |text: &[u8]| decode(text).map_err(|_| unknown());
         let secret = Zeroizing::new(half(&joined[colon + 1..])?);
-        Ok(Self { id: half(&joined[..colon])?, secret: (!secret.is_empty()).then_some(secret) })
+        let means = if secret.is_empty() { Means::Nothing } else { Means::Secret(secret) };
+        Ok(Self { id: Some(half(&joined[..colon])?), means })
+    }
+}
+
+/// The token that a client proves itself with (RFC 7521, section 4.2).
+fn assertion(parameters: &Parameters) -> Result<Option<&str>, OAuthError> {
+    match (parameters.get("client_assertion"), parameters.get("client_assertion_type")) {
+        (None, None) => Ok(None),
+        (Some(text), Some(JWT_BEARER)) => Ok(Some(text)),
+        (Some(_), Some(_)) => {
+            Err(OAuthError::new(Word::InvalidClient, format!("the client_assertion_type must be {JWT_BEARER}")))
+        }
+        _ => Err(OAuthError::new(
+            Word::InvalidRequest,
+            "client_assertion and client_assertion_type go together (RFC 7521, section 4.2)",
+        )),
     }
 }
 
@@ -79,6 +109,7 @@ fn unknown() -> OAuthError {
 }
 
 const BASIC: &[u8] = b"Basic ";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[cfg(test)]
 mod tests {
@@ -91,7 +122,11 @@ mod tests {
         }
         let parameters = Parameters::of_form(body.as_bytes()).unwrap();
         let said = Said::read(&headers, &parameters).map_err(|error| error.word)?;
-        Ok((said.id, said.secret.map(|secret| secret.to_string())))
+        Ok(match said.means {
+            Means::Nothing => (said.id.unwrap(), None),
+            Means::Secret(secret) => (said.id.unwrap(), Some(secret.to_string())),
+            Means::Assertion(text) => (said.id.unwrap_or_default(), Some(format!("signed {}", *text))),
+        })
     }
 
     fn basic(text: &str) -> String {
@@ -107,6 +142,14 @@ mod tests {
         assert_eq!(read(&[&basic("cli_1:x")], "client_id=cli_1"), known("cli_1", Some("x")));
         assert_eq!(read(&[], "client_id=cli_1&client_secret=x"), known("cli_1", Some("x")));
         assert_eq!(read(&[], "client_id=cli_1"), known("cli_1", None));
+        let signed = format!("client_assertion=a.b.c&client_assertion_type={JWT_BEARER}");
+        assert_eq!(read(&[], &signed), known("", Some("signed a.b.c")));
+        assert_eq!(read(&[], &format!("{signed}&client_id=cli_1")), known("cli_1", Some("signed a.b.c")));
+        assert_eq!(read(&[], "client_id=cli_1&client_assertion=a.b.c"), Err(Word::InvalidRequest));
+        assert_eq!(read(&[], &format!("client_assertion_type={JWT_BEARER}")), Err(Word::InvalidRequest));
+        assert_eq!(read(&[], "client_assertion=a&client_assertion_type=saml"), Err(Word::InvalidClient));
+        assert_eq!(read(&[], &format!("{signed}&client_id=cli_1&client_secret=x")), Err(Word::InvalidRequest));
+        assert_eq!(read(&[&basic("cli_1:x")], &signed), Err(Word::InvalidRequest));
         let one = basic("cli_1:x");
         for (headers, body) in
             [(vec![&*one], "client_secret=x"), (vec![&*one], "client_id=cli_2"), (vec![&*one, &*one], "")]

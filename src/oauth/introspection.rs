@@ -50,6 +50,7 @@ pub(super) async fn answer(
 
 fn names_a_client(request: Request<'_>, parameters: &Parameters) -> bool {
     parameters.has("client_id")
+        || parameters.has("client_assertion")
         || super::client::is_basic(request.headers)
         || !(request.headers.contains_key(AUTHORIZATION) || request.headers.contains_key("x-api-key"))
 }
@@ -59,8 +60,8 @@ async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, OAuthError
     let refused =
         || OAuthError::new(Word::InvalidClient, "this takes a client, or a key with the scope verify:credentials");
     let method = MethodId::find(VERIFY).ok_or_else(refused)?;
-    let Request { headers, client, address, request_id, .. } = request;
-    let call = Call { method, dialect: Dialect::Standard, headers, client, address, request_id };
+    let Request { method: http_method, uri, headers, client, address, request_id, .. } = request;
+    let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
     match oauth.guard.admit(call).await {
         Ok(Some(caller)) => Ok(caller),
         Ok(None) => Err(refused()),
@@ -83,7 +84,10 @@ fn of_credential(issuer: &str, credential: &Credential) -> Value {
     if let Form::Token(token, _) = &credential.form {
         tell("scope", json!(token.scopes.to_string()));
         tell("client_id", json!(token.client.as_str()));
-        tell("token_type", json!("Bearer"));
+        tell("token_type", json!(if token.key.is_some() { "DPoP" } else { "Bearer" }));
+        if let Some(key) = &token.key {
+            tell("cnf", json!({"jkt": key.to_string()}));
+        }
         tell("iat", json!(seconds(token.issued_at)));
         tell("sub", json!(token.user.as_ref().map_or(token.client.as_str(), |user| user.as_str())));
         let audiences = if token.audiences.is_empty() {

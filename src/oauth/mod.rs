@@ -8,6 +8,7 @@ mod client;
 mod introspection;
 mod metadata;
 pub mod pages;
+mod par;
 mod parameters;
 mod revocation;
 mod sign_in;
@@ -19,12 +20,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
 use self::pages::OwnUrl;
 use self::parameters::Parameters;
+use crate::auth::dpop::{DPOP_NONCE, Sent};
 use crate::auth::guard::Guard;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::service::oauth::AuthorizationServer;
@@ -49,12 +51,21 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// What stands behind the `?` of its target.
     pub query: Option<&'a str>,
+    /// Its target.
+    pub uri: &'a Uri,
     /// Where it came from, if the trusted proxies said.
     pub client: Option<IpAddr>,
     /// Where it came from, or else the nearest proxy.
     pub address: IpAddr,
     /// Its id.
     pub request_id: &'a Arc<str>,
+}
+
+impl<'a> Request<'a> {
+    /// As far as a proof that somebody holds a key is about it.
+    fn sent(&self) -> Sent<'a> {
+        Sent { method: self.method, uri: self.uri, headers: self.headers }
+    }
 }
 
 /// A path of the authorization server.
@@ -68,6 +79,8 @@ pub enum Endpoint {
     Consent,
     /// `/oauth/token` (RFC 6749, section 3.2).
     Token,
+    /// `/oauth/par` (RFC 9126).
+    PushedRequest,
     /// `/oauth/userinfo` (OpenID Connect Core 1.0, section 5.3).
     Userinfo,
     /// `/oauth/introspect` (RFC 7662).
@@ -89,11 +102,12 @@ impl Endpoint {
             "/oauth/sign-in" => Self::SignIn,
             "/oauth/consent" => Self::Consent,
             "/oauth/token" => Self::Token,
+            "/oauth/par" => Self::PushedRequest,
             "/oauth/userinfo" => Self::Userinfo,
             "/oauth/introspect" => Self::Introspection,
             "/oauth/revoke" => Self::Revocation,
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => Self::Metadata,
-            "/.well-known/oauth-protected-resource" => Self::ProtectedResource,
+            RESOURCE_METADATA => Self::ProtectedResource,
             _ => return None,
         })
     }
@@ -103,7 +117,8 @@ impl Endpoint {
         match self {
             Self::Metadata | Self::ProtectedResource => "GET, HEAD",
             Self::Authorize | Self::Userinfo => "GET, HEAD, POST",
-            Self::SignIn | Self::Consent | Self::Token | Self::Introspection | Self::Revocation => "POST",
+            Self::SignIn | Self::Consent | Self::Token | Self::PushedRequest => "POST",
+            Self::Introspection | Self::Revocation => "POST",
         }
     }
 
@@ -136,10 +151,24 @@ impl OAuth {
             Endpoint::Authorize | Endpoint::SignIn | Endpoint::Consent => {
                 self.in_browser(endpoint, request, body).await.unwrap_or_else(|response| response)
             }
-            Endpoint::Token | Endpoint::Introspection | Endpoint::Revocation => {
+            Endpoint::Token | Endpoint::PushedRequest | Endpoint::Introspection | Endpoint::Revocation => {
                 let answered = self.post(endpoint, request, body).await;
-                answered.unwrap_or_else(|error| answer::error(&error, client::is_basic(request.headers)))
+                answered.unwrap_or_else(|error| {
+                    let mut response = answer::error(&error, client::is_basic(request.headers));
+                    if error.word == Word::UseDpopNonce {
+                        self.offer_nonce(&mut response);
+                    }
+                    response
+                })
             }
+        }
+    }
+
+    /// Gives whoever proves to hold a key the nonce for the next proof (RFC 9449, section 8).
+    fn offer_nonce(&self, response: &mut Response<Bytes>) {
+        // It is base64url.
+        if let Ok(nonce) = HeaderValue::try_from(self.server.possession().nonce()) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
         }
     }
 
@@ -172,11 +201,13 @@ impl OAuth {
         request: Request<'_>,
         body: impl Body<Error: Into<BoxError>>,
     ) -> Result<Response<Bytes>, OAuthError> {
+        parameters::refuse_secrets_in(request.query)?;
         let body = read(body).await?;
         let parameters = Parameters::of_body(request.headers, &body)?;
         match endpoint {
             Endpoint::Introspection => introspection::answer(self, request, &parameters).await,
             Endpoint::Revocation => revocation::answer(self, request, &parameters).await,
+            Endpoint::PushedRequest => par::answer(self, request, parameters).await,
             _ => token::answer(self, request, &parameters).await,
         }
     }
@@ -193,6 +224,9 @@ async fn read(body: impl Body<Error: Into<BoxError>>) -> Result<Bytes, OAuthErro
         Err(_) => Err(invalid("the body ended early")),
     }
 }
+
+/// Where this service is described as one that takes the tokens (RFC 9728, section 3).
+pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 const SIGN_IN: OwnUrl<'static> = own("/oauth/sign-in");
 const CONSENT: OwnUrl<'static> = own("/oauth/consent");

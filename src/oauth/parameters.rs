@@ -85,6 +85,23 @@ impl Parameters {
         Ok(())
     }
 
+    /// Takes a parameter away.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.retain(|(given, _)| given != name);
+    }
+
+    /// Gives a parameter this value in place of what it had.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.remove(name);
+        self.0.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+    }
+
+    /// All of them, written like a form.
+    pub(super) fn to_form(&self) -> String {
+        let pairs = self.0.iter().map(|(name, value)| (name, value.as_str()));
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    }
+
     /// Whether a parameter was given.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(given, _)| given == name)
@@ -107,6 +124,20 @@ impl Parameters {
     pub(super) fn need(&self, name: &'static str) -> Result<&str, OAuthError> {
         self.get(name).ok_or_else(|| invalid(format!("the parameter {name} is needed")))
     }
+}
+
+/// Refuses an address with something in it that may only stand in a body: addresses end up in logs (RFC 6749, section 2.3.1).
+///
+/// # Errors
+/// `invalid_request` that names it.
+pub(super) fn refuse_secrets_in(query: Option<&str>) -> Result<(), OAuthError> {
+    for pair in query.unwrap_or_default().split('&') {
+        let name = decode(pair.split('=').next().unwrap_or_default().as_bytes())?;
+        if SECRET.contains(&name.as_str()) {
+            return Err(invalid(format!("the parameter {name} must stand in the body, not in the address")));
+        }
+    }
+    Ok(())
 }
 
 /// The members of a JSON object in order, those of one name too.
@@ -171,6 +202,20 @@ fn invalid(description: impl Into<String>) -> OAuthError {
 }
 
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
+/// Parameters that hold a secret, or something as good as one.
+const SECRET: [&str; 11] = [
+    "access_token",
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "device_code",
+    "password",
+    "refresh_token",
+    "subject_token",
+    "token",
+];
 const MAX_PARAMETERS: usize = 64;
 
 #[cfg(test)]
@@ -200,6 +245,27 @@ mod tests {
         let many: Vec<_> = (0..=MAX_PARAMETERS).map(|n| format!("p{n}=1")).collect();
         assert!(form(&many.join("&")).is_none());
         assert!(form(&many[1..].join("&")).is_some());
+    }
+
+    #[test]
+    fn no_secret_stands_in_an_address() {
+        for good in [None, Some(""), Some("api-version=1&client_id=x&scope=token&codes=1&x=code")] {
+            assert!(refuse_secrets_in(good).is_ok(), "{good:?}");
+        }
+        for bad in ["client_secret=x", "a=b&code=x", "tok%65n=x", "refresh_token", "password=&a=b"] {
+            assert!(refuse_secrets_in(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut read = form("state=a%2Bb+%26%3D%C3%A9&resource=a&resource=b&client_secret=x").unwrap();
+        read.remove("client_secret");
+        read.set("client_id", "c");
+        let again = form(&read.to_form()).unwrap();
+        assert_eq!((again.get("state"), again.get("client_id")), (Some("a+b &=\u{e9}"), Some("c")));
+        assert_eq!(again.all("resource").collect::<Vec<_>>(), ["a", "b"]);
+        assert!(!again.has("client_secret"));
     }
 
     #[test]

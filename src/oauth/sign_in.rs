@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::authorize::shown;
 use super::browser::keep_session;
-use super::pages::{Destination, Form, OwnUrl, SignIn, Text, field};
+use super::pages::{Form, OwnUrl, SignIn, Text, field};
 use super::parameters::Parameters;
 use super::visit::{CARRIED, Visit, error_page, redirect};
 use super::{OAuth, Request};
@@ -26,7 +26,7 @@ pub(super) fn page(visit: &Visit<'_>, login: &str, error: Option<(&str, StatusCo
         login: Text::from(if login.is_empty() { hint } else { login }),
         error: error.map(|(what, _)| Text::from(what)),
         sign_up: None::<OwnUrl<'_>>,
-        destination: Destination::of(&visit.asked.answer_to.redirect_uri),
+        leads_on: true,
         form: Form { action: super::SIGN_IN, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
     };
     visit.page(&page, error.map_or(StatusCode::OK, |(_, status)| status), cookie)

@@ -9,7 +9,7 @@ use super::parameters::Parameters;
 use super::{OAuth, Request, answer};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
-use crate::service::oauth::{CodeUse, Issued};
+use crate::service::oauth::{Applicant, CodeUse, Issued};
 
 pub(super) async fn answer(
     oauth: &OAuth,
@@ -18,7 +18,13 @@ pub(super) async fn answer(
 ) -> Result<Response<Bytes>, OAuthError> {
     let grant_type = parameters.need("grant_type")?;
     let said = Said::read(request.headers, parameters)?;
+    let proof = oauth.server.possession().read(&request.sent())?;
     let client = oauth.server.authenticate(said.proof(), request.address).await?;
+    let key = match &proof {
+        Some(proof) => Some(oauth.server.use_proof(proof).await?),
+        None => None,
+    };
+    let client = Applicant::new(client, key)?;
     let resources: Vec<&str> = parameters.all("resource").collect();
     let scope = parameters.get("scope");
     let issued = match GrantType::parse(grant_type) {
@@ -38,13 +44,17 @@ pub(super) async fn answer(
         }
         _ => return Err(OAuthError::new(Word::UnsupportedGrantType, "this grant type is not known here")),
     };
-    Ok(answer::fleeting(StatusCode::OK, &document(&issued)))
+    let mut response = answer::fleeting(StatusCode::OK, &document(&issued));
+    if issued.is_bound {
+        oauth.offer_nonce(&mut response);
+    }
+    Ok(response)
 }
 
 fn document(issued: &Issued) -> Value {
     let mut document = Map::new();
     document.insert("access_token".to_owned(), json!(issued.access.expose()));
-    document.insert("token_type".to_owned(), json!("Bearer"));
+    document.insert("token_type".to_owned(), json!(if issued.is_bound { "DPoP" } else { "Bearer" }));
     document.insert("expires_in".to_owned(), json!(issued.expires_in.as_secs()));
     if let Some(refresh) = &issued.refresh {
         document.insert("refresh_token".to_owned(), json!(refresh.expose()));

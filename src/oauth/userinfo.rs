@@ -9,6 +9,7 @@ use super::{OAuth, Request, answer};
 use crate::auth::guard::Call;
 use crate::domain::dialect::Dialect;
 use crate::domain::error::Error;
+use crate::domain::issuer::Algorithm;
 use crate::domain::oauth::scope::OpenIdScope;
 use crate::domain::reason::Reason;
 use crate::domain::user::{Email, Handle, User};
@@ -17,15 +18,21 @@ use crate::proto::MethodId;
 pub(super) async fn answer(oauth: &OAuth, request: Request<'_>) -> Response<Bytes> {
     match told(oauth, request).await {
         Ok(document) => answer::fleeting(StatusCode::OK, &document),
-        Err(error) => refusal(&error),
+        Err(error) => {
+            let mut response = refusal(&error);
+            if error.reason == Reason::UseDpopNonce {
+                oauth.offer_nonce(&mut response);
+            }
+            response
+        }
     }
 }
 
 /// Whoever may ask who they are may ask here, if their token is one of OpenID Connect.
 async fn told(oauth: &OAuth, request: Request<'_>) -> Result<Value, Error> {
     let method = MethodId::find(GET_ME).ok_or_else(|| Error::new(Reason::UnknownMethod, "this cannot be asked"))?;
-    let Request { headers, client, address, request_id, .. } = request;
-    let call = Call { method, dialect: Dialect::Standard, headers, client, address, request_id };
+    let Request { method: http_method, uri, headers, client, address, request_id, .. } = request;
+    let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
     let caller = oauth.guard.admit(call).await.map_err(|refusal| refusal.error)?;
     let missing = || Error::insufficient_scope(OpenIdScope::OpenId.as_str().to_owned());
     let caller = caller.ok_or_else(missing)?;
@@ -76,6 +83,11 @@ fn refusal(error: &Error) -> Response<Bytes> {
             "insufficient_scope",
             "Bearer realm=\"gatepost\", error=\"insufficient_scope\", scope=\"openid\"".to_owned(),
         ),
+        Reason::InvalidDpopProof | Reason::UseDpopNonce => {
+            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
+            let word = wording.error;
+            (word, format!("DPoP realm=\"gatepost\", error=\"{word}\", algs=\"{algorithms}\""))
+        }
         Reason::InvalidRequest => {
             ("invalid_request", "Bearer realm=\"gatepost\", error=\"invalid_request\"".to_owned())
         }

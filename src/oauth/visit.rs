@@ -13,7 +13,7 @@ use super::pages::{self, ErrorPage, FormPost, Page, PostTarget, Text};
 use super::parameters::Parameters;
 use super::{OAuth, Request};
 use crate::domain::oauth::error::{OAuthError, Word};
-use crate::service::oauth::{Answer, Asked, AuthorizationRequest, ResponseMode, SignedIn, Wrong};
+use crate::service::oauth::{Answer, Asked, AuthorizationRequest, AuthorizationServer, ResponseMode, SignedIn, Wrong};
 
 /// A step.
 pub(super) struct Visit<'a> {
@@ -36,28 +36,27 @@ impl<'a> Visit<'a> {
             let what = format!("the request has more than {MAX_QUERY} bytes");
             return Err(error_page(request, &OAuthError::new(Word::InvalidRequest, what)));
         }
-        let parameters = Parameters::of_form(query.as_bytes()).map_err(|error| error_page(request, &error))?;
+        let wrong = |error| error_page(request, &error);
+        let mut parameters = Parameters::of_form(query.as_bytes()).map_err(wrong)?;
+        let mut query = query.to_owned();
+        let mut pushed = None;
+        if let Some(name) = parameters.get("request_uri").filter(|name| AuthorizationServer::is_pushed(name)) {
+            // What was pushed is all that counts (RFC 9126, section 4).
+            let client = parameters.get("client_id");
+            let (found, whole) = oauth.server.find_pushed(client, name).await.map_err(wrong)?;
+            query = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("client_id", client.unwrap_or_default())
+                .append_pair("request_uri", name)
+                .finish();
+            parameters = Parameters::of_form(whole.as_bytes()).map_err(wrong)?;
+            pushed = Some(found);
+        }
         let resources: Vec<&str> = parameters.all("resource").collect();
-        let asked = Asked {
-            client_id: parameters.get("client_id"),
-            redirect_uri: parameters.get("redirect_uri"),
-            response_type: parameters.get("response_type"),
-            response_mode: parameters.get("response_mode"),
-            scope: parameters.get("scope"),
-            state: parameters.get("state"),
-            nonce: parameters.get("nonce"),
-            code_challenge: parameters.get("code_challenge"),
-            code_challenge_method: parameters.get("code_challenge_method"),
-            prompt: parameters.get("prompt"),
-            max_age: parameters.get("max_age"),
-            login_hint: parameters.get("login_hint"),
-            resources: &resources,
-            is_by_reference: parameters.has("request") || parameters.has("request_uri"),
-        };
+        let asked = Asked { is_pushed: pushed.is_some(), ..asked(&parameters, &resources) };
         match oauth.server.read_request(&asked).await {
             Ok(asked) => {
                 let browser = Browser::read(request.headers);
-                Ok(Self { oauth, request, browser, query: query.to_owned(), asked })
+                Ok(Self { oauth, request, browser, query, asked: AuthorizationRequest { pushed, ..asked } })
             }
             Err(Wrong::Here(error)) => Err(error_page(request, &error)),
             Err(Wrong::ToClient(error, to)) => Err(sent(&oauth.server.told(&to, &error))),
@@ -101,6 +100,29 @@ impl<'a> Visit<'a> {
     /// The proof for a form, and the cookie that goes with it if the browser has none yet.
     pub(super) fn proof(&self) -> (String, Option<HeaderValue>) {
         self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
+    }
+}
+
+/// What a request asks for. `resources` are its `resource`s.
+pub(super) fn asked<'a>(parameters: &'a Parameters, resources: &'a [&'a str]) -> Asked<'a> {
+    Asked {
+        client_id: parameters.get("client_id"),
+        redirect_uri: parameters.get("redirect_uri"),
+        response_type: parameters.get("response_type"),
+        response_mode: parameters.get("response_mode"),
+        scope: parameters.get("scope"),
+        state: parameters.get("state"),
+        nonce: parameters.get("nonce"),
+        code_challenge: parameters.get("code_challenge"),
+        code_challenge_method: parameters.get("code_challenge_method"),
+        dpop_jkt: parameters.get("dpop_jkt"),
+        prompt: parameters.get("prompt"),
+        max_age: parameters.get("max_age"),
+        login_hint: parameters.get("login_hint"),
+        resources,
+        has_request: parameters.has("request"),
+        has_request_uri: parameters.has("request_uri"),
+        is_pushed: false,
     }
 }
 
@@ -153,14 +175,22 @@ pub(super) fn error_page(request: Request<'_>, error: &OAuthError) -> Response<B
         Word::SlowDown => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts", LATER),
         _ => (StatusCode::BAD_REQUEST, "This request cannot be answered", BACK),
     };
+    let happened = sentence(&error.description);
     let page = ErrorPage {
         project: Text::default(),
         title: Text::from(title),
-        happened: Text::from(error.description.as_str()),
+        happened: Text::from(happened.as_str()),
         to_do: Text::from(to_do),
         request_id: Text::from(&**request.request_id),
     };
     pages::response(&page, status)
+}
+
+/// What clients are told in part of a line, as people read it.
+fn sentence(words: &str) -> String {
+    let (first, rest) = words.split_at(words.chars().next().map_or(0, char::len_utf8));
+    let end = if words.is_empty() || words.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{rest}{end}", first.to_uppercase())
 }
 
 /// All but the unreserved characters (RFC 3986, section 2.3).

@@ -112,8 +112,8 @@ impl AuthRpc for AuthService {
         request: Request<v1::ExplainVerifyRequest>,
     ) -> Result<Response<v1::ExplainVerifyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip } = message;
-        let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip };
+        let v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt } = message;
+        let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt };
         let answer = async {
             let question = Asked::from(&message).question("")?;
             let (verdict, checks) = self.verify.explain(&around.caller, &question.inquiry()).await?;

@@ -8,12 +8,13 @@ use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::fields::Fields;
+use super::key_sets;
 use super::page::{page_fields, place};
 use super::request::Around;
 use crate::domain::error::{Error, Result};
 use crate::domain::oauth::client::{
-    ACCESS_TOKEN_LIFETIMES, Client, ClientAuthentication, ClientDetails, ClientKind, MAX_GRACE, MAX_URIS,
-    REFRESH_TOKEN_IDLE_LIFETIMES, REFRESH_TOKEN_LIFETIMES,
+    ACCESS_TOKEN_LIFETIMES, Client, ClientAuthentication, ClientDetails, ClientKeys, ClientKind, MAX_GRACE, MAX_KEYS,
+    MAX_URIS, REFRESH_TOKEN_IDLE_LIFETIMES, REFRESH_TOKEN_LIFETIMES,
 };
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
@@ -161,6 +162,9 @@ fn take(fields: &mut Fields, kind: ClientKind, details: &mut ClientDetails, clie
             "token_endpoint_auth_method" => {
                 details.authentication = authentication(fields, &client.token_endpoint_auth_method, &usual);
             }
+            "jwks" => details.keys = keys(fields, &client, mask),
+            "jwks_uri" if mask.contains(&"jwks") => {}
+            "jwks_uri" => details.keys = keys(fields, &client, mask),
             "redirect_uris" => {
                 let parse = |uri: &str| RedirectUri::parse(uri, kind);
                 details.redirect_uris = uris(fields, "redirect_uris", &client.redirect_uris, parse);
@@ -196,6 +200,9 @@ fn take(fields: &mut Fields, kind: ClientKind, details: &mut ClientDetails, clie
                 let (wanted, usual) = (client.refresh_token_lifetime, usual.refresh_token_lifetime);
                 details.refresh_token_lifetime = lifetime(fields, field, wanted, usual, REFRESH);
             }
+            "require_pushed_authorization_requests" => {
+                details.require_pushed_requests = client.require_pushed_authorization_requests;
+            }
             "require_pkce" => details.require_pkce = client.require_pkce.unwrap_or(usual.require_pkce),
             // The mask holds only the names of CHANGEABLE; this is the last of them.
             _ => details.dpop_bound_access_tokens = client.dpop_bound_access_tokens,
@@ -210,6 +217,26 @@ fn authentication(fields: &mut Fields, text: &str, usual: &ClientDetails) -> Cli
     let found = ClientAuthentication::parse(text).ok_or(ClientAuthentication::RULE);
     let found = checked(fields, "token_endpoint_auth_method", found);
     found.unwrap_or(usual.authentication)
+}
+
+/// Naming either place says anew where the keys are.
+fn keys(fields: &mut Fields, client: &v1::Client, mask: &[&str]) -> Option<ClientKeys> {
+    let given = |name, text: &Option<String>| text.clone().filter(|text| mask.contains(&name) && !text.is_empty());
+    match (given("jwks", &client.jwks), given("jwks_uri", &client.jwks_uri)) {
+        (None, None) => None,
+        (Some(jwks), None) => {
+            key_sets::inline(fields, "jwks", &jwks, MAX_KEYS);
+            Some(ClientKeys::Inline(jwks))
+        }
+        (None, Some(uri)) => {
+            key_sets::address(fields, "jwks_uri", &uri);
+            Some(ClientKeys::At(uri))
+        }
+        (Some(_), Some(_)) => {
+            fields.refuse("jwks", "must not be given beside jwks_uri");
+            None
+        }
+    }
 }
 
 /// URIs, no one twice.
@@ -257,10 +284,12 @@ const REFRESH_IDLE: (RangeInclusive<Duration>, Rule) =
 const REFRESH: (RangeInclusive<Duration>, Rule) =
     (REFRESH_TOKEN_LIFETIMES, "must be 1 hour to 730 days in whole seconds: 3600s to 63072000s");
 
-const CHANGEABLE: [&str; 14] = [
+const CHANGEABLE: [&str; 17] = [
     "name",
     "logo_uri",
     "token_endpoint_auth_method",
+    "jwks",
+    "jwks_uri",
     "redirect_uris",
     "post_logout_redirect_uris",
     "grant_types",
@@ -271,5 +300,6 @@ const CHANGEABLE: [&str; 14] = [
     "refresh_token_idle_lifetime",
     "refresh_token_lifetime",
     "require_pkce",
+    "require_pushed_authorization_requests",
     "dpop_bound_access_tokens",
 ];

@@ -6,7 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::issuer::{Algorithm, Issuer, IssuerKeys};
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
-use crate::domain::oauth::client::{Client, ClientKind, ClientSecret, TokenFormat};
+use crate::domain::oauth::client::{Client, ClientKeys, ClientKind, ClientSecret, TokenFormat};
 use crate::domain::product::Product;
 use crate::domain::project::{Project, SignUp};
 use crate::domain::scope::ScopeSet;
@@ -245,6 +245,11 @@ pub(super) fn client(client: Client, now: Timestamp) -> v1::Client {
     // Lifetimes are at most two years, so they fit.
     let lifetime = |lifetime| WireDuration::try_from(lifetime).ok();
     let details = client.details;
+    let (jwks, jwks_uri) = match details.keys {
+        None => (None, None),
+        Some(ClientKeys::Inline(jwks)) => (Some(jwks), None),
+        Some(ClientKeys::At(uri)) => (None, Some(uri)),
+    };
     v1::Client {
         id: client.id.to_string(),
         r#type: match client.kind {
@@ -276,6 +281,9 @@ pub(super) fn client(client: Client, now: Timestamp) -> v1::Client {
         deleted_at: client.deleted_at.map(time),
         etag,
         environment: environment.into(),
+        jwks,
+        jwks_uri,
+        require_pushed_authorization_requests: details.require_pushed_requests,
     }
 }
 

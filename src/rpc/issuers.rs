@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use http::Uri;
 use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::fields::Fields;
+use super::key_sets::{self, is_address};
 use super::page::{page_fields, place};
 use super::request::Around;
-use crate::auth::outside::key_set::KeySet;
 use crate::domain::error::{Error, Result};
 use crate::domain::issuer::{Algorithm, ClaimNames, DEFAULT_LEEWAY, IssuerDetails, IssuerKeys, MAX_LEEWAY, TokenRules};
 use crate::proto::v1;
@@ -175,20 +174,11 @@ fn keys(fields: &mut Fields, uri: Option<String>, inline: Option<String>) -> Iss
     match (uri, inline) {
         (None, None) => IssuerKeys::Discovered,
         (Some(uri), None) => {
-            if !is_address(&uri) {
-                fields.refuse(
-                    "jwks_uri",
-                    "must be an https address of up to 2,048 characters, without a user or a fragment",
-                );
-            }
+            key_sets::address(fields, "jwks_uri", &uri);
             IssuerKeys::At(uri)
         }
         (None, Some(inline)) => {
-            if inline.len() > MAX_INLINE {
-                fields.refuse("jwks", format!("must be at most {MAX_INLINE} bytes"));
-            } else if let Err(flaw) = KeySet::parse(inline.as_bytes()) {
-                fields.refuse("jwks", flaw.to_string());
-            }
+            key_sets::inline(fields, "jwks", &inline, MAX_INLINE);
             IssuerKeys::Inline(inline)
         }
         (Some(_), Some(_)) => {
@@ -196,16 +186,6 @@ fn keys(fields: &mut Fields, uri: Option<String>, inline: Option<String>) -> Iss
             IssuerKeys::Discovered
         }
     }
-}
-
-/// Whether something can be fetched there: what it leads to is checked when that happens.
-fn is_address(text: &str) -> bool {
-    let plain = text.len() <= 2_048 && text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('#');
-    let parsed = text.parse::<Uri>().ok().filter(|_| plain);
-    parsed.is_some_and(|uri| {
-        let host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && authority.host() != "");
-        host && matches!(uri.scheme_str(), Some("https" | "http"))
-    })
 }
 
 fn read_audiences(fields: &mut Fields, given: Vec<String>) -> BTreeSet<String> {

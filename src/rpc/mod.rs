@@ -6,6 +6,7 @@ mod clients;
 mod convert;
 mod fields;
 mod issuers;
+mod key_sets;
 pub mod keys;
 mod page;
 pub mod products;

@@ -11,14 +11,16 @@ use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_va
 
 use super::convert;
 use super::fields::Fields;
+use crate::auth::dpop::Shown;
 use crate::domain::credential::Credential;
 use crate::domain::error::{Error, Result};
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretShape;
 use crate::proto::dispatch::Framed;
 use crate::proto::v1;
-use crate::service::verify::{Inquiry, Verdict};
+use crate::service::verify::{Held, Inquiry, Verdict};
 
 /// The fields of a question, as they came.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +29,8 @@ pub(super) struct Asked<'a> {
     publishable_key: Option<&'a str>,
     scopes: Vec<&'a str>,
     client_ip: Option<&'a str>,
+    dpop: Option<&'a v1::DpopProof>,
+    dpop_jkt: Option<&'a str>,
 }
 
 /// A question whose fields keep their rules.
@@ -35,10 +39,11 @@ pub(super) struct Question<'a> {
     publishable: Option<&'a str>,
     scopes: Vec<Scope>,
     client: Option<IpAddr>,
+    held: Option<Held<'a>>,
 }
 
 impl<'a> Asked<'a> {
-    /// Reads an encoded `VerifyRequest`. None if it is not one, or not of the fields known here.
+    /// Reads an encoded `VerifyRequest`. None if it is not one, or not of the fields known here: those of all but a few.
     pub(super) fn at_a_glance(mut bytes: &'a [u8]) -> Option<Self> {
         let mut asked = Self::default();
         while !bytes.is_empty() {
@@ -68,7 +73,30 @@ impl<'a> Asked<'a> {
         if beside.is_some_and(|shape| !shape.is_publishable()) {
             fields.refuse("publishable_key", "must be a publishable key (pk_...)");
         }
+        let thumbprint = self.dpop_jkt.map(Thumbprint::parse);
+        let held = match (self.dpop, thumbprint) {
+            (None, None) => None,
+            (Some(dpop), None) => {
+                let v1::DpopProof { proof, method, url } = dpop;
+                for (field, text) in [("dpop.proof", proof), ("dpop.method", method), ("dpop.url", url)] {
+                    if text.is_empty() {
+                        fields.refuse(field, "is needed");
+                    }
+                }
+                Some(Held::Shown(Shown { proof, method, url }))
+            }
+            (None, Some(Some(thumbprint))) => Some(Held::Known(thumbprint)),
+            (None, Some(None)) => {
+                fields.refuse("dpop_jkt", Thumbprint::RULE);
+                None
+            }
+            (Some(_), Some(_)) => {
+                fields.refuse("dpop_jkt", "must not be given beside dpop");
+                None
+            }
+        };
         let question = Question {
+            held,
             credential: self.credential,
             publishable: self.publishable_key,
             scopes: fields.scopes("scopes", &self.scopes),
@@ -85,14 +113,16 @@ impl<'a> From<&'a v1::VerifyRequest> for Asked<'a> {
             publishable_key: message.publishable_key.as_deref(),
             scopes: message.scopes.iter().map(String::as_str).collect(),
             client_ip: message.client_ip.as_deref(),
+            dpop: message.dpop.as_ref(),
+            dpop_jkt: message.dpop_jkt.as_deref(),
         }
     }
 }
 
 impl Question<'_> {
     pub(super) fn inquiry(&self) -> Inquiry<'_> {
-        let Self { credential, publishable, ref scopes, client } = *self;
-        Inquiry { credential, publishable, scopes, client }
+        let Self { credential, publishable, ref scopes, client, held } = *self;
+        Inquiry { credential, publishable, scopes, client, held }
     }
 }
 
@@ -110,6 +140,7 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
         answer.client_id = Some(token.client.to_string());
         answer.token_id = Some(token.id.to_string());
         answer.audiences.clone_from(&token.audiences);
+        answer.dpop_jkt = token.key.map(|key| key.to_string());
     }
     answer
 }
@@ -124,7 +155,11 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let session = credential.and_then(Credential::session);
     let token = credential.and_then(Credential::token);
     let audiences = token.map(|token| &token.audiences[..]).unwrap_or_default();
-    let room = audiences.iter().map(|audience| audience.len() + ID).sum::<usize>() + REVISION + 4 * ID;
+    let key = credential.and_then(Credential::bound_to).map(ToString::to_string);
+    let room = audiences.iter().map(|audience| audience.len() + ID).sum::<usize>()
+        + REVISION
+        + 4 * ID
+        + key.as_ref().map_or(0, |key| key.len() + ID);
     Framed::written(decision.encoded_len() + told.len() + room, |out| {
         decision.encode_raw(out);
         out.extend_from_slice(told);
@@ -135,7 +170,9 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
         let session = session.map(|session| (15, session.id.as_str()));
         let token = token.map(|token| [(16, token.client.as_str()), (17, token.id.as_str())]);
         let audiences = audiences.iter().map(|audience| (18, audience.as_str()));
-        for (number, text) in user.into_iter().chain(session).chain(token.into_iter().flatten()).chain(audiences) {
+        let key = key.iter().map(|key| (19, key.as_str()));
+        let token = token.into_iter().flatten().chain(audiences).chain(key);
+        for (number, text) in user.into_iter().chain(session).chain(token) {
             encode_key(number, WireType::LengthDelimited, out);
             encode_varint(text.len() as u64, out);
             out.extend_from_slice(text.as_bytes());
@@ -190,6 +227,10 @@ fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
         (Some(Reason::NotFound), _) => "No credential of this project is like this".to_owned(),
         (Some(Reason::Revoked), _) => "The key is revoked".to_owned(),
         (Some(Reason::Expired), _) => "The key, or this old secret of it, is past its end".to_owned(),
+        (Some(Reason::InvalidDpopProof), _) => {
+            "The token is bound to a key that is not proven to be held, or a proof came with one that is not bound"
+                .to_owned()
+        }
         (Some(reason), _) => crate::auth::guard::explanation(reason).to_owned(),
     }
 }
@@ -269,7 +310,8 @@ mod tests {
             scopes in proptest::collection::vec(".{0,20}", 0..4),
             client_ip in proptest::option::of(".{0,20}"),
         ) {
-            let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip };
+            let message =
+                v1::VerifyRequest { credential, publishable_key, scopes, client_ip, ..v1::VerifyRequest::default() };
             let bytes = message.encode_to_vec();
             prop_assert_eq!(Asked::at_a_glance(&bytes), Some(Asked::from(&message)));
         }
@@ -284,7 +326,8 @@ mod tests {
         }
     }
 
-    const DECISIONS: [Reason; 10] = [
+    const DECISIONS: [Reason; 11] = [
+        Reason::InvalidDpopProof,
         Reason::MissingCredential,
         Reason::StoreUnavailable,
         Reason::Malformed,

@@ -9,9 +9,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE};
 use http::request::Parts as Head;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::body::Body;
@@ -22,6 +22,7 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::grpc::{self, GRPC_STATUS, Services};
 use super::refusals::Refusals;
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
+use crate::auth::dpop::DPOP_NONCE;
 use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
@@ -60,6 +61,9 @@ pub(super) struct Parts {
     /// How long a call may take that gives no time itself.
     pub(super) patience: Duration,
     pub(super) refusals: Refusals,
+    /// What stands behind the scheme in a `WWW-Authenticate` to callers: the realm, and where clients learn how to get a token (RFC 9728,
+    /// section 5.1).
+    pub(super) challenge: String,
 }
 
 /// What is known of one request while it is answered.
@@ -109,13 +113,20 @@ impl Parts {
             AssertUnwindSafe(answer.instrument(span.span().clone())).catch_unwind().await
         };
         let mut response = answer.unwrap_or_else(|panic| self.fault(&known, &*panic));
+        let reason = reason(&response);
+        if reason.is_some()
+            || response.status() == StatusCode::UNAUTHORIZED
+            || response.status() == StatusCode::FORBIDDEN
+        {
+            self.point_the_way(response.headers_mut());
+        }
         let took = known.began.elapsed();
         span.close(Answered {
             request_id: &known.id,
             wire: known.wire.into(),
             rpc: known.rpc,
             key_id: known.credential.as_ref().map(CredentialId::as_str),
-            reason: reason(&response),
+            reason,
             took,
         });
         if let Some(rpc) = known.rpc {
@@ -124,7 +135,7 @@ impl Parts {
 
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, known.header);
-        self.cors.mark(origin.as_ref(), headers);
+        self.cors.mark(origin.filter(|_| !is_for_browsers_alone(known.uri.path())).as_ref(), headers);
         if connection.tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
         }
@@ -144,10 +155,13 @@ impl Parts {
             let message = "this service is reached over HTTPS only; do not send credentials in the clear";
             return self.refuse(known, &Error::new(Reason::HttpsRequired, message));
         }
-        if let Some(preflight) = self.cors.preflight(&head.method, &head.headers) {
+        let endpoint = oauth::Endpoint::at(path);
+        if endpoint.is_none_or(oauth::Endpoint::is_for_scripts)
+            && let Some(preflight) = self.cors.preflight(&head.method, &head.headers)
+        {
             return preflight;
         }
-        if let Some(endpoint) = oauth::Endpoint::at(path) {
+        if let Some(endpoint) = endpoint {
             return Box::pin(self.oauth(endpoint, head, body, known)).await;
         }
         match known.wire {
@@ -162,6 +176,7 @@ impl Parts {
             method: &head.method,
             headers: &head.headers,
             query: known.uri.query(),
+            uri: &known.uri,
             client: known.client.known(),
             address: known.client.or_peer(),
             request_id: &known.id,
@@ -228,6 +243,8 @@ impl Parts {
         let call = Call {
             method,
             dialect,
+            http_method: &head.method,
+            uri: &known.uri,
             headers: &head.headers,
             client: known.client.known(),
             address: known.client.or_peer(),
@@ -259,9 +276,30 @@ impl Parts {
     }
 
     fn refuse(&self, known: &Known, error: &Error) -> Response<Body> {
-        match known.wire {
+        let mut response = match known.wire {
             Wire::Http => problem::response(&status::of(error, &known.id), &known.id, known.uri.path()),
             wire => grpc::refusal(wire, error, &known.id),
+        };
+        if error.reason == Reason::UseDpopNonce
+            && let Ok(nonce) = HeaderValue::try_from(self.guard.nonce())
+        {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+        response
+    }
+
+    /// Tells in a challenge of ours where clients learn how to get a token.
+    fn point_the_way(&self, headers: &mut HeaderMap) {
+        let Some(given) = headers.get_mut(WWW_AUTHENTICATE) else { return };
+        let Some((scheme, rest)) = given.to_str().ok().and_then(|challenge| challenge.split_once(problem::REALM))
+        else {
+            return;
+        };
+        // Not in that to a client, which is to show its secret.
+        if matches!(scheme, "Bearer " | "DPoP ")
+            && let Ok(whole) = HeaderValue::try_from(format!("{scheme}{}{rest}", self.challenge))
+        {
+            *given = whole;
         }
     }
 
@@ -325,6 +363,11 @@ fn outcome(wire: Wire, response: &Response<Body>) -> Status {
     // A status that is not in the headers comes after a message, which only successes have.
     let code = response.headers().get(GRPC_STATUS).map(|value| tonic::Code::from_bytes(value.as_bytes()));
     Status::Grpc(code.map_or(0, i32::from))
+}
+
+/// Whether a path is one that browsers are sent to with their cookies, where scripts of other sites have no business.
+fn is_for_browsers_alone(path: &str) -> bool {
+    oauth::Endpoint::at(path).is_some_and(|endpoint| !endpoint.is_for_scripts())
 }
 
 /// Who sent a request.

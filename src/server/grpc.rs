@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts as Head;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use super::request::Wire;
 use super::unary::{self, Failure};
 use crate::domain::error::Error;
 use crate::domain::reason::Reason;
+use crate::edge::problem;
 use crate::proto::v1::auth_server::AuthServer;
 use crate::proto::v1::keys_server::KeysServer;
 use crate::proto::v1::products_server::ProductsServer;
@@ -172,7 +173,13 @@ impl Service<Request<Body>> for Dispatch {
 
 /// A refusal or failure in the form of a gRPC wire: a status and no message ("Trailers-Only").
 pub(super) fn refusal(wire: Wire, error: &Error, request_id: &str) -> Response<Body> {
-    on_wire(wire, status::of(error, request_id))
+    let status = status::of(error, request_id);
+    let challenge = problem::challenge(&status);
+    let mut response = on_wire(wire, status);
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 fn on_wire(wire: Wire, status: Status) -> Response<Body> {

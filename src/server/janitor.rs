@@ -117,6 +117,8 @@ impl Janitor {
         let now = self.clock.now();
         let swept = async {
             while self.store.prune_idempotency(now, BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_pushed_requests(now, BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_used_proofs(now.minus(CLOCKS_OF_NODES), BATCH).await? == u64::from(BATCH) {}
             self.store.prune_signing_keys(now).await?;
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_sessions(now.minus(KEEP_SESSIONS), BATCH).await? == u64::from(BATCH) {}
@@ -147,6 +149,8 @@ const TEND_EVERY_TICKS: u64 = 5;
 const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long it can be told of a session that it is past its end, and not only that it is none.
 const KEEP_SESSIONS: Duration = Duration::from_secs(24 * 60 * 60);
+/// By how much the clocks of nodes may differ: what one refuses for its age, another may still take.
+const CLOCKS_OF_NODES: Duration = Duration::from_secs(60);
 /// How long it can be told of an access token that it is past its end, and not only that it is none.
 const KEEP_TOKENS: Duration = Duration::from_secs(60 * 60);
 const BATCH: u32 = 500;

@@ -11,7 +11,7 @@ use crate::auth::caller::Caller;
 use crate::domain::audit;
 use crate::domain::error::{Error, Result, Violation};
 use crate::domain::id::ClientId;
-use crate::domain::oauth::client::{Client, ClientDetails, ClientKind, ClientSecret};
+use crate::domain::oauth::client::{Client, ClientDetails, ClientKeys, ClientKind, ClientSecret};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::page::{Page, PageRequest};
@@ -189,12 +189,19 @@ fn told(client: &Client) -> Map<String, Value> {
     let details = &client.details;
     let uris = |uris: &[RedirectUri]| uris.iter().map(|uri| json!(uri.as_str())).collect::<Value>();
     let secret = |secret: &ClientSecret| json!(secret.hint);
+    let (jwks, jwks_uri) = match &details.keys {
+        None => (None, None),
+        Some(ClientKeys::Inline(jwks)) => (Some(jwks), None),
+        Some(ClientKeys::At(uri)) => (None, Some(uri)),
+    };
     audit::fields([
         ("environment", json!(client.environment.as_str())),
         ("type", json!(client.kind.as_str())),
         ("name", json!(details.name)),
         ("logoUri", json!(details.logo_uri.as_ref().map(ToString::to_string))),
         ("tokenEndpointAuthMethod", json!(details.authentication.as_str())),
+        ("jwks", json!(jwks)),
+        ("jwksUri", json!(jwks_uri)),
         ("redirectUris", uris(&details.redirect_uris)),
         ("postLogoutRedirectUris", uris(&details.post_logout_redirect_uris)),
         ("grantTypes", details.grant_types.iter().copied().map(GrantType::as_str).collect()),
@@ -205,6 +212,7 @@ fn told(client: &Client) -> Map<String, Value> {
         ("refreshTokenIdleLifetime", seconds(details.refresh_token_idle_lifetime)),
         ("refreshTokenLifetime", seconds(details.refresh_token_lifetime)),
         ("requirePkce", json!(details.require_pkce)),
+        ("requirePushedAuthorizationRequests", json!(details.require_pushed_requests)),
         ("dpopBoundAccessTokens", json!(details.dpop_bound_access_tokens)),
         ("secret", json!(client.secret.as_ref().map(secret))),
         ("oldSecret", json!(client.old_secret.as_ref().map(|(old, _)| secret(old)))),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::auth::attempts::Attempts;
 use crate::auth::caller::Caller;
+use crate::auth::dpop::Possession;
 use crate::auth::lookup::Credentials;
+use crate::auth::outside::assertion::ClientKeySource;
 use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
 use crate::domain::audit::AuditEvent;
@@ -35,7 +37,7 @@ pub mod users;
 pub mod verify;
 
 /// What every service works with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Context {
     /// Where everything is kept.
     pub store: Store,
@@ -45,6 +47,10 @@ pub struct Context {
     pub keyring: Arc<Keyring>,
     /// Signs the tokens of this installation, and checks them.
     pub signing: Arc<Signing>,
+    /// Checks proofs that whoever sends something holds a key.
+    pub possession: Arc<Possession>,
+    /// The keys that clients prove themselves by.
+    pub client_keys: ClientKeySource,
     /// Makes and checks the hashes of passwords.
     pub passwords: Arc<PasswordHasher>,
     /// How often passwords were tried.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::Context;
 use crate::auth::caller::Caller;
 use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide};
+use crate::auth::dpop::Shown;
 use crate::auth::lookup::Found;
 use crate::auth::outside::lookup::Beside;
 use crate::domain::change::Revision;
 use crate::domain::credential::Credential;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, Result};
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 
@@ -20,7 +22,7 @@ use crate::domain::scope::Scope;
 pub struct Verify(Arc<Context>);
 
 /// What is asked about a credential.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Inquiry<'a> {
     /// What the end client presented.
     pub credential: &'a str,
@@ -30,6 +32,17 @@ pub struct Inquiry<'a> {
     pub scopes: &'a [Scope],
     /// The end client's address.
     pub client: Option<IpAddr>,
+    /// The key that it holds.
+    pub held: Option<Held<'a>>,
+}
+
+/// By what is known that an end client holds a key (RFC 9449).
+#[derive(Clone, Copy)]
+pub enum Held<'a> {
+    /// By this proof, which nobody has checked.
+    Shown(Shown<'a>),
+    /// By the word of whoever asks.
+    Known(Thumbprint),
 }
 
 /// The decision about a credential.
@@ -112,7 +125,43 @@ impl Verify {
         };
         question.scopes = inquiry.scopes;
         let decision = decide(&credential, &question, recorder);
+        // As most are: neither bound to a key, nor said to be.
+        if credential.bound_to().is_none() && inquiry.held.is_none() {
+            return Ok(verdict(credential, decision, revision));
+        }
+        let held = self.is_held(&credential, inquiry, recorder);
+        let objection = Objection { reason: held.err().unwrap_or(Reason::InvalidDpopProof), scope: None };
+        let decision = if held.is_ok() { decision } else { decision.and(Err(objection)) };
         Ok(verdict(credential, decision, revision))
+    }
+
+    /// Whether the end client holds the key that its token is bound to.
+    fn is_held<R: Recorder>(
+        &self,
+        credential: &Credential,
+        inquiry: &Inquiry<'_>,
+        recorder: &mut R,
+    ) -> Result<(), Reason> {
+        let wrong = |what: &'static str| Err(Error::new(Reason::InvalidDpopProof, what));
+        let answer = match (credential.bound_to(), &inquiry.held) {
+            (Some(key), Some(Held::Known(held))) if key == held => Ok(()),
+            (Some(_), Some(Held::Known(_))) => wrong("the token is bound to another key"),
+            (Some(key), Some(Held::Shown(shown))) => {
+                // An explanation uses nothing up.
+                self.0.possession.require_elsewhere(shown, inquiry.credential, key, !R::ALL)
+            }
+            (Some(_), None) => wrong("the token is bound to a key, and nothing says that it is held"),
+            (None, _) => wrong("the token is not bound to a key"),
+        };
+        let outcome = if answer.is_ok() { Outcome::Passed } else { Outcome::Failed };
+        recorder.record(Check::Possession, outcome, || match &answer {
+            Ok(()) => "it is held by whoever sent the token".into(),
+            Err(error) => error.message.clone().into(),
+        });
+        answer.map_err(|error| match error.reason {
+            Reason::Overloaded => Reason::StoreUnavailable,
+            _ => Reason::InvalidDpopProof,
+        })
     }
 
     /// Finds a credential of the caller's project. Credentials of other projects do not exist for the caller.

@@ -8,7 +8,7 @@ use super::key_rows;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, ProjectId};
 use crate::domain::oauth::client::{
-    Client, ClientAuthentication, ClientDetails, ClientKind, ClientSecret, TokenFormat,
+    Client, ClientAuthentication, ClientDetails, ClientKeys, ClientKind, ClientSecret, TokenFormat,
 };
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
@@ -19,7 +19,7 @@ use crate::domain::oauth::uri::{LogoUri, ResourceUri};
 macro_rules! client_columns {
     () => {
         "c.id, c.project, c.environment, c.kind, c.name, c.logo_uri, c.authentication, c.token_format,
-        c.access_token_micros, c.refresh_token_idle_micros, c.refresh_token_micros, c.require_pkce, c.dpop_bound,
+        c.access_token_micros, c.refresh_token_idle_micros, c.refresh_token_micros, c.require_pkce, c.dpop_bound, c.jwks, c.jwks_uri, c.require_pushed,
         c.secret_hint, c.secret_created_at, c.old_secret_hint, c.old_secret_created_at, c.old_secret_expires_at,
         c.created_at, c.updated_at, c.deleted_at, c.version,
         (SELECT string_agg(p.plain || ' ' || p.spelling, ' ') FROM client_scopes p WHERE p.client_id = c.id) AS scopes,
@@ -38,6 +38,7 @@ pub(super) fn read(row: &Row) -> Result<Client> {
         name: row.text("name")?,
         logo_uri: row.opt_text("logo_uri")?.map(LogoUri::stored),
         authentication: authentication.ok_or_else(|| damaged("clients.authentication"))?,
+        keys: keys(row)?,
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
         grant_types: [].into(),
@@ -49,6 +50,7 @@ pub(super) fn read(row: &Row) -> Result<Client> {
         refresh_token_lifetime: duration(row, "refresh_token_micros")?,
         require_pkce: row.bool("require_pkce")?,
         dpop_bound_access_tokens: row.bool("dpop_bound")?,
+        require_pushed_requests: row.bool("require_pushed")?,
     };
     read_lists(&mut details, row.opt_str("lists")?.unwrap_or_default())?;
     let old_secret = secret(row, "old_secret_hint", "old_secret_created_at")?;
@@ -70,6 +72,7 @@ pub(super) fn read(row: &Row) -> Result<Client> {
 /// Stores a new client without its secret and lists.
 pub(super) async fn insert(tx: &mut Tx, client: &Client) -> Result<()> {
     let details = &client.details;
+    let (jwks, jwks_uri) = keys_told(details);
     let values = values![
         client.id.as_str(),
         client.project.as_str(),
@@ -89,6 +92,9 @@ pub(super) async fn insert(tx: &mut Tx, client: &Client) -> Result<()> {
         client.created_at,
         client.updated_at,
         client.version,
+        jwks,
+        jwks_uri,
+        details.require_pushed_requests,
     ];
     tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
     Ok(())
@@ -98,6 +104,7 @@ pub(super) async fn insert(tx: &mut Tx, client: &Client) -> Result<()> {
 pub(super) async fn update(tx: &mut Tx, client: &Client, expected_version: i64) -> Result<()> {
     let details = &client.details;
     let old_secret = client.old_secret.as_ref();
+    let (jwks, jwks_uri) = keys_told(details);
     let values = values![
         client.id.as_str(),
         client.project.as_str(),
@@ -120,6 +127,9 @@ pub(super) async fn update(tx: &mut Tx, client: &Client, expected_version: i64) 
         client.updated_at,
         client.deleted_at,
         client.version,
+        jwks,
+        jwks_uri,
+        details.require_pushed_requests,
     ];
     if tx.execute(UPDATE, values).await? == 0 { Err(StoreError::Conflict(Conflict::Version)) } else { Ok(()) }
 }
@@ -174,6 +184,24 @@ fn read_lists(details: &mut ClientDetails, text: &str) -> Result<()> {
     Ok(())
 }
 
+fn keys(row: &Row) -> Result<Option<ClientKeys>> {
+    match (row.opt_text("jwks")?, row.opt_text("jwks_uri")?) {
+        (None, None) => Ok(None),
+        (Some(jwks), None) => Ok(Some(ClientKeys::Inline(jwks))),
+        (None, Some(uri)) => Ok(Some(ClientKeys::At(uri))),
+        (Some(_), Some(_)) => Err(damaged("clients.jwks")),
+    }
+}
+
+/// The columns `jwks` and `jwks_uri`.
+fn keys_told(details: &ClientDetails) -> (Option<&str>, Option<&str>) {
+    match &details.keys {
+        None => (None, None),
+        Some(ClientKeys::Inline(jwks)) => (Some(jwks), None),
+        Some(ClientKeys::At(uri)) => (None, Some(uri)),
+    }
+}
+
 fn secret(row: &Row, hint: &'static str, created_at: &'static str) -> Result<Option<ClientSecret>> {
     let hint = row.opt_str(hint)?.map(Box::from);
     Ok(hint.zip(row.opt_time(created_at)?).map(|(hint, created_at)| ClientSecret { hint, created_at }))
@@ -197,12 +225,14 @@ const RESOURCES: &str = "resources";
 const INSERT: &str =
     "INSERT INTO clients (id, project, environment, kind, name, logo_uri, authentication, token_format,
         access_token_micros, refresh_token_idle_micros, refresh_token_micros, require_pkce, dpop_bound, secret_hint,
-        secret_created_at, created_at, updated_at, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+        secret_created_at, created_at, updated_at, version, jwks, jwks_uri, require_pushed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        $21)";
 const UPDATE: &str = "UPDATE clients SET name = $5, logo_uri = $6, authentication = $7, token_format = $8,
         access_token_micros = $9, refresh_token_idle_micros = $10, refresh_token_micros = $11, require_pkce = $12,
         dpop_bound = $13, secret_hint = $14, secret_created_at = $15, old_secret_hint = $16,
-        old_secret_created_at = $17, old_secret_expires_at = $18, updated_at = $19, deleted_at = $20, version = $21
+        old_secret_created_at = $17, old_secret_expires_at = $18, updated_at = $19, deleted_at = $20, version = $21,
+        jwks = $22, jwks_uri = $23, require_pushed = $24
     WHERE id = $1 AND project = $2 AND environment = $3 AND version = $4 AND deleted_at IS NULL";
 const INSERT_SCOPE: &str = "INSERT INTO client_scopes (client_id, plain, spelling, project) VALUES ($1, $2, $3, $4)";
 const INSERT_ENTRY: &str = "INSERT INTO client_lists (client_id, list, place, entry) VALUES ($1, $2, $3, $4)";

@@ -93,6 +93,9 @@ impl Store {
         client_rows::delete_lists(&mut tx, &client.id).await?;
         client_rows::insert_lists(&mut tx, client).await?;
         let hashes = hashes(&mut tx, &client.id).await?;
+        if client.secret.is_none() {
+            tx.execute(DELETE_SECRETS, values![client.id.as_str()]).await?;
+        }
         self.record_in(&mut tx, event).await?;
         let change = tell(&mut tx, client, ChangeKind::Updated, hashes).await?;
         scopes::require_registered_of_client(&mut tx, client).await?;

@@ -98,7 +98,8 @@ const EMPTYING: [&str; 17] = [
 ];
 
 /// The same for clients.
-const EMPTYING_OF_CLIENTS: [&str; 5] = [CONSENTS, CLIENT_SECRETS, CLIENT_SCOPES, CLIENT_LISTS, CLIENTS];
+const EMPTYING_OF_CLIENTS: [&str; 6] =
+    [CONSENTS, PUSHED_REQUESTS, CLIENT_SECRETS, CLIENT_SCOPES, CLIENT_LISTS, CLIENTS];
 
 /// No name is empty: the condition leads along the index.
 const TO_EMPTY: &str = "SELECT id, deleted_at FROM projects WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
@@ -134,6 +135,8 @@ const ACCESS_TOKENS: &str = "DELETE FROM access_tokens WHERE hash IN
     (SELECT t.hash FROM access_tokens t WHERE t.project = $1 LIMIT $2)";
 const GRANTS: &str = "DELETE FROM grants WHERE id IN
     (SELECT g.id FROM grants g WHERE g.project = $1 ORDER BY g.id LIMIT $2)";
+const PUSHED_REQUESTS: &str = "DELETE FROM pushed_requests WHERE client_id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
 const CONSENTS: &str = "DELETE FROM consents WHERE client_id IN
     (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
 const KEY_SECRETS: &str = "DELETE FROM key_secrets WHERE key_id IN

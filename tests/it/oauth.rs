@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use crate::support::{Actor, Reply, TestServer, Wire, leaks};
 
 /// A client that was registered, and its secret.
-struct Client {
-    id: String,
-    secret: String,
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
-async fn register(server: &TestServer, client: Value) -> Client {
+pub(crate) async fn register(server: &TestServer, client: Value) -> Client {
     let made = server.call(Wire::Grpc, "Auth/CreateClient", &server.live(), json!({"client": client})).await.ok();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Client { id: text(&made["client"]["id"]), secret: text(&made["secret"]) }
 }
 
 /// A form posted to an endpoint; as the client, if there is one, in `Authorization: Basic`.
-async fn post(server: &TestServer, path: &str, client: Option<&Client>, form: &[(&str, &str)]) -> Reply {
+pub(crate) async fn post(server: &TestServer, path: &str, client: Option<&Client>, form: &[(&str, &str)]) -> Reply {
     let mut request = server.request(Method::POST, path, &Actor::anonymous()).form(form);
     if let Some(client) = client {
         request = request.basic_auth(&client.id, Some(&client.secret));
@@ -28,7 +28,7 @@ async fn post(server: &TestServer, path: &str, client: Option<&Client>, form: &[
     server.send(request).await
 }
 
-fn error(reply: &Reply) -> (u16, String) {
+pub(crate) fn error(reply: &Reply) -> (u16, String) {
     (reply.status, reply.json()["error"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -147,17 +147,17 @@ async fn what_is_wrong_with_a_token_request_is_told_in_the_words_of_the_rfc() {
 }
 
 /// A browser, as far as this needs one: it keeps cookies and follows no redirect by itself.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     server: &'a TestServer,
-    cookies: BTreeMap<String, String>,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(server: &'a TestServer) -> Self {
+    pub(crate) fn new(server: &'a TestServer) -> Self {
         Self { server, cookies: BTreeMap::new() }
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Reply {
+    pub(crate) async fn send(&mut self, request: reqwest::RequestBuilder) -> Reply {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) };
         let reply = self.server.send(request).await;
@@ -176,13 +176,13 @@ impl<'a> Browser<'a> {
         reply
     }
 
-    async fn get(&mut self, target: &str) -> Reply {
+    pub(crate) async fn get(&mut self, target: &str) -> Reply {
         let request = self.server.request(Method::GET, target, &Actor::anonymous());
         self.send(request).await
     }
 
     /// Fills in the form of a page and sends it.
-    async fn submit(&mut self, page: &Reply, fill: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn submit(&mut self, page: &Reply, fill: &[(&str, &str)]) -> Reply {
         let (action, mut fields) = form_of(&page.text);
         for (name, value) in fill {
             fields.retain(|(known, _)| known != name);
@@ -192,7 +192,7 @@ impl<'a> Browser<'a> {
         self.send(request).await
     }
 
-    async fn sign_in(&mut self, page: &Reply, login: &str) -> Reply {
+    pub(crate) async fn sign_in(&mut self, page: &Reply, login: &str) -> Reply {
         let reply = self.submit(page, &[("login", login), ("password", leaks::PASSWORD)]).await;
         assert_eq!(reply.status, 303, "{reply:?}");
         let location = reply.header("location").to_owned();
@@ -201,7 +201,7 @@ impl<'a> Browser<'a> {
 }
 
 /// Where a page's form goes, and its hidden fields.
-fn form_of(html: &str) -> (String, Vec<(String, String)>) {
+pub(crate) fn form_of(html: &str) -> (String, Vec<(String, String)>) {
     let document = scraper::Html::parse_document(html);
     let select = |text: &str| scraper::Selector::parse(text).unwrap();
     let form = document.select(&select("form")).next().unwrap_or_else(|| panic!("no form: {html}"));
@@ -213,16 +213,16 @@ fn form_of(html: &str) -> (String, Vec<(String, String)>) {
     (form.attr("action").unwrap().to_owned(), fields.collect())
 }
 
-fn query_of(location: &str) -> BTreeMap<String, String> {
+pub(crate) fn query_of(location: &str) -> BTreeMap<String, String> {
     let url = reqwest::Url::parse(location).unwrap_or_else(|error| panic!("{error}: {location}"));
     url.query_pairs().into_owned().collect()
 }
 
-const CALLBACK: &str = "https://app.example.com/callback";
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(crate) const CALLBACK: &str = "https://app.example.com/callback";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn authorize(client: &Client, more: &[(&str, &str)]) -> String {
+pub(crate) fn authorize(client: &Client, more: &[(&str, &str)]) -> String {
     let mut parameters = vec![
         ("response_type", "code"),
         ("client_id", &client.id),
@@ -243,7 +243,7 @@ fn authorize(client: &Client, more: &[(&str, &str)]) -> String {
     format!("/oauth/authorize?{}", url.query().unwrap())
 }
 
-async fn web_client(server: &TestServer) -> Client {
+pub(crate) async fn web_client(server: &TestServer) -> Client {
     let client = json!({
         "name": "Shop <b>App</b>", "redirectUris": [CALLBACK], "grantTypes": ["authorization_code", "refresh_token"],
         "scopes": ["openid", "profile", "email", "read:users", "write:users"],
@@ -252,7 +252,7 @@ async fn web_client(server: &TestServer) -> Client {
 }
 
 /// A code that a user agreed to.
-async fn code(server: &TestServer, client: &Client) -> String {
+pub(crate) async fn code(server: &TestServer, client: &Client) -> String {
     let mut browser = Browser::new(server);
     let page = browser.get(&authorize(client, &[])).await;
     let page = browser.sign_in(&page, "ada").await;
@@ -261,7 +261,7 @@ async fn code(server: &TestServer, client: &Client) -> String {
     query_of(sent.header("location"))["code"].clone()
 }
 
-fn exchange(code: &str) -> Vec<(&str, &str)> {
+pub(crate) fn exchange(code: &str) -> Vec<(&str, &str)> {
     vec![("grant_type", "authorization_code"), ("code", code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)]
 }
 
@@ -339,13 +339,13 @@ async fn a_user_agrees_and_the_client_acts_for_them() {
     let _ = ada;
 }
 
-fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     use base64::Engine as _;
     let part = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-async fn issuer(server: &TestServer) -> String {
+pub(crate) async fn issuer(server: &TestServer) -> String {
     let metadata = server.get("/.well-known/oauth-authorization-server", &Actor::anonymous()).await.json();
     metadata["issuer"].as_str().unwrap().to_owned()
 }
@@ -424,7 +424,8 @@ async fn requests_that_are_wrong_go_nowhere_until_the_redirect_uri_is_proven() {
         ("response_mode", "fragment", "invalid_request"),
         ("prompt", "none login", "invalid_request"),
         ("max_age", "soon", "invalid_request"),
-        ("request_uri", "https://evil.example/", "request_not_supported"),
+        ("request", "e30.e30.", "request_not_supported"),
+        ("request_uri", "https://evil.example/", "request_uri_not_supported"),
         ("resource", "https://other.example/", "invalid_target"),
     ] {
         let sent = Browser::new(&server).get(&authorize(&client, &[(name, value)])).await;

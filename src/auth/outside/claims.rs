@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::flaw::Flaw;
 use super::json::{self, Fault};
-use super::jws::Jws;
+use super::jws::{Jws, Purpose};
 use super::key_set::KeySet;
 use crate::domain::clock::Timestamp;
 use crate::domain::issuer::{ClaimNames, TokenRules};
@@ -50,7 +50,7 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// What keeps it from being a token of a user.
     pub fn parse(token: &'a str) -> Result<Self, Flaw> {
-        let jws = Jws::parse(token)?;
+        let jws = Jws::parse(token, Purpose::Identity)?;
         let claims = json::object(jws.unverified_payload()).map_err(|fault| match fault {
             Fault::NotAnObject => Flaw::ClaimsNotJson,
             Fault::Duplicate => Flaw::DuplicateMember,
@@ -129,7 +129,7 @@ fn is_for(audience: &Value, wanted: &BTreeSet<String>) -> Result<bool, Flaw> {
     }
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Flaw> {
+pub(in crate::auth) fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Flaw> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -138,7 +138,7 @@ fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<Option
 }
 
 /// Seconds since the epoch, perhaps with a fraction (RFC 7519, section 2, NumericDate), up to the end of the year 9999.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Timestamp>, Flaw> {
+pub(in crate::auth) fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Timestamp>, Flaw> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| (0.0..=END_OF_TIME).contains(seconds));
     // In range, so nothing is cut off but what is less than a microsecond.

@@ -50,6 +50,8 @@ pub enum Flaw {
     Expired,
     /// It is not good yet, or was made in the future.
     NotYetValid,
+    /// It is good once, and was used.
+    Used,
 }
 
 impl Flaw {
@@ -89,6 +91,7 @@ impl fmt::Display for Flaw {
             Self::WrongAudience => "the token is for another audience",
             Self::Expired => "the token is past its end",
             Self::NotYetValid => "the token is not valid yet",
+            Self::Used => "the token was used before",
         };
         f.write_str(text)
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// What is wrong with a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fault {
+pub(in crate::auth) enum Fault {
     /// It is not one JSON object, or is deeper than it may be.
     NotAnObject,
     /// A member stands twice in one object.
@@ -17,7 +17,7 @@ pub(super) enum Fault {
 }
 
 /// Reads one JSON object, and no more than that. What it holds is bounded by the length of the text, which the caller bounds.
-pub(super) fn object(text: &[u8]) -> Result<Map<String, Value>, Fault> {
+pub(in crate::auth) fn object(text: &[u8]) -> Result<Map<String, Value>, Fault> {
     let duplicate = Cell::new(false);
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = Strict { depth: MAX_DEPTH, duplicate: &duplicate }.deserialize(&mut reader);

@@ -11,10 +11,23 @@ use super::json::{self, Fault};
 use super::key_set::KeySet;
 use crate::domain::issuer::Algorithm;
 
+/// What a signed token is for. The types keep the purposes apart: nobody passes one for the other (RFC 8725, section 3.11).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// It says who a user is, or what they may do.
+    Identity,
+    /// It says which client asks (RFC 7523, section 2.2).
+    ClientAssertion,
+    /// It says that whoever sends it has a key, which it names itself (RFC 9449, section 4.2).
+    Possession,
+}
+
 /// A token that was taken apart. Nothing of it is true yet.
 pub struct Jws<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key: Option<String>,
+    /// The key that a proof of possession brings; none in any other token.
+    pub(in crate::auth) brought: Option<Map<String, Value>>,
     /// What was signed: the first two parts, as they were sent.
     pub(super) signed: &'a str,
     pub(super) signature: &'a str,
@@ -26,7 +39,7 @@ impl<'a> Jws<'a> {
     ///
     /// # Errors
     /// What keeps it from being a signed token of a kind that is taken here.
-    pub fn parse(token: &'a str) -> Result<Self, Flaw> {
+    pub fn parse(token: &'a str, purpose: Purpose) -> Result<Self, Flaw> {
         if token.len() > MAX_TOKEN {
             return Err(Flaw::TooLong);
         }
@@ -40,7 +53,7 @@ impl<'a> Jws<'a> {
             2 => return Err(Flaw::Encrypted),
             _ => return Err(Flaw::NotCompact),
         }
-        let (algorithm, key) = read_header(&decode(header)?)?;
+        let (algorithm, key, brought) = read_header(&decode(header)?, purpose)?;
         if signature.is_empty() {
             return Err(Flaw::NotCompact);
         }
@@ -48,7 +61,7 @@ impl<'a> Jws<'a> {
         decode(signature)?;
         let payload = decode(payload)?;
         let signed = &token[..token.len() - signature.len() - 1];
-        Ok(Self { algorithm, key, signed, signature, payload })
+        Ok(Self { algorithm, key, brought, signed, signature, payload })
     }
 
     /// What was signed, if it is signed by the key of `keys` that it names, in one of the ways that `allowed` lists.
@@ -66,7 +79,7 @@ impl<'a> Jws<'a> {
     }
 
     /// What it says, which nobody has checked: good for looking up whose keys to check it by, and for nothing else.
-    pub(super) fn unverified_payload(&self) -> &[u8] {
+    pub(in crate::auth) fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }
 }
@@ -84,10 +97,11 @@ fn decode(part: &str) -> Result<Vec<u8>, Flaw> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Flaw::NotCompact)
 }
 
-/// The algorithm and the name of the key (RFC 7515, section 4.1). `jwk`, `jku`, `x5c` and `x5u` would have the token say what it
-/// is checked by; they are passed over, as are all that change nothing.
-fn read_header(text: &[u8]) -> Result<(Algorithm, Option<String>), Flaw> {
-    let header = json::object(text).map_err(|fault| match fault {
+/// The algorithm, the name of the key (RFC 7515, section 4.1) and, of a proof of possession, the key. In all others `jwk`, as
+/// everywhere `jku`, `x5c` and `x5u`, would have the token say what it is checked by; they are passed over, as are all that
+/// change nothing.
+fn read_header(text: &[u8], purpose: Purpose) -> Result<Header, Flaw> {
+    let mut header = json::object(text).map_err(|fault| match fault {
         Fault::NotAnObject => Flaw::HeaderNotJson,
         Fault::Duplicate => Flaw::DuplicateMember,
     })?;
@@ -103,11 +117,19 @@ fn read_header(text: &[u8]) -> Result<(Algorithm, Option<String>), Flaw> {
         // Claims need none (RFC 7519, section 5.2). Whatever it says, what is in there is no plain set of claims.
         return Err(Flaw::Nested);
     }
-    check_type(text_member(&header, "typ")?)?;
+    check_type(text_member(&header, "typ")?, purpose)?;
     let algorithm = text_member(&header, "alg")?.ok_or(Flaw::AlgorithmUnsupported)?;
     let algorithm = Algorithm::parse(algorithm).ok_or(Flaw::AlgorithmUnsupported)?;
-    Ok((algorithm, text_member(&header, "kid")?.map(str::to_owned)))
+    let key = text_member(&header, "kid")?.map(str::to_owned);
+    let brought = match (purpose, header.remove("jwk")) {
+        (Purpose::Possession, Some(Value::Object(key))) => Some(key),
+        (Purpose::Possession, _) => return Err(Flaw::HeaderMember),
+        _ => None,
+    };
+    Ok((algorithm, key, brought))
 }
+
+type Header = (Algorithm, Option<String>, Option<Map<String, Value>>);
 
 fn text_member<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Flaw> {
     match header.get(name) {
@@ -120,11 +142,16 @@ fn text_member<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<
 /// Identity tokens say `JWT` or nothing, access tokens `at+jwt` (RFC 9068, section 2.1); the prefix `application/` may be there,
 /// and case does not count (RFC 7515, section 4.1.9). All other types are tokens about something else: that a session ended
 /// (`logout+jwt`), that something happened (`secevent+jwt`), that a key is held (`dpop+jwt`), and so on. Who holds one of
-/// those has not signed in.
-fn check_type(typ: Option<&str>) -> Result<(), Flaw> {
-    let Some(typ) = typ else { return Ok(()) };
-    let typ = typ.to_ascii_lowercase();
-    let known = matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt");
+/// those has not signed in. What a client proves itself with says `JWT`, nothing, or what RFC 7523 is to ask for
+/// (draft-ietf-oauth-rfc7523bis); a proof of possession says what it is.
+fn check_type(typ: Option<&str>, purpose: Purpose) -> Result<(), Flaw> {
+    let typ = typ.map(str::to_ascii_lowercase);
+    let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
+    let known = match purpose {
+        Purpose::Identity => matches!(typ, None | Some("jwt" | "at+jwt")),
+        Purpose::ClientAssertion => matches!(typ, None | Some("jwt" | "client-authentication+jwt")),
+        Purpose::Possession => typ == Some("dpop+jwt"),
+    };
     if known { Ok(()) } else { Err(Flaw::WrongType) }
 }
 
@@ -140,13 +167,13 @@ mod tests {
     }
 
     fn flaw(token: &str) -> Option<Flaw> {
-        Jws::parse(token).err()
+        Jws::parse(token, Purpose::Identity).err()
     }
 
     #[test]
     fn a_plain_token_is_taken_apart() {
         let text = token(r#"{"alg":"RS256","kid":"one","typ":"JWT"}"#);
-        let jws = Jws::parse(&text).unwrap();
+        let jws = Jws::parse(&text, Purpose::Identity).unwrap();
         assert_eq!((jws.algorithm, jws.key()), (Algorithm::Rs256, Some("one")));
         assert_eq!((jws.unverified_payload(), jws.signature), (&b"{}"[..], "c2lnbmF0dXJl"));
         assert_eq!(jws.signed, text.rsplit_once('.').unwrap().0);
@@ -200,6 +227,36 @@ mod tests {
         ];
         for (header, wanted) in cases {
             assert_eq!(flaw(&token(header)), wanted, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_one_purpose_is_none_of_another() {
+        use Purpose::{ClientAssertion, Identity, Possession};
+        for (typ, purposes) in [
+            (None, &[Identity, ClientAssertion][..]),
+            (Some("JWT"), &[Identity, ClientAssertion]),
+            (Some("at+jwt"), &[Identity]),
+            (Some("client-authentication+jwt"), &[ClientAssertion]),
+            (Some("dpop+jwt"), &[Possession]),
+            (Some("application/DPoP+JWT"), &[Possession]),
+        ] {
+            let mut header = serde_json::json!({"alg": "ES256", "jwk": {"kty": "EC"}});
+            if let Some(typ) = typ {
+                header["typ"] = typ.into();
+            }
+            for purpose in [Identity, ClientAssertion, Possession] {
+                let text = token(&header.to_string());
+                let parsed = Jws::parse(&text, purpose);
+                assert_eq!(parsed.is_ok(), purposes.contains(&purpose), "{typ:?} {purpose:?}");
+                assert!(
+                    parsed.is_ok_and(|jws| jws.brought.is_some()) == purposes.contains(&Possession)
+                        || purpose != Possession
+                );
+            }
+        }
+        for header in [r#"{"alg":"ES256","typ":"dpop+jwt"}"#, r#"{"alg":"ES256","typ":"dpop+jwt","jwk":"a"}"#] {
+            assert_eq!(Jws::parse(&token(header), Possession).err(), Some(Flaw::HeaderMember));
         }
     }
 

@@ -39,7 +39,8 @@ pub enum KeySetFlaw {
     NoneUsable,
 }
 
-struct PublicKey {
+/// A key that something may be checked by.
+pub(in crate::auth) struct PublicKey {
     kid: Option<String>,
     /// The one algorithm it says it is for.
     algorithm: Option<Algorithm>,
@@ -94,11 +95,7 @@ impl KeySet {
 
     /// Fails unless the token is signed by the key that it names, or by the only one it can have been.
     pub(super) fn verify(&self, jws: &Jws<'_>) -> Result<(), Flaw> {
-        let key = &self.find(jws)?.key;
-        match jsonwebtoken::crypto::verify(jws.signature, jws.signed.as_bytes(), key, library_name(jws.algorithm)) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Flaw::BadSignature),
-        }
+        self.find(jws)?.has_signed(jws)
     }
 
     fn find(&self, jws: &Jws<'_>) -> Result<&PublicKey, Flaw> {
@@ -118,6 +115,28 @@ impl KeySet {
 }
 
 impl PublicKey {
+    /// Reads a key that stands alone; none if it cannot check a token here, or tells a secret.
+    pub(in crate::auth) fn alone(jwk: &Map<String, Value>) -> Option<Self> {
+        if SECRET_MEMBERS.into_iter().any(|name| jwk.contains_key(name)) { None } else { Self::read(jwk) }
+    }
+
+    /// What was signed, if this key signed it, whatever name it goes by.
+    pub(in crate::auth) fn verify<'j>(&self, jws: &'j Jws<'_>) -> Result<&'j [u8], Flaw> {
+        if !self.is_for(jws.algorithm) {
+            return Err(Flaw::UnknownKey);
+        }
+        self.has_signed(jws)?;
+        Ok(jws.unverified_payload())
+    }
+
+    fn has_signed(&self, jws: &Jws<'_>) -> Result<(), Flaw> {
+        let algorithm = library_name(jws.algorithm);
+        match jsonwebtoken::crypto::verify(jws.signature, jws.signed.as_bytes(), &self.key, algorithm) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Flaw::BadSignature),
+        }
+    }
+
     /// Reads a key; none if it cannot check a token here.
     fn read(jwk: &Map<String, Value>) -> Option<Self> {
         if jwk.get("use").is_some_and(|usage| usage != "sig") {

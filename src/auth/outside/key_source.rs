@@ -285,6 +285,7 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::jws::Purpose;
     use super::super::tests::Signer;
     use super::*;
     use crate::domain::clock::ManualClock;
@@ -356,7 +357,7 @@ mod tests {
 
         async fn knows_at(&self, location: &KeyLocation, signer: &Signer) -> Result<bool, Reason> {
             let token = signer.sign(&json!({}));
-            let jws = Jws::parse(&token).unwrap();
+            let jws = Jws::parse(&token, Purpose::Identity).unwrap();
             let keys = self.source.keys_for(location, &jws).await.map_err(|error| error.reason)?;
             Ok(jws.verify(&keys, |_| true).is_ok())
         }

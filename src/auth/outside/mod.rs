@@ -4,9 +4,10 @@
 //! what is read before that is bounded and read strictly, and a token never says by which key, or from where, it is to be
 //! checked.
 
+pub mod assertion;
 pub mod claims;
 pub mod flaw;
-mod json;
+pub(in crate::auth) mod json;
 pub mod jws;
 pub mod key_set;
 pub mod key_source;

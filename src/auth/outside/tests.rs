@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::jws::Jws;
+use super::jws::{Jws, Purpose};
 use super::key_set::{KeySet, KeySetFlaw, MAX_KEY_SET};
 
 /// The name of the key in [`RSA`].
@@ -149,7 +149,7 @@ fn keys_of_no_use_are_passed_over() {
 fn a_token_that_names_no_key_means_the_only_one() {
     let (one, two) = (Signer::ed25519("one"), Signer::ed25519("two"));
     let token = one.sign_under(&json!({"alg": "EdDSA"}), b"{}");
-    let jws = Jws::parse(&token).unwrap();
+    let jws = Jws::parse(&token, Purpose::Identity).unwrap();
     let rsa: Value = serde_json::from_str(RSA).unwrap();
     let verify = |keys: &[Value]| jws.verify(&parse(keys).unwrap(), |_| true).err();
     assert_eq!(verify(&[one.jwk()]), None);

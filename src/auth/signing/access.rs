@@ -43,6 +43,7 @@ pub(super) fn mint(key: &Opened, issuer: &str, claims: &AccessClaims<'_>) -> Res
         auth_time: claims.authenticated_at.map(seconds),
         project: token.project.as_str(),
         env: token.environment.as_str(),
+        cnf: token.key.map(|key| Confirmation { jkt: key.to_string() }),
     };
     key.sign(TYPE, &written).map(PlainSecret::signed)
 }
@@ -106,6 +107,14 @@ struct Written<'a> {
     auth_time: Option<i64>,
     project: &'a str,
     env: &'a str,
+    /// The key that it is bound to (RFC 7800; RFC 9449, section 6.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+}
+
+#[derive(Serialize)]
+struct Confirmation {
+    jkt: String,
 }
 
 #[derive(Serialize)]

@@ -324,6 +324,7 @@ async fn what_every_client_must_be_able_to_check_is_signed_with_rsa() {
         grant: Some(grant.id.clone()),
         scopes: OAuthScopes::default(),
         audiences: Vec::new(),
+        key: None,
         issued_at: now,
         expires_at: now.plus(HOUR),
         revoked_at: None,

@@ -1,11 +1,12 @@
 //! `gatepost clients create` and `update`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::{OneClient, view};
-use crate::cli::arguments::{duration, mask, named};
+use crate::cli::arguments::{duration, mask, named, text_of};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
@@ -37,6 +38,9 @@ pub(super) struct UpdateArgs {
     /// Take the logo away.
     #[arg(long, conflicts_with = "logo_uri")]
     no_logo_uri: bool,
+    /// Take its keys away.
+    #[arg(long, conflicts_with_all = ["jwks_uri", "jwks"])]
+    no_keys: bool,
     /// Take all redirect URIs away.
     #[arg(long, conflicts_with = "redirect_uris")]
     no_redirect_uris: bool,
@@ -60,9 +64,15 @@ struct SettingsArgs {
     /// A picture to show beside the name, over https.
     #[arg(long, value_name = "URI")]
     logo_uri: Option<String>,
-    /// How it proves itself: client_secret_basic, client_secret_post or, of a public client, none.
+    /// How it proves itself: client_secret_basic, client_secret_post, private_key_jwt or, of a public client, none.
     #[arg(long, value_name = "METHOD")]
     auth_method: Option<String>,
+    /// Where it publishes the keys for private_key_jwt.
+    #[arg(long, value_name = "URL", conflicts_with = "jwks")]
+    jwks_uri: Option<String>,
+    /// A file with those keys, a JWK Set.
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
     /// Where users may be sent with a code; may be given several times.
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<String>,
@@ -94,6 +104,9 @@ struct SettingsArgs {
     /// Whether whoever brings a code must prove that they asked for it; a confidential client may do without.
     #[arg(long, value_name = "BOOL")]
     require_pkce: Option<bool>,
+    /// Whether it must push its authorization requests.
+    #[arg(long, value_name = "BOOL")]
+    require_par: Option<bool>,
     /// Whether its access tokens are bound to a key of its own.
     #[arg(long, value_name = "BOOL")]
     dpop: Option<bool>,
@@ -123,7 +136,7 @@ impl CreateArgs {
             ClientType::Confidential => v1::client::Type::Confidential,
             ClientType::Public => v1::client::Type::Public,
         };
-        let client = v1::Client { name: self.name.clone(), r#type: kind.into(), ..self.settings.values() };
+        let client = v1::Client { name: self.name.clone(), r#type: kind.into(), ..self.settings.values()? };
         let request = v1::CreateClientRequest { client: Some(client) };
         let answer = connection.auth().create_client(request).await?.into_inner();
         let client = view::present(answer.client.clone())?;
@@ -140,7 +153,7 @@ impl CreateArgs {
 impl UpdateArgs {
     pub(super) async fn run(&self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let request =
-            v1::UpdateClientRequest { client: Some(self.values()), update_mask: Some(mask(self.paths(), "clients")?) };
+            v1::UpdateClientRequest { client: Some(self.values()?), update_mask: Some(mask(self.paths(), "clients")?) };
         view::print(connection.auth().update_client(request).await?.into_inner().client, output)
     }
 
@@ -151,6 +164,8 @@ impl UpdateArgs {
             ("name", self.name.is_some()),
             ("logo_uri", set.logo_uri.is_some() || self.no_logo_uri),
             ("token_endpoint_auth_method", set.auth_method.is_some()),
+            ("jwks_uri", set.jwks_uri.is_some() || self.no_keys),
+            ("jwks", set.jwks.is_some()),
             ("redirect_uris", !set.redirect_uris.is_empty() || self.no_redirect_uris),
             (
                 "post_logout_redirect_uris",
@@ -164,23 +179,24 @@ impl UpdateArgs {
             ("refresh_token_idle_lifetime", set.refresh_token_idle_lifetime.is_some()),
             ("refresh_token_lifetime", set.refresh_token_lifetime.is_some()),
             ("require_pkce", set.require_pkce.is_some()),
+            ("require_pushed_authorization_requests", set.require_par.is_some()),
             ("dpop_bound_access_tokens", set.dpop.is_some()),
         ])
     }
 
     /// Their new values; what is taken away is absent.
-    fn values(&self) -> v1::Client {
-        v1::Client {
+    fn values(&self) -> Result<v1::Client, Failure> {
+        Ok(v1::Client {
             id: self.client.client.clone(),
             name: self.name.clone().unwrap_or_default(),
             etag: self.etag.clone().unwrap_or_default(),
-            ..self.settings.values()
-        }
+            ..self.settings.values()?
+        })
     }
 }
 
 impl SettingsArgs {
-    fn values(&self) -> v1::Client {
+    fn values(&self) -> Result<v1::Client, Failure> {
         // A time on the command line is a century at most, so it fits.
         let wire = |time: Option<Duration>| time.and_then(|time| prost_types::Duration::try_from(time).ok());
         let format = match self.token_format {
@@ -188,9 +204,11 @@ impl SettingsArgs {
             Some(FormatName::Jwt) => v1::client::TokenFormat::Jwt,
             Some(FormatName::Opaque) => v1::client::TokenFormat::Opaque,
         };
-        v1::Client {
+        Ok(v1::Client {
             logo_uri: self.logo_uri.clone(),
             token_endpoint_auth_method: self.auth_method.clone().unwrap_or_default(),
+            jwks_uri: self.jwks_uri.clone(),
+            jwks: self.jwks.as_deref().map(text_of).transpose()?,
             redirect_uris: self.redirect_uris.clone(),
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
             grant_types: self.grant_types.iter().map(|grant| full(grant)).collect(),
@@ -201,9 +219,10 @@ impl SettingsArgs {
             refresh_token_idle_lifetime: wire(self.refresh_token_idle_lifetime),
             refresh_token_lifetime: wire(self.refresh_token_lifetime),
             require_pkce: self.require_pkce,
+            require_pushed_authorization_requests: self.require_par.unwrap_or_default(),
             dpop_bound_access_tokens: self.dpop.unwrap_or_default(),
             ..v1::Client::default()
-        }
+        })
     }
 }
 
@@ -233,7 +252,8 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_changed() {
-        let cases: [(&str, &[&str]); 6] = [
+        let cases: [(&str, &[&str]); 7] = [
+            ("cli_1 --no-keys --auth-method none", &["token_endpoint_auth_method", "jwks_uri"]),
             ("cli_1", &[]),
             ("cli_1 --name x --no-logo-uri", &["name", "logo_uri"]),
             ("cli_1 --redirect-uri a --redirect-uri b --no-scopes", &["redirect_uris", "scopes"]),
@@ -247,7 +267,7 @@ mod tests {
         for (line, paths) in cases {
             assert_eq!(parsed(line).unwrap().paths(), paths, "{line}");
         }
-        let device = parsed("cli_1 --grant-type device_code,refresh_token").unwrap().values().grant_types;
+        let device = parsed("cli_1 --grant-type device_code,refresh_token").unwrap().values().unwrap().grant_types;
         assert_eq!(device, ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"]);
         for line in
             ["cli_1 --scope a:b --no-scopes", "cli_1 --logo-uri x --no-logo-uri", "cli_1 --require-pkce perhaps"]

@@ -42,6 +42,7 @@ fn record(client: &v1::Client) -> Rows {
     rows.field("environment", client.environment().as_str_name().to_ascii_lowercase());
     rows.field("logo", client.logo_uri());
     rows.field("authentication", &client.token_endpoint_auth_method);
+    rows.field("keys", if client.jwks.is_some() { "given" } else { client.jwks_uri() });
     for uri in &client.redirect_uris {
         rows.field("redirect URI", uri);
     }
@@ -60,6 +61,7 @@ fn record(client: &v1::Client) -> Rows {
     rows.field("refresh token, unused", span(client.refresh_token_idle_lifetime.as_ref()));
     rows.field("refresh token, at most", span(client.refresh_token_lifetime.as_ref()));
     rows.field("PKCE", if client.require_pkce() { "required" } else { "not required" });
+    rows.field("PAR", if client.require_pushed_authorization_requests { "required" } else { "" });
     rows.field("DPoP", if client.dpop_bound_access_tokens { "required" } else { "" });
     for secret in &client.secrets {
         let end = secret.expires_at.as_ref();

@@ -1,15 +1,15 @@
 //! Trusting and changing issuers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use prost_types::FieldMask;
 
 use super::{OneIssuer, print};
-use crate::cli::arguments::duration;
+use crate::cli::arguments::{duration, text_of};
 use crate::cli::connection::Connection;
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::Failure;
 use crate::cli::output::Output;
 use crate::proto::v1;
 
@@ -116,7 +116,7 @@ impl RulesArgs {
             display_name: given(&self.display_name),
             description: given(&self.description),
             jwks_uri: self.jwks_uri.clone(),
-            jwks: self.jwks.as_deref().map(read).transpose()?,
+            jwks: self.jwks.as_deref().map(text_of).transpose()?,
             audiences: self.audiences.clone(),
             algorithms: self.algorithms.clone(),
             email_claim: given(&self.email_claim),
@@ -126,9 +126,4 @@ impl RulesArgs {
             ..v1::Issuer::default()
         })
     }
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{}: cannot be read: {error}", path.display())))
 }

@@ -57,12 +57,14 @@ impl VerifyArgs {
             publishable_key: self.publishable_key.clone(),
             scopes: self.scopes.clone(),
             client_ip: self.client_ip.clone(),
+            ..v1::VerifyRequest::default()
         }
     }
 
     fn explain_request(&self, credential: &str) -> v1::ExplainVerifyRequest {
-        let v1::VerifyRequest { credential, publishable_key, scopes, client_ip } = self.request(credential);
-        v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip }
+        let v1::VerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt } =
+            self.request(credential);
+        v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt }
     }
 }
 

@@ -75,6 +75,10 @@ impl Client {
     /// Changes the details.
     pub fn update(&mut self, details: ClientDetails, now: Timestamp) {
         self.details = details;
+        if !self.details.authentication.needs_secret() {
+            // It does not come back with the method that needed it.
+            (self.secret, self.old_secret) = (None, None);
+        }
         self.touch(now);
     }
 
@@ -140,18 +144,21 @@ pub enum ClientAuthentication {
     SecretBasic,
     /// With its secret in the body.
     SecretPost,
+    /// With a token that it signs with a key of its own (RFC 7523; OpenID Connect Core 1.0, section 9).
+    PrivateKeyJwt,
     /// It does not: it is public.
     None,
 }
 
 impl ClientAuthentication {
-    const ALL: [Self; 3] = [Self::SecretBasic, Self::SecretPost, Self::None];
+    const ALL: [Self; 4] = [Self::SecretBasic, Self::SecretPost, Self::PrivateKeyJwt, Self::None];
 
     /// The name, also in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SecretBasic => "client_secret_basic",
             Self::SecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
             Self::None => "none",
         }
     }
@@ -162,7 +169,8 @@ impl ClientAuthentication {
     }
 
     /// The rule the names keep, for error messages.
-    pub const RULE: &'static str = "must be client_secret_basic or client_secret_post or, of a public client, none";
+    pub const RULE: &'static str =
+        "must be client_secret_basic, client_secret_post or private_key_jwt or, of a public client, none";
 
     /// What a client of this kind uses unless it says.
     pub const fn usual(kind: ClientKind) -> Self {
@@ -176,7 +184,7 @@ impl ClientAuthentication {
     pub const fn needs_secret(self) -> bool {
         match self {
             Self::SecretBasic | Self::SecretPost => true,
-            Self::None => false,
+            Self::PrivateKeyJwt | Self::None => false,
         }
     }
 }
@@ -205,6 +213,15 @@ impl TokenFormat {
     }
 }
 
+/// The public keys of a client (RFC 7591, section 2).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ClientKeys {
+    /// These: a JWK Set, up to [`MAX_KEYS`] bytes.
+    Inline(String),
+    /// Those at this address.
+    At(String),
+}
+
 /// What may be changed about a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientDetails {
@@ -214,6 +231,8 @@ pub struct ClientDetails {
     pub logo_uri: Option<LogoUri>,
     /// How it proves itself.
     pub authentication: ClientAuthentication,
+    /// What its own tokens are checked by.
+    pub keys: Option<ClientKeys>,
     /// Where users may be sent with a code, up to [`MAX_URIS`].
     pub redirect_uris: Vec<RedirectUri>,
     /// Where users may be sent after they signed out, up to [`MAX_URIS`].
@@ -236,6 +255,8 @@ pub struct ClientDetails {
     pub require_pkce: bool,
     /// Whether its access tokens are bound to a key of its own (RFC 9449).
     pub dpop_bound_access_tokens: bool,
+    /// Whether it must push its authorization requests (RFC 9126).
+    pub require_pushed_requests: bool,
 }
 
 impl ClientDetails {
@@ -245,6 +266,7 @@ impl ClientDetails {
             name: String::new(),
             logo_uri: None,
             authentication: ClientAuthentication::usual(kind),
+            keys: None,
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             grant_types: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
@@ -256,6 +278,7 @@ impl ClientDetails {
             refresh_token_lifetime: 180 * DAY,
             require_pkce: true,
             dpop_bound_access_tokens: false,
+            require_pushed_requests: false,
         }
     }
 
@@ -274,6 +297,11 @@ impl ClientDetails {
                 public != (self.authentication == ClientAuthentication::None),
                 "token_endpoint_auth_method",
                 "must be none for a public client, and for no other",
+            ),
+            (
+                self.authentication == ClientAuthentication::PrivateKeyJwt && self.keys.is_none(),
+                "token_endpoint_auth_method",
+                "private_key_jwt needs jwks or jwks_uri",
             ),
             (
                 public && (has(GrantType::ClientCredentials) || has(GrantType::TokenExchange)),
@@ -303,6 +331,8 @@ impl ClientDetails {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Bytes of the keys that are registered with a client at most.
+pub const MAX_KEYS: usize = 16 * 1024;
 /// Entries of each list of URIs at most.
 pub const MAX_URIS: usize = 20;
 /// The longest time for which an old secret goes on working.

@@ -24,6 +24,8 @@ pub enum Word {
     InvalidRequest,
     /// The client is not who it says it is.
     InvalidClient,
+    /// What is to prove that the client holds a key does not (RFC 9449, section 5).
+    InvalidDpopProof,
     /// The code, refresh token or device code is not good, or not this client's.
     InvalidGrant,
     /// The client may not use this grant.
@@ -38,6 +40,10 @@ pub enum Word {
     UnsupportedResponseType,
     /// A request by reference is not taken here (RFC 9101).
     RequestNotSupported,
+    /// A request at an address of the client's is not taken here (OpenID Connect Core 1.0, section 6).
+    RequestUriNotSupported,
+    /// There is no pushed request of this name, or none any more (RFC 9101, section 7; RFC 9126, section 4).
+    InvalidRequestUri,
     /// The user does not agree, or may not.
     AccessDenied,
     /// The user would have to sign in, and must not be asked (OpenID Connect Core 1.0, section 3.1.2.6).
@@ -46,6 +52,8 @@ pub enum Word {
     ConsentRequired,
     /// Too much was asked for.
     SlowDown,
+    /// The proof has to hold a nonce of ours (RFC 9449, section 8).
+    UseDpopNonce,
     /// A fault of the server.
     ServerError,
     /// The server cannot do it now.
@@ -58,6 +66,7 @@ impl Word {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidClient => "invalid_client",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
@@ -65,10 +74,13 @@ impl Word {
             Self::InvalidTarget => "invalid_target",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::InvalidRequestUri => "invalid_request_uri",
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::SlowDown => "slow_down",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -88,8 +100,12 @@ impl OAuthError {
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         let word = match error.reason {
-            Reason::StoreUnavailable | Reason::Overloaded | Reason::DeadlineExceeded => Word::TemporarilyUnavailable,
+            Reason::StoreUnavailable | Reason::Overloaded | Reason::DeadlineExceeded | Reason::IssuerUnavailable => {
+                Word::TemporarilyUnavailable
+            }
             Reason::TooManyUnknown => Word::SlowDown,
+            Reason::InvalidDpopProof => Word::InvalidDpopProof,
+            Reason::UseDpopNonce => Word::UseDpopNonce,
             Reason::InvalidField | Reason::InvalidRequest => Word::InvalidRequest,
             _ => Word::ServerError,
         };

@@ -6,5 +6,6 @@ pub mod grant;
 pub mod pkce;
 pub mod redirect_uri;
 pub mod scope;
+pub mod thumbprint;
 pub mod token;
 pub mod uri;

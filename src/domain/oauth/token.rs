@@ -2,6 +2,7 @@
 
 use super::pkce::CodeChallenge;
 use super::scope::OAuthScopes;
+use super::thumbprint::Thumbprint;
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, GrantId, ProjectId, TokenId, UserId};
@@ -46,6 +47,8 @@ pub struct AuthorizationCode {
     pub redirect_uri_named: bool,
     /// What its redeemer must prove to know.
     pub challenge: Option<CodeChallenge>,
+    /// The key that its redeemer must prove to hold (RFC 9449, section 10).
+    pub key: Option<Thumbprint>,
     /// When it ends by itself.
     pub expires_at: Timestamp,
     /// When it was redeemed, or spoiled by a wrong attempt.
@@ -61,6 +64,8 @@ pub struct RefreshToken {
     pub idle_until: Timestamp,
     /// When it was used.
     pub spent_at: Option<Timestamp>,
+    /// The key that whoever uses it must prove to hold: that of a public client (RFC 9449, section 5).
+    pub key: Option<Thumbprint>,
 }
 
 /// A token that opens something.
@@ -82,6 +87,8 @@ pub struct AccessToken {
     pub scopes: OAuthScopes,
     /// Where it may be used (`aud`, RFC 8707); none: only here.
     pub audiences: Vec<String>,
+    /// The key that whoever uses it must prove to hold (RFC 9449); none: whoever has it may use it.
+    pub key: Option<Thumbprint>,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it ends by itself.

@@ -159,6 +159,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::ExceedsCaller => "expires_at is after the end of the key that makes this call",
         Reason::HttpsRequired => "this service is reached over HTTPS only; do not send credentials in the clear",
         Reason::IdempotencyKeyReused => "this Idempotency-Key was used before with another request",
+        Reason::InvalidDpopProof => "the token is bound to a key, and no proof came with it",
         Reason::InvalidRequest => "the request carries two credentials; send one",
         Reason::InvalidState => "a revoked key cannot be resumed",
         Reason::IpDenied => "The key may not be used from this address",
@@ -173,6 +174,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::TooManyAttempts => "Rate limit exceeded. Try again in 300 seconds",
         Reason::TooManyUnknown => "Too many unknown credentials from this address. Try again in 1 seconds",
         Reason::UnknownMethod => "There is nothing at this path",
+        Reason::UseDpopNonce => "the proof must hold the nonce of the header DPoP-Nonce",
         Reason::UnsupportedMediaType => "The body's type must be application/json",
         Reason::Expired | Reason::Malformed | Reason::MissingCredential | Reason::NotFound | Reason::Revoked => {
             "Invalid or missing API key"

@@ -14,18 +14,15 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::{Destination, Logo, STYLE};
+use super::{Logo, STYLE};
 
 /// A page: its template, and what its answer's Content-Security-Policy must allow.
 pub trait Page: Template {
-    /// Where a redirect after a form's post may lead beside ourselves: browsers hold it against the page the form was on.
-    fn leads_to(&self) -> Option<Destination<'_>> {
-        None
-    }
-
-    /// Whether forms may lead nowhere else.
-    fn holds_forms(&self) -> bool {
-        true
+    /// Whether a form's post may end at a client. Browsers hold all redirects that follow a post against the policy of the
+    /// page the form was on, those of the client too, which may send people on to anywhere: such a page holds its forms to
+    /// nothing. All others hold them to ourselves.
+    fn leads_on(&self) -> bool {
+        false
     }
 
     /// The picture on it.
@@ -67,9 +64,8 @@ fn policy(page: &impl Page) -> String {
         // Writing to memory does not fail.
         let _ = write!(policy, "; {name} {sources}");
     };
-    if page.holds_forms() {
-        let beside = page.leads_to().map(|destination| format!(" {}", destination.source()));
-        directive(&mut policy, "form-action", &format!("'self'{}", beside.unwrap_or_default()));
+    if !page.leads_on() {
+        directive(&mut policy, "form-action", "'self'");
     }
     if let Some(logo) = page.logo() {
         directive(&mut policy, "img-src", logo.source());
@@ -87,8 +83,9 @@ fn source_of(inline: &str) -> String {
 
 static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(STYLE));
 
-/// What every page's answer has, beside its policy.
-const HEADERS: [(HeaderName, &str); 7] = [
+/// What every page's answer has, beside its policy. `Cross-Origin-Opener-Policy` is not among them: it would part a client
+/// that has people sign in in a pop-up from that window, for good.
+const HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_TYPE, "text/html; charset=utf-8"),
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -96,7 +93,6 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (X_FRAME_OPTIONS, "DENY"),
     // The addresses hold requests and states. It also has browsers send `Origin: null` with a post.
     (REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (
         HeaderName::from_static("permissions-policy"),
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",

@@ -16,15 +16,15 @@ pub struct Consent<'a> {
     pub account: Account<'a>,
     /// What is asked for.
     pub permissions: Permissions<'a>,
-    /// Where either answer leads: shown, and allowed as the redirect after the post.
+    /// Where either answer leads.
     pub destination: Destination<'a>,
     /// What the form holds.
     pub form: Form<'a>,
 }
 
 impl Page for Consent<'_> {
-    fn leads_to(&self) -> Option<Destination<'_>> {
-        Some(self.destination)
+    fn leads_on(&self) -> bool {
+        true
     }
 
     fn logo(&self) -> Option<Logo<'_>> {

@@ -55,22 +55,6 @@ impl<'a> Destination<'a> {
             Self::App { scheme } => Text::from(*scheme),
         }
     }
-
-    /// The source that allows it in a Content-Security-Policy. What cannot be written as a source there is allowed by its
-    /// scheme: IPv6 addresses and names with underscores (CSP Level 3, section 2.3.1, `host-part`).
-    pub(super) fn source(&self) -> String {
-        match self {
-            Self::Site { origin, host } | Self::Program { origin, host } => {
-                if host.contains(['[', '_']) {
-                    let scheme = origin.split("//").next().unwrap_or_default();
-                    scheme.to_owned()
-                } else {
-                    (*origin).to_owned()
-                }
-            }
-            Self::App { scheme } => format!("{scheme}:"),
-        }
-    }
 }
 
 /// The host without its port; none if it is not made as one is. User names are not taken: `good.example@evil.example` is read
@@ -116,19 +100,19 @@ mod tests {
     #[test]
     fn a_redirect_uri_leads_to_a_site_a_program_or_an_app() {
         let cases = [
-            ("https://app.example/callback?x=1", "site app.example", "https://app.example"),
-            ("https://app.example:8443", "site app.example:8443", "https://app.example:8443"),
-            ("https://[2001:db8::1]/cb", "site [2001:db8::1]", "https:"),
-            ("http://my_app:3000/cb", "site my_app:3000", "http:"),
-            ("https://app.example?next=https://evil.example", "site app.example", "https://app.example"),
-            ("http://127.0.0.1:51004/cb", "program 127.0.0.1:51004", "http://127.0.0.1:51004"),
-            ("http://LOCALHOST/cb", "program LOCALHOST", "http://LOCALHOST"),
-            ("http://[::1]:51004/cb", "program [::1]:51004", "http:"),
-            ("http://127.0.0.1.evil.example/", "site 127.0.0.1.evil.example", "http://127.0.0.1.evil.example"),
-            ("com.example.app:/cb", "app com.example.app", "com.example.app:"),
-            ("cursor://anysphere.cursor-mcp/oauth/callback", "app cursor", "cursor:"),
+            ("https://app.example/callback?x=1", "site app.example"),
+            ("https://app.example:8443", "site app.example:8443"),
+            ("https://[2001:db8::1]/cb", "site [2001:db8::1]"),
+            ("http://my_app:3000/cb", "site my_app:3000"),
+            ("https://app.example?next=https://evil.example", "site app.example"),
+            ("http://127.0.0.1:51004/cb", "program 127.0.0.1:51004"),
+            ("http://LOCALHOST/cb", "program LOCALHOST"),
+            ("http://[::1]:51004/cb", "program [::1]:51004"),
+            ("http://127.0.0.1.evil.example/", "site 127.0.0.1.evil.example"),
+            ("com.example.app:/cb", "app com.example.app"),
+            ("cursor://anysphere.cursor-mcp/oauth/callback", "app cursor"),
         ];
-        for (uri, told, source) in cases {
+        for (uri, told) in cases {
             let destination = Destination::of(uri).unwrap();
             let kind = match destination {
                 Destination::Site { .. } => "site",
@@ -136,7 +120,7 @@ mod tests {
                 Destination::App { .. } => "app",
             };
             let words = format!("{kind} {}", destination.name());
-            assert_eq!((words.as_str(), destination.source().as_str()), (told, source), "{uri}");
+            assert_eq!(words, told, "{uri}");
         }
     }
 

@@ -17,10 +17,8 @@ pub struct FormPost<'a> {
 }
 
 impl Page for FormPost<'_> {
-    /// Browsers hold all redirects that follow a post against the page it came from, and a client may send people on to
-    /// anywhere. Nobody types anything here, so nothing is lost by not holding them.
-    fn holds_forms(&self) -> bool {
-        false
+    fn leads_on(&self) -> bool {
+        true
     }
 
     fn script(&self) -> Option<&'static str> {

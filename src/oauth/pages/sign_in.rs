@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Client, Destination, Form, OwnUrl, Page, Text, field};
+use super::{Client, Form, OwnUrl, Page, Text, field};
 
 /// Asks for a handle or email address and a password. The form posts [`field::LOGIN`] and [`field::PASSWORD`].
 #[derive(Clone, Debug, Template)]
@@ -18,14 +18,14 @@ pub struct SignIn<'a> {
     pub error: Option<Text<'a>>,
     /// Where one can sign up, if one can.
     pub sign_up: Option<OwnUrl<'a>>,
-    /// Where signing in may lead without another page: allowed as the redirect after the post.
-    pub destination: Option<Destination<'a>>,
+    /// Whether signing in may lead on to a client without another page.
+    pub leads_on: bool,
     /// What the form holds.
     pub form: Form<'a>,
 }
 
 impl Page for SignIn<'_> {
-    fn leads_to(&self) -> Option<Destination<'_>> {
-        self.destination
+    fn leads_on(&self) -> bool {
+        self.leads_on
     }
 }

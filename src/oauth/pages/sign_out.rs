@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Account, Client, Destination, Form, OwnUrl, Page, Text};
+use super::{Account, Client, Form, OwnUrl, Page, Text};
 
 /// Asks whether somebody wants to sign out, for when it was not they themselves who asked for it (section 2).
 #[derive(Clone, Debug, Template)]
@@ -14,15 +14,15 @@ pub struct SignOut<'a> {
     pub client: Option<Client<'a>>,
     /// Who is signed in.
     pub account: Account<'a>,
-    /// Where signing out leads, if it is the client's own page: allowed as the redirect after the post.
-    pub destination: Option<Destination<'a>>,
+    /// Whether signing out leads back to the client.
+    pub leads_on: bool,
     /// What the form holds.
     pub form: Form<'a>,
 }
 
 impl Page for SignOut<'_> {
-    fn leads_to(&self) -> Option<Destination<'_>> {
-        self.destination
+    fn leads_on(&self) -> bool {
+        self.leads_on
     }
 }
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Client, Destination, Form, OwnUrl, Page, Text, field};
+use super::{Client, Form, OwnUrl, Page, Text, field};
 
 /// Asks for what a new user needs. The form posts [`field::HANDLE`], [`field::ALIAS`] and [`field::PASSWORD`].
 #[derive(Clone, Debug, Template)]
@@ -26,8 +26,8 @@ pub struct SignUp<'a> {
     pub error: Option<Text<'a>>,
     /// Where those sign in who have signed up before.
     pub sign_in: Option<OwnUrl<'a>>,
-    /// Where signing up may lead without another page: allowed as the redirect after the post.
-    pub destination: Option<Destination<'a>>,
+    /// Whether signing up may lead on to a client without another page.
+    pub leads_on: bool,
     /// What the form holds.
     pub form: Form<'a>,
 }
@@ -40,7 +40,7 @@ impl SignUp<'_> {
 }
 
 impl Page for SignUp<'_> {
-    fn leads_to(&self) -> Option<Destination<'_>> {
-        self.destination
+    fn leads_on(&self) -> bool {
+        self.leads_on
     }
 }

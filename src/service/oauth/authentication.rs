@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::AuthorizationServer;
+use crate::auth::outside::assertion::Assertion;
+use crate::auth::outside::flaw::Flaw;
 use crate::domain::id::ClientId;
 use crate::domain::oauth::client::{Client, ClientAuthentication};
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -18,6 +20,13 @@ pub enum ClientProof<'a> {
         id: &'a str,
         /// The secret.
         secret: &'a str,
+    },
+    /// A token that it signed with a key of its own (RFC 7523).
+    Assertion {
+        /// The token.
+        text: &'a str,
+        /// The id it gave beside it, if it did.
+        id: Option<&'a str>,
     },
     /// Its id alone: it is public.
     Nothing {
@@ -45,6 +54,7 @@ impl AuthorizationServer {
     async fn found(&self, proof: ClientProof<'_>) -> Result<Option<Client>, OAuthError> {
         match proof {
             ClientProof::Secret { id, secret } => self.by_secret(id, secret).await,
+            ClientProof::Assertion { text, id } => Box::pin(self.by_assertion(text, id)).await,
             ClientProof::Nothing { id } => {
                 let client = match ClientId::parse(id) {
                     Some(id) => self.0.store.find_client_by_id(&id).await?,
@@ -54,6 +64,39 @@ impl AuthorizationServer {
                 Ok(client.filter(public))
             }
         }
+    }
+
+    /// What is wrong with an assertion is for the log: whoever does not hold the key learns nothing.
+    async fn by_assertion(&self, text: &str, named: Option<&str>) -> Result<Option<Client>, OAuthError> {
+        let refused = |client: &str, flaw: Flaw| {
+            tracing::info!(client, %flaw, "a client's assertion was refused");
+            Ok(None)
+        };
+        let assertion = match Assertion::parse(text) {
+            Ok(assertion) if named.is_none_or(|named| named == assertion.client()) => assertion,
+            Ok(_) => return refused("", Flaw::ClaimInvalid("sub")),
+            Err(flaw) => return refused("", flaw),
+        };
+        let Some(id) = ClientId::parse(assertion.client()) else { return Ok(None) };
+        let client = self.0.store.find_client_by_id(&id).await?;
+        let signs = |client: &Client| client.details.authentication == ClientAuthentication::PrivateKeyJwt;
+        let Some(client) = client.filter(signs) else { return Ok(None) };
+        let Some(keys) = &client.details.keys else { return Ok(None) };
+        let Some(keys) = self.0.client_keys.keys_for(keys, &assertion).await? else { return Ok(None) };
+        // Its own name is what a client should use; the others are what it was told to (RFC 7523, section 3; RFC 9126,
+        // section 2).
+        let issuer = self.issuer();
+        let endpoints = ["token", "par"].map(|endpoint| format!("{issuer}/oauth/{endpoint}"));
+        let names = [issuer, &endpoints[0], &endpoints[1]];
+        let single = match assertion.verify(&keys, &names, self.0.now()) {
+            Ok(single) => single,
+            Err(flaw) => return refused(id.as_str(), flaw),
+        };
+        let used = self.0.keyring.fingerprint(format!("assertion\n{id}\n{}", single.id).as_bytes());
+        if !self.0.store.use_proof(&used, single.until).await? {
+            return refused(id.as_str(), Flaw::Used);
+        }
+        Ok(Some(client))
     }
 
     async fn by_secret(&self, id: &str, secret: &str) -> Result<Option<Client>, OAuthError> {

@@ -61,16 +61,16 @@ impl AuthorizationServer {
     /// What is to happen with a request next.
     pub async fn consider(&self, request: &AuthorizationRequest, who: Option<&SignedIn>) -> Result<Step, OAuthError> {
         let now = self.0.now();
-        let Some(who) = who.filter(|who| !request.prompt.login && is_recent(request, &who.session, now)) else {
-            return Ok(match request.prompt.none {
-                true => Step::Answer(self.refusal(request, Word::LoginRequired, "nobody is signed in")),
-                false => Step::SignIn,
-            });
+        let Some(who) = who.filter(|who| is_known_well_enough(request, &who.session, now)) else {
+            return match request.prompt.none {
+                true => self.refused(request, Word::LoginRequired, "nobody is signed in").await,
+                false => Ok(Step::SignIn),
+            };
         };
         let scopes = within(&request.scopes, &who.user.details.scopes);
         if scopes.words().next().is_none() {
             let what = "the user holds none of the scopes asked for";
-            return Ok(Step::Answer(self.refusal(request, Word::AccessDenied, what)));
+            return self.refused(request, Word::AccessDenied, what).await;
         }
         let remembered = self.0.store.find_consent(&who.user.id, &request.client.id).await?;
         // Anybody can say to be a client that has no secret and no address of its own (RFC 8252, section 8.6): whoever
@@ -81,14 +81,21 @@ impl AuthorizationServer {
         if agreed {
             return Ok(Step::Answer(self.agree(request, who).await?));
         }
-        Ok(match request.prompt.none {
-            true => Step::Answer(self.refusal(request, Word::ConsentRequired, "the user has not agreed yet")),
-            false => Step::Consent(scopes),
-        })
+        match request.prompt.none {
+            true => self.refused(request, Word::ConsentRequired, "the user has not agreed yet").await,
+            false => Ok(Step::Consent(scopes)),
+        }
+    }
+
+    /// The client is told why not, and its pushed request is answered by that.
+    async fn refused(&self, request: &AuthorizationRequest, word: Word, what: &str) -> Result<Step, OAuthError> {
+        self.take_pushed(request).await?;
+        Ok(Step::Answer(self.refusal(request, word, what)))
     }
 
     /// The user agreed: the client gets a code, and what they agreed to is remembered.
     pub async fn agree(&self, request: &AuthorizationRequest, who: &SignedIn) -> Result<Answer, OAuthError> {
+        self.take_pushed(request).await?;
         let now = self.0.now();
         let client = &request.client;
         let grant = Grant {
@@ -111,6 +118,7 @@ impl AuthorizationServer {
             redirect_uri: request.answer_to.redirect_uri.clone(),
             redirect_uri_named: request.redirect_uri_named,
             challenge: request.challenge,
+            key: request.key,
             expires_at: now.plus(CODE_LIFETIME),
             used_at: None,
         };
@@ -176,6 +184,13 @@ impl AuthorizationServer {
             after: None,
         }
     }
+}
+
+/// Whether the user need not say again who they are. Whoever did since a request was pushed did so for it: it cannot be changed on
+/// its way, as others are once that is done.
+fn is_known_well_enough(request: &AuthorizationRequest, session: &Session, now: Timestamp) -> bool {
+    let for_it = request.pushed.is_some_and(|pushed| session.created_at >= pushed.at);
+    for_it || (!request.prompt.login && is_recent(request, session, now))
 }
 
 /// Whether the user proved who they are as lately as the client asks.

@@ -1,22 +1,29 @@
 //! The authorization server: clients prove themselves, and get tokens for what was agreed to. It knows no HTTP.
 
+mod applicant;
 mod authentication;
 mod authorization;
 mod introspection;
+mod pushed;
 mod request;
 mod revocation;
 mod tokens;
 
+pub use applicant::Applicant;
 pub use authentication::ClientProof;
 pub use authorization::{Answer, SignedIn, Step};
 pub use introspection::{Asker, Introspection, Known};
+pub use pushed::{Named, Pushed};
 pub use request::{AnswerTo, Asked, AuthorizationRequest, Prompt, ResponseMode, Wrong};
 pub use tokens::{CodeUse, Issued};
 
 use std::sync::Arc;
 
 use super::Context;
+use crate::auth::dpop::{Possession, Proof};
 use crate::domain::entropy::Entropy;
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::sealing::Keyring;
 
 /// The authorization server.
@@ -37,6 +44,23 @@ impl AuthorizationServer {
     /// Randomness.
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.0.entropy
+    }
+
+    /// Checks the proofs that clients hold keys.
+    pub fn possession(&self) -> &Possession {
+        &self.0.possession
+    }
+
+    /// Uses up a proof that came to one of the server's own endpoints: the key it proves.
+    ///
+    /// # Errors
+    /// `invalid_dpop_proof` for one that was used, on whichever node.
+    pub async fn use_proof(&self, proof: &Proof) -> Result<Thumbprint, OAuthError> {
+        let used = self.0.keyring.fingerprint(format!("proof\n{}\n{}", proof.key, proof.id).as_bytes());
+        if !self.0.store.use_proof(&used, proof.until()).await? {
+            return Err(OAuthError::new(Word::InvalidDpopProof, "the proof was used before"));
+        }
+        Ok(proof.key)
     }
 
     /// The identifier of this server (RFC 8414, section 2, `issuer`).

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::AuthorizationServer;
+use super::pushed::Pushed;
 use super::tokens::{narrowed, targets};
 use crate::domain::id::ClientId;
 use crate::domain::oauth::client::Client;
@@ -13,6 +14,7 @@ use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::pkce::CodeChallenge;
 use crate::domain::oauth::scope::OAuthScopes;
+use crate::domain::oauth::thumbprint::Thumbprint;
 
 /// The parameters of a request, as they came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +37,8 @@ pub struct Asked<'a> {
     pub code_challenge: Option<&'a str>,
     /// `code_challenge_method`.
     pub code_challenge_method: Option<&'a str>,
+    /// `dpop_jkt` (RFC 9449, section 10).
+    pub dpop_jkt: Option<&'a str>,
     /// `prompt`.
     pub prompt: Option<&'a str>,
     /// `max_age`, in seconds.
@@ -43,8 +47,12 @@ pub struct Asked<'a> {
     pub login_hint: Option<&'a str>,
     /// `resource` (RFC 8707).
     pub resources: &'a [&'a str],
-    /// Whether there is a `request` or `request_uri`, which hold parameters of their own (RFC 9101).
-    pub is_by_reference: bool,
+    /// Whether there is a `request`, which holds parameters of its own (RFC 9101).
+    pub has_request: bool,
+    /// Whether there is a `request_uri` that is no pushed request's.
+    pub has_request_uri: bool,
+    /// Whether the client said all this to the server itself (RFC 9126).
+    pub is_pushed: bool,
 }
 
 /// A request that a user can be asked about.
@@ -62,6 +70,8 @@ pub struct AuthorizationRequest {
     pub nonce: Option<String>,
     /// What the redeemer of the code has to know.
     pub challenge: Option<CodeChallenge>,
+    /// What key the redeemer of the code has to hold.
+    pub key: Option<Thumbprint>,
     /// Whether the user is to be asked.
     pub prompt: Prompt,
     /// How long ago they may have proved who they are at most.
@@ -70,6 +80,8 @@ pub struct AuthorizationRequest {
     pub login_hint: Option<String>,
     /// Where the tokens are to be used.
     pub resources: Vec<String>,
+    /// Which pushed request it is, if it is one.
+    pub pushed: Option<Pushed>,
 }
 
 /// Where and how the answer of a request goes.
@@ -161,8 +173,15 @@ fn response_mode(given: Option<&str>) -> Result<ResponseMode, OAuthError> {
 
 fn read(client: Client, asked: &Asked<'_>, answer_to: AnswerTo) -> Result<AuthorizationRequest, OAuthError> {
     let invalid = |what: &str| OAuthError::new(Word::InvalidRequest, what);
-    if asked.is_by_reference {
-        return Err(OAuthError::new(Word::RequestNotSupported, "request and request_uri are not taken here"));
+    if asked.has_request {
+        return Err(OAuthError::new(Word::RequestNotSupported, "request is not taken here"));
+    }
+    if asked.has_request_uri {
+        let what = "the request_uri must be one of a pushed request (RFC 9126)";
+        return Err(OAuthError::new(Word::RequestUriNotSupported, what));
+    }
+    if client.details.require_pushed_requests && !asked.is_pushed {
+        return Err(invalid("the client must push its requests to /oauth/par (RFC 9126)"));
     }
     match asked.response_type {
         Some("code") => {}
@@ -179,6 +198,11 @@ fn read(client: Client, asked: &Asked<'_>, answer_to: AnswerTo) -> Result<Author
         }
     }
     let challenge = challenge(&client, asked)?;
+    let key = match asked.dpop_jkt.map(Thumbprint::parse) {
+        None => None,
+        Some(Some(key)) => Some(key),
+        Some(None) => return Err(invalid(&format!("dpop_jkt {}", Thumbprint::RULE))),
+    };
     let prompt = prompt(asked.prompt)?;
     let max_age = match asked.max_age.map(str::parse) {
         None => None,
@@ -199,9 +223,11 @@ fn read(client: Client, asked: &Asked<'_>, answer_to: AnswerTo) -> Result<Author
         answer_to,
         scopes,
         challenge,
+        key,
         prompt,
         max_age,
         resources,
+        pushed: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::AuthorizationServer;
+use super::{Applicant, AuthorizationServer};
 use crate::auth::signing::{AccessClaims, IdentityClaims};
 use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
@@ -22,6 +22,8 @@ use crate::store::{NewAccessToken, NewTokens, Refreshed};
 pub struct Issued {
     /// The access token.
     pub access: PlainSecret,
+    /// Whether it is bound to a key.
+    pub is_bound: bool,
     /// How long it lives.
     pub expires_in: Duration,
     /// What it may do.
@@ -52,7 +54,7 @@ impl AuthorizationServer {
     /// `unauthorized_client`, `invalid_scope`, `invalid_target`.
     pub async fn by_client_credentials(
         &self,
-        client: &Client,
+        client: &Applicant,
         scope: Option<&str>,
         resources: &[&str],
     ) -> Result<Issued, OAuthError> {
@@ -79,7 +81,7 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// `invalid_grant` for whatever is wrong with the code; `unauthorized_client`, `invalid_target`.
-    pub async fn by_code(&self, client: &Client, code: CodeUse<'_>) -> Result<Issued, OAuthError> {
+    pub async fn by_code(&self, client: &Applicant, code: CodeUse<'_>) -> Result<Issued, OAuthError> {
         require_grant(client, GrantType::AuthorizationCode)?;
         let hash = self.hash(code.code, SecretPrefix::CODE).ok_or_else(bad_code)?;
         let (grant, stored) = self.0.store.find_code(&hash).await?.ok_or_else(bad_code)?;
@@ -96,7 +98,7 @@ impl AuthorizationServer {
         if now >= stored.expires_at || !grant.is_open(now) {
             return Err(bad_code());
         }
-        if let Err(error) = holds_for(&stored, code) {
+        if let Err(error) = holds_for(&stored, code).and_then(|()| client.require(stored.key.as_ref(), "code")) {
             self.0.store.spoil_code(&hash, now).await?;
             return Err(error);
         }
@@ -117,6 +119,7 @@ impl AuthorizationServer {
         let tokens = NewTokens {
             access: NewAccessToken { hash: &access_hash, token: &draft },
             refresh: refresh_hash.as_ref().map(|hash| (hash, idle_until)),
+            refresh_key: client.refresh_key(),
         };
         if !self.0.store.redeem_code(&hash, &grant.id, grant.expires_at, &tokens, now).await? {
             // Somebody else was faster.
@@ -134,7 +137,7 @@ impl AuthorizationServer {
     /// `invalid_grant` for whatever is wrong with the token; `unauthorized_client`, `invalid_scope`, `invalid_target`.
     pub async fn by_refresh_token(
         &self,
-        client: &Client,
+        client: &Applicant,
         token: &str,
         scope: Option<&str>,
         resources: &[&str],
@@ -146,6 +149,7 @@ impl AuthorizationServer {
         if grant.client != client.id || !grant.is_open(now) || now >= stored.idle_until {
             return Err(bad_refresh());
         }
+        client.require(stored.key.as_ref(), "refresh token")?;
         let user = self.user_of(&grant).await?;
         let wanted = match scope {
             Some(wanted) => narrowed(wanted, &grant.scopes)?,
@@ -160,6 +164,7 @@ impl AuthorizationServer {
         let tokens = NewTokens {
             access: NewAccessToken { hash: &access_hash, token: &draft },
             refresh: Some((&refresh_hash, idle_until(client, &grant, now))),
+            refresh_key: client.refresh_key(),
         };
         match self.0.store.refresh(&grant.id, &hash, &tokens, now).await? {
             Refreshed::Done => {
@@ -178,7 +183,7 @@ impl AuthorizationServer {
     /// A token that comes of a grant, and ends with it at the latest.
     pub(super) fn draft_of(
         &self,
-        client: &Client,
+        client: &Applicant,
         grant: &Grant,
         scopes: OAuthScopes,
         audiences: Vec<String>,
@@ -189,7 +194,7 @@ impl AuthorizationServer {
     }
 
     /// A token that nobody had to agree to.
-    pub(super) fn draft(&self, client: &Client, scopes: OAuthScopes, audiences: Vec<String>) -> AccessToken {
+    pub(super) fn draft(&self, client: &Applicant, scopes: OAuthScopes, audiences: Vec<String>) -> AccessToken {
         let now = whole_seconds(self.0.now());
         AccessToken {
             id: TokenId::new(now, &*self.0.entropy),
@@ -200,6 +205,7 @@ impl AuthorizationServer {
             grant: None,
             scopes,
             audiences,
+            key: client.key().copied(),
             issued_at: now,
             expires_at: now.plus(client.details.access_token_lifetime),
             revoked_at: None,
@@ -257,7 +263,8 @@ impl AuthorizationServer {
         id_token: Option<PlainSecret>,
     ) -> Issued {
         let expires_in = token.expires_at.since(token.issued_at);
-        Issued { access, expires_in, scopes: token.scopes, refresh, id_token }
+        let is_bound = token.key.is_some();
+        Issued { access, is_bound, expires_in, scopes: token.scopes, refresh, id_token }
     }
 
     /// The user of a grant, who may still act.

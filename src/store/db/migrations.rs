@@ -41,6 +41,7 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(10, "0010_issuers.sql", "issuers"),
     step!(11, "0011_clients.sql", "clients"),
     step!(12, "0012_grants.sql", "grants"),
+    step!(13, "0013_proofs.sql", "proofs"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -7,6 +7,7 @@ use crate::domain::credential::ActingUser;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, CredentialId, GrantId, ProjectId, TokenId, UserId};
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::AccessToken;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::SecretHash;
@@ -104,6 +105,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewAccessToken<'_>) -> Result<()> 
         token.issued_at,
         token.expires_at,
         token.waits_for_first_use,
+        bytes(token.key.as_ref()),
     ];
     tx.execute(INSERT, values).await?;
     Ok(())
@@ -119,6 +121,17 @@ pub(super) async fn of_grant(tx: &mut Tx, grant: &GrantId, now: Timestamp) -> Re
 pub(super) fn scopes(text: &str) -> Result<OAuthScopes> {
     let scope = |word| OAuthScope::parse(word).ok_or_else(|| damaged("scopes"));
     text.split_ascii_whitespace().map(scope).collect()
+}
+
+/// The key that something is bound to. What cannot be read is damage: it may be bound.
+pub(super) fn thumbprint(row: &Row, column: &'static str) -> Result<Option<Thumbprint>> {
+    let bytes = row.opt_bytes(column)?.map(<[u8; 32]>::try_from).transpose();
+    Ok(bytes.map_err(|_| damaged(column))?.map(Thumbprint::from_bytes))
+}
+
+/// The bytes of a thumbprint.
+pub(super) fn bytes(thumbprint: Option<&Thumbprint>) -> Option<&[u8]> {
+    thumbprint.map(|thumbprint| &thumbprint.as_bytes()[..])
 }
 
 /// Words as they lie, parted by spaces.
@@ -143,6 +156,7 @@ fn read(row: &Row) -> Result<AccessToken> {
         grant: row.opt_text("grant_id")?.map(GrantId::stored),
         scopes: scopes(row.str("scopes")?)?,
         audiences: words(row.str("audiences")?),
+        key: thumbprint(row, "jkt")?,
         issued_at: row.time("issued_at")?,
         expires_at: row.time("expires_at")?,
         revoked_at: ends.into_iter().flatten().min(),
@@ -161,10 +175,10 @@ fn acting_user(row: &Row) -> Result<Option<ActingUser>> {
 }
 
 const INSERT: &str = "INSERT INTO access_tokens (hash, id, project, environment, client_id, user_id, grant_id, scopes,
-        audiences, issued_at, expires_at, waits)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        audiences, issued_at, expires_at, waits, jkt)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 const FIND: &str = "SELECT t.id, t.project, t.environment, t.client_id, t.user_id, t.grant_id, t.scopes, t.audiences,
-        t.issued_at, t.expires_at, t.revoked_at, t.waits, g.revoked_at AS grant_revoked_at,
+        t.issued_at, t.expires_at, t.revoked_at, t.waits, t.jkt, g.revoked_at AS grant_revoked_at,
         CASE WHEN u.deleted_at IS NOT NULL THEN 'deleted' WHEN u.blocked_at IS NOT NULL THEN 'blocked'
             WHEN u.id IS NOT NULL THEN 'good' END AS standing,
         (SELECT string_agg(s.plain || ' ' || s.spelling, ' ') FROM user_scopes s WHERE s.user_id = t.user_id)

@@ -11,6 +11,7 @@ use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, CredentialId, GrantId, ProjectId, UserId};
 use crate::domain::oauth::pkce::CodeChallenge;
 use crate::domain::oauth::scope::OAuthScopes;
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::{AuthorizationCode, Grant, RefreshToken};
 use crate::domain::secret::SecretHash;
 use crate::store::db::{Row, Tx, damaged, values};
@@ -24,6 +25,8 @@ pub struct NewTokens<'a> {
     pub access: NewAccessToken<'a>,
     /// The refresh token, and until when it waits to be used.
     pub refresh: Option<(&'a SecretHash, Timestamp)>,
+    /// The key that the refresh token is bound to.
+    pub refresh_key: Option<&'a Thumbprint>,
 }
 
 /// What came of a refresh.
@@ -56,6 +59,7 @@ impl Store {
             code.redirect_uri_named,
             challenge,
             code.expires_at,
+            access_tokens::bytes(code.key.as_ref()),
         ];
         tx.execute(INSERT_CODE, values).await?;
         remember(&mut tx, grant).await?;
@@ -233,7 +237,8 @@ async fn insert(tx: &mut Tx, grant: &Grant) -> Result<()> {
 async fn give(tx: &mut Tx, tokens: &NewTokens<'_>) -> Result<()> {
     access_tokens::insert(tx, &tokens.access).await?;
     if let (Some((hash, idle_until)), Some(grant)) = (tokens.refresh, &tokens.access.token.grant) {
-        tx.execute(INSERT_REFRESH, values![hash.as_bytes(), grant.as_str(), idle_until]).await?;
+        let key = access_tokens::bytes(tokens.refresh_key);
+        tx.execute(INSERT_REFRESH, values![hash.as_bytes(), grant.as_str(), idle_until, key]).await?;
     }
     Ok(())
 }
@@ -264,6 +269,7 @@ fn read_code(row: &Row) -> Result<AuthorizationCode> {
         challenge: challenge.map_err(|_| damaged("authorization_codes.challenge"))?.map(CodeChallenge::stored),
         expires_at: row.time("expires_at")?,
         used_at: row.opt_time("used_at")?,
+        key: access_tokens::thumbprint(row, "jkt")?,
     })
 }
 
@@ -272,6 +278,7 @@ fn read_refresh(row: &Row) -> Result<RefreshToken> {
         grant: GrantId::stored(row.text("id")?),
         idle_until: row.time("idle_until")?,
         spent_at: row.opt_time("spent_at")?,
+        key: access_tokens::thumbprint(row, "jkt")?,
     })
 }
 
@@ -290,12 +297,12 @@ const REMEMBER: &str = "INSERT INTO consents (user_id, client_id, scopes, given_
     ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = $3, given_at = $4";
 const FIND_CONSENT: &str = "SELECT scopes FROM consents WHERE user_id = $1 AND client_id = $2";
 const INSERT_CODE: &str =
-    "INSERT INTO authorization_codes (hash, grant_id, redirect_uri, redirect_uri_named, challenge, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+    "INSERT INTO authorization_codes (hash, grant_id, redirect_uri, redirect_uri_named, challenge, expires_at,
+        jkt) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const FIND_CODE: &str = concat!(
     "SELECT ",
     grant_columns!(),
-    ", c.redirect_uri, c.redirect_uri_named, c.challenge, c.expires_at, c.used_at
+    ", c.redirect_uri, c.redirect_uri_named, c.challenge, c.expires_at, c.used_at, c.jkt
     FROM authorization_codes c JOIN grants g ON g.id = c.grant_id JOIN projects o ON o.id = g.project
     WHERE c.hash = $1 AND o.deleted_at IS NULL"
 );
@@ -306,7 +313,7 @@ const PROLONG: &str = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND revok
 const FIND_REFRESH: &str = concat!(
     "SELECT ",
     grant_columns!(),
-    ", r.idle_until, r.spent_at
+    ", r.idle_until, r.spent_at, r.jkt
     FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id JOIN projects o ON o.id = g.project
     WHERE r.hash = $1 AND o.deleted_at IS NULL"
 );
@@ -318,7 +325,7 @@ const TAKE_BACK_REFRESH: &str = "DELETE FROM refresh_tokens WHERE hash = $1 AND 
 const TAKE_BACK_ACCESS: &str = "DELETE FROM access_tokens WHERE hash = $1 AND waits = true";
 const SPEND: &str = "UPDATE refresh_tokens SET spent_at = COALESCE(spent_at, $2), successor = $3, successor_access = $4
     WHERE hash = $1";
-const INSERT_REFRESH: &str = "INSERT INTO refresh_tokens (hash, grant_id, idle_until) VALUES ($1, $2, $3)";
+const INSERT_REFRESH: &str = "INSERT INTO refresh_tokens (hash, grant_id, idle_until, jkt) VALUES ($1, $2, $3, $4)";
 const LIST_SURPLUS: &str = concat!(
     "SELECT ",
     grant_columns!(),

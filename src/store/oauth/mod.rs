@@ -1,13 +1,17 @@
-//! What the authorization server keeps: grants, codes and tokens.
+//! What the authorization server keeps: grants, codes, tokens, and what was used up.
 
 mod access_tokens;
 mod grants;
 mod issuing;
+mod pushed_requests;
+mod used_proofs;
 
 pub use access_tokens::NewAccessToken;
 pub use grants::{NewTokens, Refreshed};
 pub(super) use issuing::Issuing;
+pub use pushed_requests::PushedRequest;
 
 /// For the test of their plans.
 #[cfg(test)]
-pub(super) const PLANNED: [&[(&str, &str)]; 2] = [access_tokens::PLANNED, grants::PLANNED];
+pub(super) const PLANNED: [&[(&str, &str)]; 4] =
+    [access_tokens::PLANNED, grants::PLANNED, pushed_requests::PLANNED, used_proofs::PLANNED];

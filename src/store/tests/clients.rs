@@ -9,7 +9,7 @@ use crate::domain::change::{Change, ChangeKind};
 use crate::domain::credential::SecretRole::{Current, Previous};
 use crate::domain::environment::Environment;
 use crate::domain::id::CredentialId;
-use crate::domain::oauth::client::{Client, ClientAuthentication, ClientDetails, ClientKind, TokenFormat};
+use crate::domain::oauth::client::{Client, ClientAuthentication, ClientDetails, ClientKeys, ClientKind, TokenFormat};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
@@ -56,6 +56,7 @@ fn full_client(seconds: u64) -> Client {
     details.name = "Caf\u{e9}'; DROP TABLE clients; -- \u{1f511}".to_owned();
     details.logo_uri = LogoUri::parse("https://cdn.example.com/logo.png?a=b").ok();
     details.authentication = ClientAuthentication::SecretPost;
+    details.keys = Some(ClientKeys::At("https://app.example.com/keys".to_owned()));
     details.redirect_uris = uris(&["https://b.example/cb", "https://a.example/cb?x=%20", "http://127.0.0.1/"]);
     details.post_logout_redirect_uris = uris(&["https://b.example/bye", "https://a.example/bye"]);
     details.grant_types = GrantType::ALL.into();
@@ -67,6 +68,7 @@ fn full_client(seconds: u64) -> Client {
     details.refresh_token_lifetime = Duration::from_secs(7_202);
     details.require_pkce = false;
     details.dpop_bound_access_tokens = true;
+    details.require_pushed_requests = true;
     client
 }
 
@@ -75,6 +77,7 @@ async fn a_client_comes_back_as_it_was_stored(db: TestDb) {
     (public.kind, public.secret) = (ClientKind::Public, None);
     public.details.authentication = ClientAuthentication::None;
     public.details.redirect_uris = uris(&["com.example.app:/cb"]);
+    public.details.keys = Some(ClientKeys::Inline("{\"keys\": []}".to_owned()));
     let full = full_client(2);
     for client in [&public, &full] {
         add(&db, client).await;

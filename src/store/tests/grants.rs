@@ -11,6 +11,7 @@ use crate::domain::id::{ClientId, CredentialId, GrantId, ProjectId, TokenId};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::pkce::CodeChallenge;
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::{AccessToken, AuthorizationCode, Grant};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretHash;
@@ -32,6 +33,9 @@ on_both_engines! {
     what_is_past_its_end_is_removed_in_batches,
     surplus_grants_are_the_oldest,
 }
+
+/// What all tokens here are bound to.
+const KEY: Thumbprint = Thumbprint::from_bytes([9; 32]);
 
 /// A client, a user who holds what it may ask for, and how many codes they exchanged.
 pub(super) struct Party {
@@ -88,6 +92,7 @@ impl Party {
             grant: grant.map(|grant| grant.id.clone()),
             scopes: scopes("openid read:users"),
             audiences: vec!["https://api.example/".to_owned(), "https://b.example/".to_owned()],
+            key: Some(KEY),
             issued_at: now,
             expires_at: now.plus(HOUR),
             revoked_at: None,
@@ -103,6 +108,7 @@ impl Party {
         let tokens = NewTokens {
             access: NewAccessToken { hash: &access, token: &token },
             refresh: Some((&refresh, now.plus(HOUR))),
+            refresh_key: Some(&KEY),
         };
         let ends = now.plus(DAY);
         assert!(db.store.redeem_code(&code, &grant.id, ends, &tokens, now).await.unwrap());
@@ -115,6 +121,7 @@ impl Party {
         let tokens = NewTokens {
             access: NewAccessToken { hash: &new.access, token: &token },
             refresh: Some((&new.refresh, now.plus(HOUR))),
+            refresh_key: Some(&KEY),
         };
         match db.store.refresh(&grant.id, with, &tokens, now).await.unwrap() {
             Refreshed::Done => Some(new),
@@ -141,6 +148,7 @@ fn code(grant: &Grant) -> AuthorizationCode {
         challenge: Some(CodeChallenge::stored([7; 32])),
         expires_at: grant.expires_at,
         used_at: None,
+        key: Some(KEY),
     }
 }
 
@@ -174,7 +182,8 @@ async fn a_code_is_redeemed_once(db: TestDb) {
     let (grant, code) = party.agree(&db, at(5)).await;
     let redeem = async |now: Timestamp| {
         let (access, token) = (new_hash(), party.token(Some(&grant), now));
-        let tokens = NewTokens { access: NewAccessToken { hash: &access, token: &token }, refresh: None };
+        let tokens =
+            NewTokens { access: NewAccessToken { hash: &access, token: &token }, refresh: None, refresh_key: None };
         let done = db.store.redeem_code(&code, &grant.id, now.plus(DAY), &tokens, now).await.unwrap();
         assert_eq!(opens(&db, &access).await, done, "tokens are there if and only if it was redeemed");
         done
@@ -187,7 +196,8 @@ async fn a_code_is_redeemed_once(db: TestDb) {
     let (grant, code) = party.agree(&db, at(5)).await;
     db.store.spoil_code(&code, at(6)).await.unwrap();
     let token = party.token(Some(&grant), at(7));
-    let tokens = NewTokens { access: NewAccessToken { hash: &new_hash(), token: &token }, refresh: None };
+    let tokens =
+        NewTokens { access: NewAccessToken { hash: &new_hash(), token: &token }, refresh: None, refresh_key: None };
     assert!(!db.store.redeem_code(&code, &grant.id, at(90), &tokens, at(7)).await.unwrap(), "spoiled");
 }
 
@@ -201,7 +211,11 @@ async fn of_many_that_redeem_one_code_one_does(db: TestDb) {
             let (code, id) = (code, grant.id.clone());
             tokio::spawn(async move {
                 let access = new_hash();
-                let tokens = NewTokens { access: NewAccessToken { hash: &access, token: &token }, refresh: None };
+                let tokens = NewTokens {
+                    access: NewAccessToken { hash: &access, token: &token },
+                    refresh: None,
+                    refresh_key: None,
+                };
                 store.redeem_code(&code, &id, now.plus(DAY), &tokens, now).await.unwrap()
             })
         });

@@ -16,6 +16,7 @@ mod migrations;
 mod plans;
 mod products;
 mod projects;
+mod proofs;
 mod races;
 mod scopes;
 mod sessions;

@@ -38,6 +38,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         users::PLANNED,
         oauth::PLANNED[0],
         oauth::PLANNED[1],
+        oauth::PLANNED[2],
+        oauth::PLANNED[3],
     ] {
         all.extend_from_slice(module);
     }

@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod command;
 pub(crate) mod golden;
 pub(crate) mod http;
+pub(crate) mod jose;
 pub(crate) mod leaks;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

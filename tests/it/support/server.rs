@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatepost::auth::signing::Signing;
 use gatepost::config::{Config, Flags};
-use gatepost::domain::clock::{Clock, ManualClock, Timestamp};
+use gatepost::domain::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use gatepost::domain::entropy::SystemEntropy;
 use gatepost::domain::environment::Environment;
 use gatepost::domain::sealing::Keyring;
@@ -50,6 +50,7 @@ struct Home {
 pub(crate) struct Builder {
     flags: Vec<(&'static str, String)>,
     certificate: Option<Certificate>,
+    in_real_time: bool,
 }
 
 #[derive(Clone)]
@@ -209,6 +210,15 @@ impl Builder {
         self
     }
 
+    /// As browsers meet it: at `http://localhost` and a port, which they take for a secure place, and in the machine's own
+    /// time, which clients go by that hold its tokens against theirs.
+    pub(crate) fn for_browsers(mut self) -> Self {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = free.expect("there is a free port").port();
+        self.in_real_time = true;
+        self.set("listen", format!("127.0.0.1:{port}")).set("public_url", format!("http://localhost:{port}"))
+    }
+
     /// Starts it.
     pub(crate) async fn start(self) -> TestServer {
         let directory = tempfile::Builder::new().prefix("gatepost-test-").tempdir().expect("a directory can be made");
@@ -219,7 +229,8 @@ impl Builder {
             }
         };
         let home = Home { database, directory, administrators: OnceCell::new() };
-        self.start_at(Arc::new(home), Arc::new(ManualClock::new(START))).await
+        let clock = if self.in_real_time { real_time() } else { Arc::new(ManualClock::new(START)) };
+        self.start_at(Arc::new(home), clock).await
     }
 
     async fn start_at(mut self, home: Arc<Home>, clock: Arc<ManualClock>) -> TestServer {
@@ -250,6 +261,19 @@ impl Builder {
         let clients = Clients::new(address, self.certificate.map(|certificate| certificate.chain));
         TestServer { address, clock, clients, stop: Some(stop), served, data: OnceCell::new(), home }
     }
+}
+
+/// A clock that goes with the machine's.
+fn real_time() -> Arc<ManualClock> {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let kept = Arc::downgrade(&clock);
+    tokio::spawn(async move {
+        while let Some(clock) = kept.upgrade() {
+            clock.advance(SystemClock.now().since(clock.now()));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    clock
 }
 
 /// The configuration of a server at `home`, from flags as on the command line.

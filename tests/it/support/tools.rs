@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -55,8 +56,7 @@ pub(crate) async fn run_node(module: &str, arguments: &[&str]) -> Option<Answer>
 
 /// The same with environment variables.
 pub(crate) async fn run_node_with(module: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Option<Answer> {
-    let packages = tools_dir().join("npm");
-    let (Some(node), true) = (find("node"), packages.join("node_modules").is_dir()) else {
+    let Some((node, packages)) = node() else {
         left_out("what needs Node.js and the packages of tests/clients");
         return None;
     };
@@ -65,6 +65,51 @@ pub(crate) async fn run_node_with(module: &str, arguments: &[&str], variables: &
     command.args(["--input-type=module", "-"]).args(arguments).current_dir(packages);
     command.envs(variables.iter().copied());
     Some(run(&mut command, module).await)
+}
+
+/// Runs a JavaScript module that `tests/clients/browser.mjs` stands before, with this and the browser as its one argument;
+/// `None`, after saying so, where one of what it needs is missing.
+pub(crate) async fn run_in_browser(module: &str, mut given: Value) -> Option<Answer> {
+    given["chromium"] = browser()?.into();
+    let module = [BROWSER, module].concat();
+    run_node(&module, &[&given.to_string()]).await
+}
+
+/// Runs a Python module with the packages of `tests/clients` to its end, with this as its one argument, to which is added how
+/// it has `tests/clients/visit.mjs` run (`browser`); `None`, after saying so, where one of what it needs is missing.
+pub(crate) async fn run_python(module: &str, mut given: Value, visit: Value) -> Option<Answer> {
+    let python = tools_dir().join("python/bin/python");
+    let (Some((node, packages)), Some(browser), true) = (node(), browser(), python.is_file()) else {
+        left_out("what needs Python and the packages of tests/clients");
+        return None;
+    };
+    let module_of_browser = [BROWSER, VISIT].concat();
+    given["browser"] = json!({
+        "program": node, "directory": packages, "module": module_of_browser, "arguments": visit,
+    });
+    given["browser"]["arguments"]["chromium"] = browser.into();
+    // Whatever proxy this machine goes out by: all that is called is on it.
+    let mut command = Command::new(python);
+    Some(run(command.arg("-").arg(given.to_string()).env("NO_PROXY", "*"), module).await)
+}
+
+/// A file of one of the packages of `tests/clients`.
+pub(crate) fn package_file(path: &str) -> PathBuf {
+    tools_dir().join("npm/node_modules").join(path)
+}
+
+/// Node.js, and where the packages of `tests/clients` are.
+fn node() -> Option<(PathBuf, PathBuf)> {
+    let packages = tools_dir().join("npm");
+    find("node").filter(|_| packages.join("node_modules").is_dir()).map(|node| (node, packages))
+}
+
+fn browser() -> Option<String> {
+    let found = find("chromium").filter(|_| package_file("playwright-core").is_dir());
+    if found.is_none() {
+        left_out("what needs Chromium and playwright-core");
+    }
+    found.map(|program| program.display().to_string())
 }
 
 /// Runs a bash script to its end. Its `gatepost` is ours, and it finds what `tests/run` installs.
@@ -128,5 +173,10 @@ async fn run(command: &mut Command, input: &str) -> Answer {
     Answer { success: status.success(), stdout: text(stdout), stderr: text(stderr) }
 }
 
-/// Programs answer in milliseconds; a machine under load may take a while to start them.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The module that opens a browser.
+const BROWSER: &str = include_str!("../../clients/browser.mjs");
+/// Somebody who follows a link, signs in and decides.
+pub(crate) const VISIT: &str = include_str!("../../clients/visit.mjs");
+
+/// Programs answer in milliseconds, browsers in seconds; a machine under load may take a while to start them.
+const PATIENCE: Duration = Duration::from_secs(240);

@@ -22,6 +22,7 @@ async fn a_body_is_the_whole_message() {
         publishable_key: None,
         scopes,
         client_ip: Some("::1".to_owned()),
+        ..VerifyRequest::default()
     };
     assert_eq!(verify, expected);
 }

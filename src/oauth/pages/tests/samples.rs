@@ -56,7 +56,7 @@ pub(super) fn all() -> Vec<Sample> {
         login: "".into(),
         error: None,
         sign_up: Some(url("/oauth/sign-up?request=req_01kb")),
-        destination: Some(site),
+        leads_on: true,
         form: form("/oauth/sign-in"),
     };
     let sign_up = SignUp {
@@ -69,7 +69,7 @@ pub(super) fn all() -> Vec<Sample> {
         password_error: None,
         error: None,
         sign_in: Some(url("/oauth/sign-in?request=req_01kb")),
-        destination: Some(site),
+        leads_on: true,
         form: form("/oauth/sign-up"),
     };
     let consent = Consent {
@@ -99,8 +99,7 @@ pub(super) fn all() -> Vec<Sample> {
         to_do: "Go back to the application and try again. If that does not help, tell whoever runs it.".into(),
         request_id: "req_01kb3v9m5x8e2n7q4t6w0y1z3a".into(),
     };
-    let sign_out =
-        SignOut { project, client: Some(shop), account, destination: Some(site), form: form("/oauth/sign-out") };
+    let sign_out = SignOut { project, client: Some(shop), account, leads_on: true, form: form("/oauth/sign-out") };
     let posted = FormPost {
         project,
         to: PostTarget::parse("https://orders.example.com/callback").unwrap(),
@@ -113,7 +112,7 @@ pub(super) fn all() -> Vec<Sample> {
         Sample::of("sign_in_wrong", &SignIn { login: "ada@example.com".into(), error: wrong, ..sign_in.clone() }),
         Sample::of(
             "sign_in_plain",
-            &SignIn { project: "".into(), client: None, sign_up: None, destination: None, ..sign_in },
+            &SignIn { project: "".into(), client: None, sign_up: None, leads_on: false, ..sign_in },
         ),
         Sample::of("sign_up", &sign_up),
         Sample::of(
@@ -130,7 +129,7 @@ pub(super) fn all() -> Vec<Sample> {
                 ..sign_up.clone()
             },
         ),
-        Sample::of("sign_up_plain", &SignUp { client: None, sign_in: None, destination: None, ..sign_up }),
+        Sample::of("sign_up_plain", &SignUp { client: None, sign_in: None, leads_on: false, ..sign_up }),
         Sample::of("consent", &consent),
         Sample::of("consent_few", &Consent { client: shop, permissions: few, destination: app, ..consent.clone() }),
         Sample::of(
@@ -160,7 +159,7 @@ pub(super) fn all() -> Vec<Sample> {
         Sample::of("error", &error),
         Sample::of("error_plain", &ErrorPage { project: "".into(), ..error }),
         Sample::of("sign_out", &sign_out),
-        Sample::of("sign_out_plain", &SignOut { client: None, destination: None, ..sign_out }),
+        Sample::of("sign_out_plain", &SignOut { client: None, leads_on: false, ..sign_out }),
         Sample::of("signed_out", &SignedOut { project, sign_in: Some(url("/oauth/sign-in")) }),
         Sample::of("signed_out_plain", &SignedOut { project, sign_in: None }),
         Sample::of("form_post", &posted),
@@ -190,7 +189,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
                 login: shown,
                 error: Some(shown),
                 sign_up: Some(url),
-                destination: Some(destination),
+                leads_on: true,
                 form: form.clone(),
             },
         ),
@@ -206,7 +205,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
                 password_error: Some(shown),
                 error: Some(shown),
                 sign_in: Some(url),
-                destination: Some(destination),
+                leads_on: true,
                 form: form.clone(),
             },
         ),
@@ -221,10 +220,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
         ),
         Sample::of("device_done", &DeviceDone { project, client, allowed: true }),
         Sample::of("error", &ErrorPage { project, title: shown, happened: shown, to_do: shown, request_id: shown }),
-        Sample::of(
-            "sign_out",
-            &SignOut { project, client: Some(client), account, destination: Some(destination), form },
-        ),
+        Sample::of("sign_out", &SignOut { project, client: Some(client), account, leads_on: true, form }),
         Sample::of("signed_out", &SignedOut { project, sign_in: Some(url) }),
         Sample::of(
             "form_post",

@@ -1,0 +1,14 @@
+// Somebody follows a client's link, signs in and decides. `browser.mjs` stands before this.
+//
+// Arguments beside: "url", "decision" ("Allow", "Deny"). Prints {"url", "text"} of the page that they end up on.
+const page = await newPage();
+try {
+  await page.goto(given.url);
+  const server = new URL(await page.evaluate(() => document.baseURI)).origin;
+  await signIn(page);
+  await decide(page, given.decision);
+  await page.waitForURL((url) => url.origin !== server);
+  console.log(JSON.stringify({ url: page.url(), text: await page.locator("body").innerText() }));
+} finally {
+  await browser.close();
+}
