@@ -52,7 +52,8 @@
 //! [`auth::outside::assertion`], whose ids the store uses up for all nodes.
 //!
 //! People sign in with a password: [`auth::attempts`] bounds the guesses, [`auth::password`] hashes on threads of its own, and
-//! [`service::sessions`] begins a session, whose token ([`auth::signing`]) is from then on looked up like the secret of a key.
+//! [`service::sessions`] begins a session, whose token ([`auth::signing`]) is from then on looked up like the secret of a key. An
+//! access token that was exchanged for another credential ([`service::oauth`]) is looked up with that, each time.
 //!
 //! Clients of OAuth come through a second door: the front hands the paths of [`oauth::Endpoint`] to [`oauth::OAuth`], which reads
 //! the parameters and writes pages, redirects and JSON in the words of the RFCs. What is granted is decided in

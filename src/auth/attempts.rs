@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::budget::{Budgets, whole_seconds};
+use super::user_codes::UserCodes;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
@@ -38,6 +39,7 @@ pub struct Attempts {
     accounts: Budgets,
     places: Budgets,
     sign_ups: Budgets,
+    user_codes: UserCodes,
     known: Known,
     /// How many attempts of each address wait or are being judged.
     under_way: Box<[AtomicU8]>,
@@ -89,15 +91,21 @@ impl Attempts {
     /// Whole budgets for everyone, by this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            clock,
             key: RandomState::new(),
             addresses: Budgets::new(SLOTS, ADDRESS_EACH, ADDRESS_AT_ONCE),
             accounts: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
             places: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
             sign_ups: Budgets::new(SLOTS, SIGN_UP_EACH, SIGN_UPS_AT_ONCE),
+            user_codes: UserCodes::new(Arc::clone(&clock)),
             known: Known::default(),
             under_way: std::iter::repeat_with(AtomicU8::default).take(SLOTS).collect(),
+            clock,
         }
+    }
+
+    /// How often the codes of devices were guessed.
+    pub fn user_codes(&self) -> &UserCodes {
+        &self.user_codes
     }
 
     /// Charges an attempt at the password of this account.

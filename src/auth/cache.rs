@@ -69,6 +69,8 @@ struct Entry {
     /// When the read began, counted in what can end this kind of entry beside its slot: turns of owners for a secret that was
     /// issued, creations of keys for an unknown one.
     since: u64,
+    /// The reads of what it hangs on beside itself, which end it too; none for most.
+    behind: Option<Arc<[Fill]>>,
 }
 
 impl CredentialCache {
@@ -121,9 +123,16 @@ impl CredentialCache {
 
     /// Keeps what was read since `fill` began.
     pub fn keep(&self, fill: Fill, known: Known) {
+        self.keep_behind(fill, known, &[]);
+    }
+
+    /// Keeps what was read since `fill` began, and what it hangs on since those of `behind` did: it is worth nothing once one
+    /// of them is.
+    pub fn keep_behind(&self, fill: Fill, known: Known, behind: &[Fill]) {
         let Fill { hash, generation, creations, turns } = fill;
         let since = if matches!(known, Known::Issued(_)) { turns } else { creations };
-        self.entries.insert(hash, Entry { known, generation, since });
+        let behind = (!behind.is_empty()).then(|| behind.into());
+        self.entries.insert(hash, Entry { known, generation, since, behind });
     }
 
     /// Whether nothing was told under the hash of this read since it began, and the cache is believed.
@@ -139,7 +148,7 @@ impl CredentialCache {
     /// Whether what this read found can still be believed, wherever it is kept.
     pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
         let stands = match found {
-            Known::Issued(credential) => self.owners.stood_since(fill.turns, credential.owners()),
+            Known::Issued(credential) => self.owners.stood_behind(fill.turns, credential),
             Known::Unknown => fill.creations == self.creations.load(Ordering::SeqCst),
         };
         stands && self.holds(fill)
@@ -206,9 +215,11 @@ impl CredentialCache {
     }
 
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
+        let unturned = |fill: &Fill| fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst);
         let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
+            && entry.behind.as_deref().is_none_or(|fills| fills.iter().all(unturned))
             && match &entry.known {
-                Known::Issued(credential) => self.owners.stood_since(entry.since, credential.owners()),
+                Known::Issued(credential) => self.owners.stood_behind(entry.since, credential),
                 Known::Unknown => entry.since == self.creations.load(Ordering::SeqCst),
             };
         (current && self.trust.holds()).then_some(entry)
@@ -239,6 +250,12 @@ impl Owners {
     fn turn(&self, owner: &str) {
         let number = self.turns.fetch_add(1, Ordering::SeqCst) + 1;
         self.slot(owner).fetch_max(number, Ordering::SeqCst);
+    }
+
+    /// Whether no turn from the one of this number on was of an owner of this credential, or of what it was exchanged for.
+    fn stood_behind(&self, number: u64, credential: &Credential) -> bool {
+        self.stood_since(number, credential.owners())
+            && credential.exchanged_for().is_none_or(|subject| self.stood_behind(number, subject))
     }
 
     /// Whether no turn from the one of this number on was of one of these owners.
@@ -350,6 +367,22 @@ mod tests {
         cache.keep(fill, Known::Unknown);
         assert!(!knows(&cache, &secret));
         cache.keep(cache.begin(secret), Known::Unknown);
+        assert!(knows(&cache, &secret));
+    }
+
+    #[test]
+    fn what_hangs_on_another_ends_with_it() {
+        let (cache, secret, other) = (cache(), hash(1, 1), hash(2, 2));
+        let keep = |fill, behind: Fill| cache.keep_behind(fill, Known::Unknown, &[behind]);
+        keep(cache.begin(secret), cache.begin(other));
+        assert!(knows(&cache, &secret));
+        cache.invalidate(&[other]);
+        assert!(!knows(&cache, &secret));
+        let (fill, behind) = (cache.begin(secret), cache.begin(other));
+        cache.invalidate(&[other]);
+        keep(fill, behind);
+        assert!(!knows(&cache, &secret), "its read began before");
+        keep(cache.begin(secret), cache.begin(other));
         assert!(knows(&cache, &secret));
     }
 

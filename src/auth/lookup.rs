@@ -10,19 +10,21 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::cache::{CredentialCache, Known};
+use super::cache::{CredentialCache, Fill, Known};
 use super::caller::Caller;
 use super::clients::KnownClients;
 use super::outside::flaw::Flaw;
 use super::outside::lookup::Outside;
 use super::signing::{InvalidToken, Signing};
 use super::strangers::Strangers;
+use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
-use crate::domain::credential::{Credential, Form, KeySecret, SecretRole};
+use crate::domain::credential::{ActingUser, Credential, Form, KeySecret, SecretRole};
 use crate::domain::entropy::Entropy;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::CredentialId;
+use crate::domain::id::{AuditEventId, ClientId, CredentialId};
+use crate::domain::oauth::exchange::{MOST_EXCHANGES, SubjectKind};
 use crate::domain::oauth::token::AccessToken;
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
@@ -107,7 +109,9 @@ impl Credentials {
         let kept = match shape.prefix {
             SecretPrefix::ACCESS => Kept::AccessToken,
             // What a client proves itself with, or gets tokens with, opens nothing.
-            SecretPrefix::CLIENT | SecretPrefix::REFRESH | SecretPrefix::CODE => return Ok(Found::Malformed),
+            SecretPrefix::CLIENT | SecretPrefix::REFRESH | SecretPrefix::CODE | SecretPrefix::DEVICE => {
+                return Ok(Found::Malformed);
+            }
             _ => Kept::KeySecret,
         };
         let hash = self.keyring.hash(presented);
@@ -144,9 +148,48 @@ impl Credentials {
     /// # Errors
     /// NOT_FOUND for an access token that was taken back a moment ago; STORE_UNAVAILABLE.
     pub async fn used(&self, presented: &str, credential: &Credential, caller: &Caller, now: Timestamp) -> Result<()> {
+        let event = |action: &str, target: &str| caller.event(action, target, now, &*self.entropy);
+        self.note_use(presented, credential, now, event).await
+    }
+
+    /// The same for a credential that a client exchanges.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn exchanged(
+        &self,
+        presented: &str,
+        credential: &Credential,
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<()> {
+        let event = |action: &str, target: &str| AuditEvent {
+            id: AuditEventId::new(now, &*self.entropy),
+            project: credential.project().clone(),
+            environment: Some(credential.environment()),
+            actor: Some(CredentialId::Client(client.clone())),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: None,
+            client_ip: None,
+            occurred_at: now,
+            before: None,
+            after: None,
+        };
+        self.note_use(presented, credential, now, event).await
+    }
+
+    async fn note_use(
+        &self,
+        presented: &str,
+        credential: &Credential,
+        now: Timestamp,
+        event: impl FnOnce(&str, &str) -> AuditEvent,
+    ) -> Result<()> {
         match &credential.form {
             Form::Key(secret) if secret.waits_for_first_use && secret.role == SecretRole::Current => {
-                Box::pin(self.begin_grace(presented, secret, caller, now)).await;
+                let event = event("key.grace_begun", secret.key.id.as_str());
+                Box::pin(self.begin_grace(presented, secret, event, now)).await;
                 Ok(())
             }
             Form::Token(token, _) if token.waits_for_first_use => Box::pin(self.first_use(presented, token)).await,
@@ -225,9 +268,8 @@ impl Credentials {
         }
     }
 
-    async fn begin_grace(&self, presented: &str, secret: &KeySecret, caller: &Caller, now: Timestamp) {
+    async fn begin_grace(&self, presented: &str, secret: &KeySecret, mut event: AuditEvent, now: Timestamp) {
         let hash = self.keyring.hash(presented);
-        let mut event = caller.event("key.grace_begun", secret.key.id.as_str(), now, &*self.entropy);
         // The key's environment: whoever has it verified may be of the other one.
         event.environment = Some(secret.key.environment);
         // The new secret is good in any case. If the store cannot be written now, the next use tries again.
@@ -255,16 +297,44 @@ impl Credentials {
 
     async fn load(&self, kept: Kept, hash: SecretHash) -> Result<Known> {
         let fill = self.cache.begin(hash);
+        let mut behind = Vec::new();
         let form = match kept {
             Kept::KeySecret => self.store.find_key_secret(&hash).await?.map(Form::Key),
             Kept::AccessToken => {
-                self.store.find_access_token(&hash).await?.map(|(token, user)| Form::Token(token, user))
+                let found = self.store.find_access_token(&hash).await?;
+                self.backed(found, &mut behind).await?
             }
             Kept::Session => self.store.find_session(&hash).await?.map(|(session, user)| Form::Session(session, user)),
         };
         let known = form.map_or(Known::Unknown, |form| Known::Issued(Arc::new(Credential::new(form))));
-        self.cache.keep(fill, known.clone());
+        self.cache.keep_behind(fill, known.clone(), &behind);
         Ok(known)
+    }
+
+    /// An access token, with what it was exchanged for as that is now. What ties the two never changes, so the token may be read
+    /// first; whatever turns the other afterwards ends what is cached of both.
+    async fn backed(
+        &self,
+        found: Option<(AccessToken, Option<ActingUser>)>,
+        behind: &mut Vec<Fill>,
+    ) -> Result<Option<Form>> {
+        let Some((mut token, user)) = found else { return Ok(None) };
+        // One more than may be is not looked for: it is as good as gone.
+        if let Some(subject) = &mut token.subject
+            && behind.len() < MOST_EXCHANGES
+        {
+            behind.push(self.cache.begin(subject.hash));
+            let form = match subject.kind {
+                SubjectKind::Key => self.store.find_key_secret(&subject.hash).await?.map(Form::Key),
+                SubjectKind::Token => {
+                    let found = self.store.find_access_token(&subject.hash).await?;
+                    Box::pin(self.backed(found, behind)).await?
+                }
+            };
+            subject.credential = form.map(|form| Arc::new(Credential::new(form)));
+            token.hold_to_subject();
+        }
+        Ok(Some(Form::Token(token, user)))
     }
 
     pub(super) async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {

@@ -19,3 +19,4 @@ pub mod policy;
 mod recent;
 pub mod signing;
 pub mod strangers;
+pub mod user_codes;

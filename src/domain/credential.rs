@@ -108,6 +108,20 @@ impl Credential {
         self.token().and_then(|token| token.key.as_ref())
     }
 
+    /// The key behind it: itself, or what an access token was exchanged for.
+    pub fn key_behind(&self) -> Option<&Key> {
+        match &self.form {
+            Form::Key(secret) => Some(&secret.key),
+            Form::Token(token, _) => token.exchanged_for().and_then(Self::key_behind),
+            Form::Session(..) | Form::Identity(..) => None,
+        }
+    }
+
+    /// What it was exchanged for, if it is an access token that was (RFC 8693).
+    pub fn exchanged_for(&self) -> Option<&Self> {
+        self.token().and_then(AccessToken::exchanged_for)
+    }
+
     /// The session, if it is the token of one.
     pub fn session(&self) -> Option<&Session> {
         match &self.form {
@@ -172,7 +186,12 @@ impl Credential {
         match &self.form {
             Form::Key(secret) => secret.user.as_ref().map(|user| user.standing),
             Form::Session(_, user) | Form::Identity(_, user) => Some(user.standing),
-            Form::Token(_, user) => user.as_ref().map(|user| user.standing),
+            Form::Token(token, user) => match user.as_ref().map(|user| user.standing) {
+                None | Some(Standing::Good) => {
+                    token.exchanged_for().and_then(Self::standing).or(user.as_ref().map(|user| user.standing))
+                }
+                bad => bad,
+            },
         }
     }
 
@@ -190,7 +209,11 @@ impl Credential {
 
     /// Where it may be used from; none where it was not restricted.
     pub fn allowed_ips(&self) -> Option<&AllowList> {
-        self.key().map(|key| &key.details.allowed_ips).filter(|list| !list.is_open())
+        match &self.form {
+            Form::Key(secret) => Some(&secret.key.details.allowed_ips).filter(|list| !list.is_open()),
+            Form::Token(token, _) => token.exchanged_for().and_then(Self::allowed_ips),
+            Form::Session(..) | Form::Identity(..) => None,
+        }
     }
 
     /// When it stops working by itself: a secret with its key, or before it.
@@ -209,6 +232,10 @@ impl Credential {
             Form::Key(secret) => secret.key.state(now),
             Form::Session(session, _) if session.revoked_at.is_some() => KeyState::Revoked,
             Form::Token(token, _) if token.revoked_at.is_some() => KeyState::Revoked,
+            Form::Token(AccessToken { subject: Some(subject), .. }, _) => {
+                // What it was exchanged for may be gone altogether.
+                subject.credential.as_ref().map_or(KeyState::Revoked, |credential| credential.state(now))
+            }
             Form::Session(..) | Form::Identity(..) | Form::Token(..) => KeyState::Active,
         }
     }

@@ -125,15 +125,17 @@ impl SecretPrefix {
     pub const REFRESH: &'static str = "rt";
     /// Authorization codes.
     pub const CODE: &'static str = "ac";
+    /// Codes of devices.
+    pub const DEVICE: &'static str = "dc";
 
     /// The rule a project's own prefix keeps, for error messages.
     pub const RULE: &'static str =
-        "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk, uk, cs, at, rt or ac";
+        "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk, uk, cs, at, rt, ac or dc";
 
     /// Reads a project's own prefix for secret keys; none if it breaks the rule or has a meaning already.
     pub fn parse_own(text: &str) -> Option<Self> {
         let keys = [Self::RESTRICTED, Self::PUBLISHABLE, Self::USER];
-        let taken = [&keys[..], &[Self::CLIENT, Self::ACCESS, Self::REFRESH, Self::CODE]].concat();
+        let taken = [&keys[..], &[Self::CLIENT, Self::ACCESS, Self::REFRESH, Self::CODE, Self::DEVICE]].concat();
         (is_prefix(text) && !taken.contains(&text)).then(|| Self(text.to_owned()))
     }
 

@@ -7,7 +7,7 @@ use super::pages::{
     self, Account, Client, Consent, Decision, Destination, Form, Logo, Permission, Permissions, Text, field,
 };
 use super::parameters::Parameters;
-use super::visit::{CARRIED, Visit, error_page, redirect, sent};
+use super::visit::{CARRIED, Visit, error_page, redirect, sent, with_form};
 use super::{OAuth, Request, browser, sign_in};
 use crate::domain::oauth::client::Client as Registered;
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -63,13 +63,7 @@ pub(super) async fn decided(
 async fn consent(visit: &Visit<'_>, who: &SignedIn, scopes: &OAuthScopes) -> Result<Response<Bytes>, Response<Bytes>> {
     let described = visit.oauth.server.describe(&visit.asked.client, scopes).await;
     let described = described.map_err(|error| error_page(visit.request, &error))?;
-    let permissions = described
-        .iter()
-        .map(|(scope, words)| Permission { scope, words: Text::from(pages::words(scope).unwrap_or(words)) });
-    let details = &who.user.details;
-    let name = format!("{} {}", details.first_name, details.last_name);
-    let login =
-        details.handle.as_ref().map(|handle| handle.as_str()).or(details.email.as_ref().map(|email| email.as_str()));
+    let name = name_of(who);
     let Some(destination) = Destination::of(&visit.asked.answer_to.redirect_uri) else {
         let error = OAuthError::new(Word::ServerError, "the redirect URI leads nowhere");
         return Err(error_page(visit.request, &error));
@@ -78,12 +72,34 @@ async fn consent(visit: &Visit<'_>, who: &SignedIn, scopes: &OAuthScopes) -> Res
     let page = Consent {
         project: Text::default(),
         client: shown(&visit.asked.client),
-        account: Account { name: Text::from(name.trim()), login: Text::from(login.unwrap_or_default()) },
-        permissions: Permissions::new(permissions),
+        account: account(who, &name),
+        permissions: permissions(&described),
         destination,
         form: Form { action: super::CONSENT, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
     };
-    Ok(visit.page(&page, StatusCode::OK, cookie))
+    Ok(with_form(&page, StatusCode::OK, cookie))
+}
+
+/// What somebody is asked for, in words.
+pub(super) fn permissions(described: &[(String, String)]) -> Permissions<'_> {
+    Permissions::new(described.iter().map(|(scope, words)| {
+        let words = Text::from(pages::words(scope).unwrap_or(words));
+        Permission { scope, words }
+    }))
+}
+
+/// What somebody is called.
+pub(super) fn name_of(who: &SignedIn) -> String {
+    let details = &who.user.details;
+    format!("{} {}", details.first_name, details.last_name).trim().to_owned()
+}
+
+/// Somebody as they know themselves, by this name.
+pub(super) fn account<'a>(who: &'a SignedIn, name: &'a str) -> Account<'a> {
+    let details = &who.user.details;
+    let handle = details.handle.as_ref().map(|handle| handle.as_str());
+    let login = handle.or(details.email.as_ref().map(|email| email.as_str()));
+    Account { name: Text::from(name), login: Text::from(login.unwrap_or_default()) }
 }
 
 /// A client as people see it.

@@ -89,7 +89,7 @@ fn of_credential(issuer: &str, credential: &Credential) -> Value {
             tell("cnf", json!({"jkt": key.to_string()}));
         }
         tell("iat", json!(seconds(token.issued_at)));
-        tell("sub", json!(token.user.as_ref().map_or(token.client.as_str(), |user| user.as_str())));
+        tell("sub", json!(token.about()));
         let audiences = if token.audiences.is_empty() {
             vec![issuer]
         } else {

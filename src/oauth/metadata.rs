@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer;
 use crate::domain::issuer::Algorithm;
+use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::scope::OpenIdScope;
 use crate::domain::scope::BUILT_IN;
 
@@ -16,6 +17,7 @@ pub(super) fn server(issuer: &str) -> Response<Bytes> {
     kept(&json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth/token"),
+        "device_authorization_endpoint": format!("{issuer}/oauth/device_authorization"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "introspection_endpoint": format!("{issuer}/oauth/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth/revoke"),
@@ -25,7 +27,7 @@ pub(super) fn server(issuer: &str) -> Response<Bytes> {
         "userinfo_endpoint": format!("{issuer}/oauth/userinfo"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+        "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "request_parameter_supported": false,

@@ -5,6 +5,8 @@ mod answer;
 mod authorize;
 mod browser;
 mod client;
+mod device;
+mod device_authorization;
 mod introspection;
 mod metadata;
 pub mod pages;
@@ -81,6 +83,10 @@ pub enum Endpoint {
     Token,
     /// `/oauth/par` (RFC 9126).
     PushedRequest,
+    /// `/oauth/device_authorization` (RFC 8628, section 3.1).
+    DeviceAuthorization,
+    /// `/oauth/device`: where the code is typed that a device shows (RFC 8628, section 3.3).
+    Device,
     /// `/oauth/userinfo` (OpenID Connect Core 1.0, section 5.3).
     Userinfo,
     /// `/oauth/introspect` (RFC 7662).
@@ -103,6 +109,8 @@ impl Endpoint {
             "/oauth/consent" => Self::Consent,
             "/oauth/token" => Self::Token,
             "/oauth/par" => Self::PushedRequest,
+            "/oauth/device_authorization" => Self::DeviceAuthorization,
+            "/oauth/device" => Self::Device,
             "/oauth/userinfo" => Self::Userinfo,
             "/oauth/introspect" => Self::Introspection,
             "/oauth/revoke" => Self::Revocation,
@@ -116,15 +124,15 @@ impl Endpoint {
     const fn methods(self) -> &'static str {
         match self {
             Self::Metadata | Self::ProtectedResource => "GET, HEAD",
-            Self::Authorize | Self::Userinfo => "GET, HEAD, POST",
-            Self::SignIn | Self::Consent | Self::Token | Self::PushedRequest => "POST",
+            Self::Authorize | Self::Device | Self::Userinfo => "GET, HEAD, POST",
+            Self::SignIn | Self::Consent | Self::Token | Self::PushedRequest | Self::DeviceAuthorization => "POST",
             Self::Introspection | Self::Revocation => "POST",
         }
     }
 
     /// Whether pages of other sites may call it (RFC 9700, section 2.6: not where a browser is sent with its cookies).
     pub const fn is_for_scripts(self) -> bool {
-        !matches!(self, Self::Authorize | Self::SignIn | Self::Consent)
+        !matches!(self, Self::Authorize | Self::SignIn | Self::Consent | Self::Device)
     }
 }
 
@@ -148,10 +156,14 @@ impl OAuth {
             Endpoint::Metadata => metadata::server(self.server.issuer()),
             Endpoint::ProtectedResource => metadata::resource(self.server.issuer()),
             Endpoint::Userinfo => userinfo::answer(self, request).await,
-            Endpoint::Authorize | Endpoint::SignIn | Endpoint::Consent => {
+            Endpoint::Authorize | Endpoint::SignIn | Endpoint::Consent | Endpoint::Device => {
                 self.in_browser(endpoint, request, body).await.unwrap_or_else(|response| response)
             }
-            Endpoint::Token | Endpoint::PushedRequest | Endpoint::Introspection | Endpoint::Revocation => {
+            Endpoint::Token
+            | Endpoint::PushedRequest
+            | Endpoint::DeviceAuthorization
+            | Endpoint::Introspection
+            | Endpoint::Revocation => {
                 let answered = self.post(endpoint, request, body).await;
                 answered.unwrap_or_else(|error| {
                     let mut response = answer::error(&error, client::is_basic(request.headers));
@@ -180,7 +192,11 @@ impl OAuth {
         body: impl Body<Error: Into<BoxError>>,
     ) -> Result<Response<Bytes>, Response<Bytes>> {
         if *request.method != Method::POST {
-            return authorize::answer(self, request, request.query.unwrap_or_default()).await;
+            let query = request.query.unwrap_or_default();
+            return match endpoint {
+                Endpoint::Device => device::answer(self, request, query).await,
+                _ => authorize::answer(self, request, query).await,
+            };
         }
         let wrong = |error| visit::error_page(request, &error);
         let body = read(body).await.map_err(wrong)?;
@@ -191,6 +207,7 @@ impl OAuth {
         let form = Parameters::of_body(request.headers, &body).map_err(wrong)?;
         match endpoint {
             Endpoint::SignIn => sign_in::posted(self, request, &form).await,
+            Endpoint::Device => device::posted(self, request, &form).await,
             _ => authorize::decided(self, request, &form).await,
         }
     }
@@ -205,6 +222,7 @@ impl OAuth {
         let body = read(body).await?;
         let parameters = Parameters::of_body(request.headers, &body)?;
         match endpoint {
+            Endpoint::DeviceAuthorization => device_authorization::answer(self, request, &parameters).await,
             Endpoint::Introspection => introspection::answer(self, request, &parameters).await,
             Endpoint::Revocation => revocation::answer(self, request, &parameters).await,
             Endpoint::PushedRequest => par::answer(self, request, parameters).await,
@@ -230,6 +248,7 @@ pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 const SIGN_IN: OwnUrl<'static> = own("/oauth/sign-in");
 const CONSENT: OwnUrl<'static> = own("/oauth/consent");
+const DEVICE: OwnUrl<'static> = own("/oauth/device");
 
 /// An address of our own, checked when this is compiled.
 const fn own(path: &'static str) -> OwnUrl<'static> {

@@ -2,34 +2,86 @@
 
 use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::authorize::shown;
 use super::browser::keep_session;
+use super::device::{CARRIED as DEVICE_CARRIED, DeviceVisit};
 use super::pages::{Form, OwnUrl, SignIn, Text, field};
 use super::parameters::Parameters;
-use super::visit::{CARRIED, Visit, error_page, redirect};
+use super::visit::{CARRIED, Visit, error_page, redirect, with_form};
 use super::{OAuth, Request};
+use crate::domain::environment::Environment;
 use crate::domain::error::Error;
+use crate::domain::id::ProjectId;
+use crate::domain::oauth::client::Client;
 use crate::domain::password::PlainPassword;
 use crate::domain::reason::Reason;
 use crate::domain::session::Login;
 use crate::service::sessions::Visitor;
 
+/// Where somebody is on their way to, who has to say who they are first. The form carries what it is made of again, never an
+/// address: nobody is sent elsewhere than to one of these.
+pub(super) trait Way {
+    /// Where those are who may go there.
+    fn place(&self) -> (&ProjectId, Environment);
+    /// Which client it is for, as far as they may know yet.
+    fn client(&self) -> Option<&Client>;
+    /// Who they are believed to be.
+    fn login_hint(&self) -> &str;
+    /// Whether it may end at a client's own address.
+    fn leads_on(&self) -> bool;
+    /// What the form carries.
+    fn carried(&self) -> (&'static str, &str);
+    /// The address to go on at.
+    fn onward(&self) -> String;
+    /// The proof for a form, and its cookie.
+    fn proof(&self) -> (String, Option<HeaderValue>);
+}
+
+impl Way for Visit<'_> {
+    fn place(&self) -> (&ProjectId, Environment) {
+        (&self.asked.client.project, self.asked.client.environment)
+    }
+
+    fn client(&self) -> Option<&Client> {
+        Some(&self.asked.client)
+    }
+
+    fn login_hint(&self) -> &str {
+        self.asked.login_hint.as_deref().unwrap_or_default()
+    }
+
+    fn leads_on(&self) -> bool {
+        true
+    }
+
+    fn carried(&self) -> (&'static str, &str) {
+        (CARRIED, &self.query)
+    }
+
+    fn onward(&self) -> String {
+        format!("/oauth/authorize?{}", just_signed_in(&self.query))
+    }
+
+    fn proof(&self) -> (String, Option<HeaderValue>) {
+        self.proof()
+    }
+}
+
 /// Asks who somebody is. `login` is what they said before, `error` why that did not work.
-pub(super) fn page(visit: &Visit<'_>, login: &str, error: Option<(&str, StatusCode)>) -> Response<Bytes> {
-    let (csrf, cookie) = visit.proof();
-    let hint = visit.asked.login_hint.as_deref().unwrap_or_default();
+pub(super) fn page(way: &impl Way, login: &str, error: Option<(&str, StatusCode)>) -> Response<Bytes> {
+    let (csrf, cookie) = way.proof();
     let page = SignIn {
         project: Text::default(),
-        client: Some(shown(&visit.asked.client)),
-        login: Text::from(if login.is_empty() { hint } else { login }),
+        client: way.client().map(shown),
+        login: Text::from(if login.is_empty() { way.login_hint() } else { login }),
         error: error.map(|(what, _)| Text::from(what)),
         sign_up: None::<OwnUrl<'_>>,
-        leads_on: true,
-        form: Form { action: super::SIGN_IN, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
+        leads_on: way.leads_on(),
+        form: Form { action: super::SIGN_IN, csrf: &csrf, carried: vec![way.carried()] },
     };
-    visit.page(&page, error.map_or(StatusCode::OK, |(_, status)| status), cookie)
+    with_form(&page, error.map_or(StatusCode::OK, |(_, status)| status), cookie)
 }
 
 /// Somebody says who they are.
@@ -38,10 +90,20 @@ pub(super) async fn posted(
     request: Request<'_>,
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
-    let visit = Visit::posted(oauth, request, form).await?;
-    let client = &visit.asked.client;
+    if form.has(DEVICE_CARRIED) {
+        return sign_in(oauth, request, form, &DeviceVisit::posted(oauth, request, form).await?).await;
+    }
+    sign_in(oauth, request, form, &Visit::posted(oauth, request, form).await?).await
+}
+
+async fn sign_in(
+    oauth: &OAuth,
+    request: Request<'_>,
+    form: &Parameters,
+    way: &(impl Way + Sync),
+) -> Result<Response<Bytes>, Response<Bytes>> {
     let visitor = Visitor {
-        place: Some((&client.project, client.environment)),
+        place: Some(way.place()),
         speaks_for_many: false,
         address: request.address,
         user_agent: request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
@@ -52,18 +114,18 @@ pub(super) async fn posted(
     let password = PlainPassword::presented(form.get(field::PASSWORD).unwrap_or_default().to_owned());
     // What cannot be a name or a password is nobody's: it is not told apart.
     let (Some(known), Some(password)) = (known, password) else {
-        return Ok(page(&visit, login, Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY))));
+        return Ok(page(way, login, Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY))));
     };
     match oauth.sessions.sign_in(&visitor, &known, password).await {
         Ok(signed_in) => {
-            let mut response = redirect(&format!("/oauth/authorize?{}", just_signed_in(&visit.query)));
+            let mut response = redirect(&way.onward());
             let lasts = signed_in.session.expires_at.since(signed_in.session.created_at);
             // Another session than before, whatever the browser brought: nobody can have planted it.
             keep_session(&mut response, signed_in.token.expose(), lasts.as_secs());
             Ok(response)
         }
         Err(error) => match told(&error) {
-            Some(told) => Ok(page(&visit, login, Some(told))),
+            Some(told) => Ok(page(way, login, Some(told))),
             None => Err(error_page(request, &error.into())),
         },
     }

@@ -9,7 +9,7 @@ use super::parameters::Parameters;
 use super::{OAuth, Request, answer};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
-use crate::service::oauth::{Applicant, CodeUse, Issued};
+use crate::service::oauth::{Applicant, CodeUse, Exchange, Issued};
 
 pub(super) async fn answer(
     oauth: &OAuth,
@@ -42,16 +42,49 @@ pub(super) async fn answer(
             let token = parameters.need("refresh_token")?;
             oauth.server.by_refresh_token(&client, token, scope, &resources).await?
         }
-        _ => return Err(OAuthError::new(Word::UnsupportedGrantType, "this grant type is not known here")),
+        Some(GrantType::DeviceCode) => {
+            oauth.server.by_device_code(&client, parameters.need("device_code")?, &resources).await?
+        }
+        Some(GrantType::TokenExchange) => return exchange(oauth, request, parameters, &client).await,
+        None => return Err(OAuthError::new(Word::UnsupportedGrantType, "this grant type is not known here")),
     };
-    let mut response = answer::fleeting(StatusCode::OK, &document(&issued));
+    Ok(answered(oauth, &issued, document(&issued)))
+}
+
+/// The answer with new tokens; a client that proves to hold a key learns the nonce for its next proof (RFC 9449, section 8.2).
+fn answered(oauth: &OAuth, issued: &Issued, document: Map<String, Value>) -> Response<Bytes> {
+    let mut response = answer::fleeting(StatusCode::OK, &Value::Object(document));
     if issued.is_bound {
         oauth.offer_nonce(&mut response);
     }
-    Ok(response)
+    response
 }
 
-fn document(issued: &Issued) -> Value {
+/// RFC 8693, section 2.
+async fn exchange(
+    oauth: &OAuth,
+    request: Request<'_>,
+    parameters: &Parameters,
+    client: &Applicant,
+) -> Result<Response<Bytes>, OAuthError> {
+    let targets: Vec<&str> = parameters.all("resource").chain(parameters.all("audience")).collect();
+    let asked = Exchange {
+        subject: parameters.need("subject_token")?,
+        subject_type: parameters.need("subject_token_type")?,
+        requested_type: parameters.get("requested_token_type"),
+        has_actor: parameters.has("actor_token") || parameters.has("actor_token_type"),
+        scope: parameters.get("scope"),
+        targets: &targets,
+        client: request.client,
+        address: request.address,
+    };
+    let exchanged = oauth.server.by_token_exchange(client, asked).await?;
+    let mut document = document(&exchanged.issued);
+    document.insert("issued_token_type".to_owned(), json!(exchanged.kind.as_str()));
+    Ok(answered(oauth, &exchanged.issued, document))
+}
+
+fn document(issued: &Issued) -> Map<String, Value> {
     let mut document = Map::new();
     document.insert("access_token".to_owned(), json!(issued.access.expose()));
     document.insert("token_type".to_owned(), json!(if issued.is_bound { "DPoP" } else { "Bearer" }));
@@ -63,5 +96,5 @@ fn document(issued: &Issued) -> Value {
         document.insert("id_token".to_owned(), json!(id_token.expose()));
     }
     document.insert("scope".to_owned(), json!(issued.scopes.to_string()));
-    Value::Object(document)
+    document
 }

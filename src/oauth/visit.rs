@@ -88,15 +88,6 @@ impl<'a> Visit<'a> {
         found.map_err(|error| error_page(self.request, &error))
     }
 
-    /// The answer with a page that holds a form.
-    pub(super) fn page(&self, page: &impl Page, status: StatusCode, cookie: Option<HeaderValue>) -> Response<Bytes> {
-        let mut response = pages::response(page, status);
-        if let Some(cookie) = cookie {
-            response.headers_mut().append(SET_COOKIE, cookie);
-        }
-        response
-    }
-
     /// The proof for a form, and the cookie that goes with it if the browser has none yet.
     pub(super) fn proof(&self) -> (String, Option<HeaderValue>) {
         self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
@@ -124,6 +115,15 @@ pub(super) fn asked<'a>(parameters: &'a Parameters, resources: &'a [&'a str]) ->
         has_request_uri: parameters.has("request_uri"),
         is_pushed: false,
     }
+}
+
+/// The answer with a page that holds a form.
+pub(super) fn with_form(page: &impl Page, status: StatusCode, cookie: Option<HeaderValue>) -> Response<Bytes> {
+    let mut response = pages::response(page, status);
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// The way an answer goes to its client.

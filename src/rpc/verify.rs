@@ -203,7 +203,7 @@ fn tell(credential: &Credential, answer: &mut v1::VerifyResponse) {
     answer.environment = Some(convert::environment(credential.environment()).into());
     answer.scopes = convert::scopes(credential.scopes());
     answer.expires_at = credential.expires_at().map(convert::time);
-    let Some(key) = credential.key() else { return };
+    let Some(key) = credential.key_behind() else { return };
     answer.key_id = Some(key.id.to_string());
     answer.key_type = Some(convert::kind(key.kind).into());
     answer.name = Some(key.details.name.clone());

@@ -122,6 +122,7 @@ impl Janitor {
             self.store.prune_signing_keys(now).await?;
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_sessions(now.minus(KEEP_SESSIONS), BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_devices(now.minus(KEEP_DEVICES), BATCH).await? == u64::from(BATCH) {}
             // Tokens first: grants take what is left of theirs with them.
             while self.store.prune_access_tokens(now.minus(KEEP_TOKENS), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_refresh_tokens(now, BATCH).await? == u64::from(BATCH) {}
@@ -151,6 +152,8 @@ const KEEP_CHANGES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const KEEP_SESSIONS: Duration = Duration::from_secs(24 * 60 * 60);
 /// By how much the clocks of nodes may differ: what one refuses for its age, another may still take.
 const CLOCKS_OF_NODES: Duration = Duration::from_secs(60);
+/// How long a device can be told that it is too late, and not only that nobody knows it.
+const KEEP_DEVICES: Duration = Duration::from_secs(10 * 60);
 /// How long it can be told of an access token that it is past its end, and not only that it is none.
 const KEEP_TOKENS: Duration = Duration::from_secs(60 * 60);
 const BATCH: u32 = 500;

@@ -353,7 +353,8 @@ fn refuse_user_keys(key: &Key) -> Result<()> {
 
 /// A user's key is to end with them: it hands out no secret that would not.
 fn refuse_for_user_keys(caller: &Caller) -> Result<()> {
-    match caller.key() {
+    // Nor does a token that it was exchanged for.
+    match caller.credential().key_behind() {
         Some(key) if key.kind == KeyKind::User => {
             let message = "A user's key makes no keys and tells none; call with a session of the user, or another key";
             Err(Error::new(Reason::CallerNotAllowed, message))

@@ -77,7 +77,8 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 17] = [
+const EMPTYING: [&str; 18] = [
+    DEVICE_REQUESTS,
     CODES,
     REFRESH_TOKENS,
     TOKENS_OF_GRANTS,
@@ -125,6 +126,8 @@ const CLIENT_LISTS: &str = "DELETE FROM client_lists WHERE client_id IN
     (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
 const CLIENTS: &str = "DELETE FROM clients WHERE id IN
     (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
+const DEVICE_REQUESTS: &str = "DELETE FROM device_requests WHERE hash IN
+    (SELECT d.hash FROM device_requests d WHERE d.project = $1 LIMIT $2)";
 const CODES: &str = "DELETE FROM authorization_codes WHERE grant_id IN
     (SELECT g.id FROM grants g WHERE g.project = $1 ORDER BY g.id LIMIT $2)";
 const REFRESH_TOKENS: &str = "DELETE FROM refresh_tokens WHERE grant_id IN
@@ -183,6 +186,7 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (CLIENT_SCOPES, "PRIMARY KEY"),
     (CLIENT_LISTS, "PRIMARY KEY"),
     (CLIENTS, "sqlite_autoindex_clients_1"),
+    (DEVICE_REQUESTS, "device_requests_of_project"),
     (KEY_SECRETS, "key_secrets_by_key"),
     (KEY_SCOPES, "PRIMARY KEY"),
     (KEY_ALLOWED_IPS, "PRIMARY KEY"),

@@ -8,7 +8,6 @@ use super::ring::Opened;
 use super::token::{LONGEST, seconds};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
-use crate::domain::id::UserId;
 use crate::domain::oauth::token::{AccessToken, Grant};
 use crate::domain::secret::PlainSecret;
 use crate::domain::signing_key::LONGEST_TOKEN_LIFETIME;
@@ -33,7 +32,7 @@ pub(super) fn mint(key: &Opened, issuer: &str, claims: &AccessClaims<'_>) -> Res
     let audiences: Vec<&str> = token.audiences.iter().map(String::as_str).collect();
     let written = Written {
         iss: issuer,
-        sub: token.user.as_ref().map_or(token.client.as_str(), UserId::as_str),
+        sub: token.about(),
         aud: if audiences.is_empty() { vec![issuer] } else { audiences },
         client_id: token.client.as_str(),
         jti: token.id.as_str(),

@@ -329,6 +329,7 @@ async fn what_every_client_must_be_able_to_check_is_signed_with_rsa() {
         expires_at: now.plus(HOUR),
         revoked_at: None,
         waits_for_first_use: false,
+        subject: None,
     };
     let claims = IdentityClaims { token: &token, grant: &grant, nonce: Some("n") };
     let minted = futures_util::future::join_all(nodes.iter().map(|node| node.mint_identity(&claims))).await;

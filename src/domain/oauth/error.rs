@@ -50,6 +50,12 @@ pub enum Word {
     LoginRequired,
     /// The user would have to agree, and must not be asked.
     ConsentRequired,
+    /// Nobody has decided about the device yet (RFC 8628, section 3.5).
+    AuthorizationPending,
+    /// The device asks too often.
+    PolledTooFast,
+    /// It is too late for the device.
+    ExpiredToken,
     /// Too much was asked for.
     SlowDown,
     /// The proof has to hold a nonce of ours (RFC 9449, section 8).
@@ -79,7 +85,9 @@ impl Word {
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
-            Self::SlowDown => "slow_down",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::PolledTooFast | Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
@@ -103,7 +111,7 @@ impl From<Error> for OAuthError {
             Reason::StoreUnavailable | Reason::Overloaded | Reason::DeadlineExceeded | Reason::IssuerUnavailable => {
                 Word::TemporarilyUnavailable
             }
-            Reason::TooManyUnknown => Word::SlowDown,
+            Reason::TooManyUnknown | Reason::TooManyAttempts => Word::SlowDown,
             Reason::InvalidDpopProof => Word::InvalidDpopProof,
             Reason::UseDpopNonce => Word::UseDpopNonce,
             Reason::InvalidField | Reason::InvalidRequest => Word::InvalidRequest,

@@ -71,6 +71,11 @@ pub struct OAuthScopes {
 }
 
 impl OAuthScopes {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.openid.is_empty() && self.registered.is_empty()
+    }
+
     /// The words, those of OpenID Connect first.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.openid.iter().map(|scope| scope.as_str()).chain(self.registered.iter().map(Scope::spelling))

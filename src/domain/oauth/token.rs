@@ -1,9 +1,11 @@
 //! What comes of an agreement: the grant, and the codes and tokens that belong to it.
 
+use super::exchange::Subject;
 use super::pkce::CodeChallenge;
 use super::scope::OAuthScopes;
 use super::thumbprint::Thumbprint;
 use crate::domain::clock::Timestamp;
+use crate::domain::credential::Credential;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, GrantId, ProjectId, TokenId, UserId};
 
@@ -97,6 +99,15 @@ pub struct AccessToken {
     pub revoked_at: Option<Timestamp>,
     /// Whether it came of a refresh and was not used yet: its first use proves that the refresh's answer arrived.
     pub waits_for_first_use: bool,
+    /// What it was exchanged for (RFC 8693); none where it was not.
+    pub subject: Option<Box<Subject>>,
+}
+
+impl AccessToken {
+    /// What it was exchanged for, as far as that is there.
+    pub fn exchanged_for(&self) -> Option<&Credential> {
+        self.subject.as_ref()?.credential.as_deref()
+    }
 }
 
 impl Grant {

@@ -6,7 +6,8 @@ use crate::auth::decide::{Question, decide};
 use crate::auth::lookup::Found;
 use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AuditEventId, CredentialId, GrantId};
+use crate::domain::environment::Environment;
+use crate::domain::id::{AuditEventId, CredentialId, GrantId, ProjectId, UserId};
 use crate::domain::oauth::client::{Client, ClientKind};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::scope::OAuthScopes;
@@ -48,10 +49,17 @@ pub struct Answer {
 impl AuthorizationServer {
     /// Who is signed in by this token of a session, if they may be asked by this client.
     pub async fn signed_in(&self, token: &str, client: &Client) -> Result<Option<SignedIn>, OAuthError> {
+        let of_client =
+            |who: &SignedIn| who.session.project == client.project && who.session.environment == client.environment;
+        Ok(self.signed_in_anywhere(token).await?.filter(of_client))
+    }
+
+    /// Who is signed in by this token of a session, in whichever project and environment.
+    pub async fn signed_in_anywhere(&self, token: &str) -> Result<Option<SignedIn>, OAuthError> {
         let Found::Issued(credential) = self.0.credentials.find(token).await? else { return Ok(None) };
         let Some(session) = credential.session() else { return Ok(None) };
-        let question = Question { now: self.0.now(), environment: Some(client.environment), client: None, scopes: &[] };
-        if session.project != client.project || decide(&credential, &question, &mut ()).is_err() {
+        let question = Question { now: self.0.now(), environment: None, client: None, scopes: &[] };
+        if decide(&credential, &question, &mut ()).is_err() {
             return Ok(None);
         }
         let user = self.0.store.find_user(&session.project, session.environment, &session.user).await?;
@@ -169,14 +177,26 @@ impl AuthorizationServer {
         Answer { to: to.clone(), parameters }
     }
 
-    fn given(&self, grant: &Grant, now: Timestamp) -> AuditEvent {
+    pub(super) fn given(&self, grant: &Grant, now: Timestamp) -> AuditEvent {
+        let place = (&grant.project, grant.environment);
+        self.by_user(&grant.user, place, "grant.given", grant.id.as_str(), now)
+    }
+
+    pub(super) fn by_user(
+        &self,
+        user: &UserId,
+        (project, environment): (&ProjectId, Environment),
+        action: &str,
+        target: &str,
+        now: Timestamp,
+    ) -> AuditEvent {
         AuditEvent {
             id: AuditEventId::new(now, &*self.0.entropy),
-            project: grant.project.clone(),
-            environment: Some(grant.environment),
-            actor: Some(CredentialId::User(grant.user.clone())),
-            action: "grant.given".to_owned(),
-            target: grant.id.to_string(),
+            project: project.clone(),
+            environment: Some(environment),
+            actor: Some(CredentialId::User(user.clone())),
+            action: action.to_owned(),
+            target: target.to_owned(),
             request_id: None,
             client_ip: None,
             occurred_at: now,
@@ -199,7 +219,7 @@ fn is_recent(request: &AuthorizationRequest, session: &Session, now: Timestamp) 
 }
 
 /// What of the scopes asked for a user can give.
-fn within(asked: &OAuthScopes, held: &ScopeSet) -> OAuthScopes {
+pub(super) fn within(asked: &OAuthScopes, held: &ScopeSet) -> OAuthScopes {
     let registered = asked.registered.iter().filter(|scope| held.holds(scope.plain())).cloned();
     OAuthScopes { openid: asked.openid.clone(), registered: ScopeSet::new(registered) }
 }

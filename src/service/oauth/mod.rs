@@ -3,6 +3,8 @@
 mod applicant;
 mod authentication;
 mod authorization;
+mod device;
+mod exchange;
 mod introspection;
 mod pushed;
 mod request;
@@ -12,6 +14,8 @@ mod tokens;
 pub use applicant::Applicant;
 pub use authentication::ClientProof;
 pub use authorization::{Answer, SignedIn, Step};
+pub use device::{DeviceAsked, DeviceCodes, DeviceStep};
+pub use exchange::{Exchange, Exchanged};
 pub use introspection::{Asker, Introspection, Known};
 pub use pushed::{Named, Pushed};
 pub use request::{AnswerTo, Asked, AuthorizationRequest, Prompt, ResponseMode, Wrong};

@@ -11,6 +11,7 @@ use crate::domain::oauth::client::{Client, TokenFormat};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes, OpenIdScope};
+use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::{AccessToken, AuthorizationCode, Grant};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{PlainSecret, SecretHash, SecretPrefix, SecretShape};
@@ -45,6 +46,28 @@ pub struct CodeUse<'a> {
     pub verifier: Option<&'a str>,
     /// Where the tokens are to be used.
     pub resources: &'a [&'a str],
+}
+
+/// The first tokens of a grant.
+pub(super) struct FirstTokens {
+    pub(super) grant: Grant,
+    token: AccessToken,
+    access: PlainSecret,
+    access_hash: SecretHash,
+    refresh: Option<(PlainSecret, SecretHash)>,
+    idle_until: Timestamp,
+    key: Option<Thumbprint>,
+}
+
+impl FirstTokens {
+    /// As they are stored.
+    pub(super) fn tokens(&self) -> NewTokens<'_> {
+        NewTokens {
+            access: NewAccessToken { hash: &self.access_hash, token: &self.token },
+            refresh: self.refresh.as_ref().map(|(_, hash)| (hash, self.idle_until)),
+            refresh_key: self.key.as_ref(),
+        }
+    }
 }
 
 impl AuthorizationServer {
@@ -102,8 +125,26 @@ impl AuthorizationServer {
             self.0.store.spoil_code(&hash, now).await?;
             return Err(error);
         }
+        let first = self.first_tokens(client, grant, code.resources, now).await?;
+        let (grant, tokens) = (&first.grant, first.tokens());
+        if !self.0.store.redeem_code(&hash, &grant.id, grant.expires_at, &tokens, now).await? {
+            // Somebody else was faster.
+            self.end_stolen(grant, "grant.code_reused").await?;
+            return Err(bad_code());
+        }
+        self.first_issued(first).await
+    }
+
+    /// The first tokens of a grant, before they are stored, and the grant as it lasts from then on.
+    pub(super) async fn first_tokens(
+        &self,
+        client: &Applicant,
+        grant: Grant,
+        resources: &[&str],
+        now: Timestamp,
+    ) -> Result<FirstTokens, OAuthError> {
         let user = self.user_of(&grant).await?;
-        let audiences = targets(code.resources, client, &grant.resources)?;
+        let audiences = targets(resources, client, &grant.resources)?;
         let scopes = held_now(&grant.scopes, client, &user);
         let refreshable = client.details.grant_types.contains(&GrantType::RefreshToken);
         let lifetime = match refreshable {
@@ -111,24 +152,22 @@ impl AuthorizationServer {
             false => client.details.access_token_lifetime,
         };
         let grant = Grant { expires_at: now.plus(lifetime), ..grant };
-        let draft = self.draft_of(client, &grant, scopes, audiences);
-        let (access, access_hash) = self.written(client, &draft, Some(&grant))?;
-        let refresh = refreshable.then(|| self.new_secret(client, SecretPrefix::REFRESH));
-        let refresh_hash = refresh.as_ref().map(|secret| self.0.keyring.hash(secret.expose()));
+        let token = self.draft_of(client, &grant, scopes, audiences);
+        let (access, access_hash) = self.written(client, &token, Some(&grant))?;
+        let refresh = refreshable.then(|| {
+            let secret = self.new_secret(client, SecretPrefix::REFRESH);
+            let hash = self.0.keyring.hash(secret.expose());
+            (secret, hash)
+        });
         let idle_until = idle_until(client, &grant, now);
-        let tokens = NewTokens {
-            access: NewAccessToken { hash: &access_hash, token: &draft },
-            refresh: refresh_hash.as_ref().map(|hash| (hash, idle_until)),
-            refresh_key: client.refresh_key(),
-        };
-        if !self.0.store.redeem_code(&hash, &grant.id, grant.expires_at, &tokens, now).await? {
-            // Somebody else was faster.
-            self.end_stolen(&grant, "grant.code_reused").await?;
-            return Err(bad_code());
-        }
-        self.end_surplus(&grant).await?;
-        let id_token = self.id_token(&draft, &grant, grant.nonce.as_deref()).await?;
-        Ok(self.issued(access, draft, refresh, id_token))
+        Ok(FirstTokens { grant, token, access, access_hash, refresh, idle_until, key: client.refresh_key().copied() })
+    }
+
+    /// The first tokens of a grant, once they are stored.
+    pub(super) async fn first_issued(&self, first: FirstTokens) -> Result<Issued, OAuthError> {
+        self.end_surplus(&first.grant).await?;
+        let id_token = self.id_token(&first.token, &first.grant, first.grant.nonce.as_deref()).await?;
+        Ok(self.issued(first.access, first.token, first.refresh.map(|(secret, _)| secret), id_token))
     }
 
     /// Tokens in place of those that end (RFC 6749, section 6). Each refresh token is good once; see [`Refreshed`].
@@ -210,11 +249,12 @@ impl AuthorizationServer {
             expires_at: now.plus(client.details.access_token_lifetime),
             revoked_at: None,
             waits_for_first_use: false,
+            subject: None,
         }
     }
 
     /// The token as the client gets it, and its hash.
-    fn written(
+    pub(super) fn written(
         &self,
         client: &Client,
         draft: &AccessToken,
@@ -231,7 +271,7 @@ impl AuthorizationServer {
         Ok((secret, hash))
     }
 
-    fn new_secret(&self, client: &Client, prefix: &'static str) -> PlainSecret {
+    pub(super) fn new_secret(&self, client: &Client, prefix: &'static str) -> PlainSecret {
         PlainSecret::generate(&SecretPrefix::fixed(prefix), client.environment, &*self.0.entropy)
     }
 
@@ -255,7 +295,7 @@ impl AuthorizationServer {
         Ok(Some(self.0.signing.mint_identity(&IdentityClaims { token: draft, grant, nonce }).await?))
     }
 
-    fn issued(
+    pub(super) fn issued(
         &self,
         access: PlainSecret,
         token: AccessToken,
@@ -285,7 +325,7 @@ impl AuthorizationServer {
     }
 
     /// Two hold what one should: neither keeps it.
-    async fn end_stolen(&self, grant: &Grant, action: &str) -> Result<(), OAuthError> {
+    pub(super) async fn end_stolen(&self, grant: &Grant, action: &str) -> Result<(), OAuthError> {
         tracing::warn!(grant_id = %grant.id, client_id = %grant.client, action, "a grant was ended: what is good once came twice");
         self.end_grant(grant, action).await
     }
@@ -330,7 +370,7 @@ fn holds_for(stored: &AuthorizationCode, code: CodeUse<'_>) -> Result<(), OAuthE
     }
 }
 
-fn require_grant(client: &Client, grant: GrantType) -> Result<(), OAuthError> {
+pub(super) fn require_grant(client: &Client, grant: GrantType) -> Result<(), OAuthError> {
     if client.details.grant_types.contains(&grant) {
         return Ok(());
     }
@@ -389,7 +429,7 @@ pub(super) fn targets(named: &[&str], client: &Client, agreed: &[String]) -> Res
 }
 
 /// Times in tokens are in whole seconds.
-fn whole_seconds(at: Timestamp) -> Timestamp {
+pub(super) fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_micros(at.micros().div_euclid(1_000_000) * 1_000_000)
 }
 

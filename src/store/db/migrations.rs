@@ -42,6 +42,8 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(11, "0011_clients.sql", "clients"),
     step!(12, "0012_grants.sql", "grants"),
     step!(13, "0013_proofs.sql", "proofs"),
+    step!(14, "0014_device_requests.sql", "device_requests"),
+    step!(15, "0015_exchanged_tokens.sql", "exchanged_tokens"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

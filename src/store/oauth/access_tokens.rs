@@ -6,6 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credential::ActingUser;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, CredentialId, GrantId, ProjectId, TokenId, UserId};
+use crate::domain::oauth::exchange::{Subject, SubjectKind};
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
 use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::AccessToken;
@@ -44,9 +45,14 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let (mut token, user) = (read(&row)?, acting_user(&row)?);
         let client = key_rows::scopes(row.opt_str("client_scopes")?)?;
+        // One that was exchanged is held to what it was exchanged for, which is held to the user.
+        let user_holds = |plain: &str| match &user {
+            Some(user) => token.subject.is_some() || user.scopes.holds(plain),
+            None => true,
+        };
         // What the client may not ask for any more counts no more, nor what its user may not do.
-        let held = |plain: &str| client.holds(plain) && user.as_ref().is_none_or(|user| user.scopes.holds(plain));
-        let held = token.scopes.registered.iter().filter(|scope| held(scope.plain())).cloned();
+        let held = |plain: &str| client.holds(plain) && user_holds(plain);
+        let held: Vec<_> = token.scopes.registered.iter().filter(|scope| held(scope.plain())).cloned().collect();
         token.scopes.registered = ScopeSet::new(held);
         Ok(Some((token, user)))
     }
@@ -106,6 +112,8 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewAccessToken<'_>) -> Result<()> 
         token.expires_at,
         token.waits_for_first_use,
         bytes(token.key.as_ref()),
+        token.subject.as_ref().map(|subject| &subject.hash.as_bytes()[..]),
+        token.subject.as_ref().map(|subject| subject.kind.as_str()),
     ];
     tx.execute(INSERT, values).await?;
     Ok(())
@@ -161,7 +169,16 @@ fn read(row: &Row) -> Result<AccessToken> {
         expires_at: row.time("expires_at")?,
         revoked_at: ends.into_iter().flatten().min(),
         waits_for_first_use: row.bool("waits")?,
+        subject: subject(row)?,
     })
+}
+
+fn subject(row: &Row) -> Result<Option<Box<Subject>>> {
+    let Some(hash) = row.opt_bytes("subject")? else { return Ok(None) };
+    let kind = row.opt_str("subject_kind")?.and_then(SubjectKind::parse);
+    let kind = kind.ok_or_else(|| damaged("access_tokens.subject_kind"))?;
+    let hash = changes::hash(hash, "access_tokens.subject")?;
+    Ok(Some(Box::new(Subject { hash, kind, credential: None })))
 }
 
 /// A token whose user cannot be found is damage: it may be that of somebody who was blocked.
@@ -175,10 +192,11 @@ fn acting_user(row: &Row) -> Result<Option<ActingUser>> {
 }
 
 const INSERT: &str = "INSERT INTO access_tokens (hash, id, project, environment, client_id, user_id, grant_id, scopes,
-        audiences, issued_at, expires_at, waits, jkt)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        audiences, issued_at, expires_at, waits, jkt, subject, subject_kind)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const FIND: &str = "SELECT t.id, t.project, t.environment, t.client_id, t.user_id, t.grant_id, t.scopes, t.audiences,
-        t.issued_at, t.expires_at, t.revoked_at, t.waits, t.jkt, g.revoked_at AS grant_revoked_at,
+        t.issued_at, t.expires_at, t.revoked_at, t.waits, t.jkt, t.subject, t.subject_kind,
+        g.revoked_at AS grant_revoked_at,
         CASE WHEN u.deleted_at IS NOT NULL THEN 'deleted' WHEN u.blocked_at IS NOT NULL THEN 'blocked'
             WHEN u.id IS NOT NULL THEN 'good' END AS standing,
         (SELECT string_agg(s.plain || ' ' || s.spelling, ' ') FROM user_scopes s WHERE s.user_id = t.user_id)

@@ -74,6 +74,11 @@ impl Store {
         row.map(|row| access_tokens::scopes(row.str("scopes")?)).transpose()
     }
 
+    /// The grant of this id, whatever became of it.
+    pub async fn find_grant(&self, id: &GrantId) -> Result<Option<Grant>> {
+        self.db.fetch_optional(FIND, values![id.as_str()]).await?.as_ref().map(read).transpose()
+    }
+
     /// The code with this hash and its grant, whatever became of them.
     pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<(Grant, AuthorizationCode)>> {
         let row = self.db.fetch_optional(FIND_CODE, values![hash.as_bytes()]).await?;
@@ -100,7 +105,7 @@ impl Store {
     ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         if tx.execute(USE_CODE, values![hash.as_bytes(), now]).await? == 0
-            || tx.execute(PROLONG, values![grant.as_str(), grant_ends, now]).await? == 0
+            || !prolong(&mut tx, grant, grant_ends, now).await?
         {
             return Ok(false);
         }
@@ -203,6 +208,11 @@ impl Store {
     }
 }
 
+/// Lets a grant last until another time, if it has not ended; whether it does.
+pub(super) async fn prolong(tx: &mut Tx, grant: &GrantId, ends: Timestamp, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute(PROLONG, values![grant.as_str(), ends, now]).await? > 0)
+}
+
 /// Adds what was agreed to now to what was agreed to before.
 async fn remember(tx: &mut Tx, grant: &Grant) -> Result<()> {
     let (user, client) = (grant.user.as_str(), grant.client.as_str());
@@ -215,7 +225,8 @@ async fn remember(tx: &mut Tx, grant: &Grant) -> Result<()> {
     Ok(())
 }
 
-async fn insert(tx: &mut Tx, grant: &Grant) -> Result<()> {
+/// Stores a grant.
+pub(super) async fn insert(tx: &mut Tx, grant: &Grant) -> Result<()> {
     let (scopes, resources) = (grant.scopes.to_string(), grant.resources.join(" "));
     let values = values![
         grant.id.as_str(),
@@ -234,7 +245,8 @@ async fn insert(tx: &mut Tx, grant: &Grant) -> Result<()> {
     Ok(())
 }
 
-async fn give(tx: &mut Tx, tokens: &NewTokens<'_>) -> Result<()> {
+/// Stores the tokens of a grant.
+pub(super) async fn give(tx: &mut Tx, tokens: &NewTokens<'_>) -> Result<()> {
     access_tokens::insert(tx, &tokens.access).await?;
     if let (Some((hash, idle_until)), Some(grant)) = (tokens.refresh, &tokens.access.token.grant) {
         let key = access_tokens::bytes(tokens.refresh_key);
@@ -299,6 +311,11 @@ const FIND_CONSENT: &str = "SELECT scopes FROM consents WHERE user_id = $1 AND c
 const INSERT_CODE: &str =
     "INSERT INTO authorization_codes (hash, grant_id, redirect_uri, redirect_uri_named, challenge, expires_at,
         jkt) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const FIND: &str = concat!(
+    "SELECT ",
+    grant_columns!(),
+    " FROM grants g JOIN projects o ON o.id = g.project WHERE g.id = $1 AND o.deleted_at IS NULL"
+);
 const FIND_CODE: &str = concat!(
     "SELECT ",
     grant_columns!(),
@@ -345,6 +362,7 @@ const REVOKE: &str = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoke
 #[cfg(test)]
 pub(in crate::store) const PLANNED: &[(&str, &str)] = &[
     (FIND_CONSENT, "PRIMARY KEY"),
+    (FIND, "sqlite_autoindex_grants_1"),
     (FIND_CODE, "PRIMARY KEY"),
     (USE_CODE, "PRIMARY KEY"),
     (FIND_REFRESH, "PRIMARY KEY"),

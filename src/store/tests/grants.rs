@@ -97,6 +97,7 @@ impl Party {
             expires_at: now.plus(HOUR),
             revoked_at: None,
             waits_for_first_use: false,
+            subject: None,
         }
     }
 

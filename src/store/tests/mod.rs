@@ -7,6 +7,7 @@ mod audit;
 mod changes;
 mod clients;
 mod credentials;
+mod devices;
 mod faults;
 mod grants;
 mod issuers;

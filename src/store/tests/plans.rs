@@ -40,6 +40,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         oauth::PLANNED[1],
         oauth::PLANNED[2],
         oauth::PLANNED[3],
+        oauth::PLANNED[4],
     ] {
         all.extend_from_slice(module);
     }

@@ -11,6 +11,7 @@ use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
+use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::scope::OAuthScope;
 use crate::domain::project::{Project, ProjectDetails, SignUp};
 use crate::domain::scope::{Scope, ScopeSet};
@@ -166,6 +167,9 @@ async fn fill(db: &TestDb, id: &ProjectId) {
             expires_at: at(1_000_000),
         };
         assert!(db.store.push_request(&pushed, 1).await.unwrap());
+        let (environment, scopes) = (client.environment, client.details.scopes.clone());
+        let device = DeviceRequest::new(id.clone(), environment, client.id.clone(), scopes, Vec::new(), at(n));
+        db.store.start_device(&device, &new_hash(), &new_hash()).await.unwrap();
         if n % 2 == 0 {
             client.delete(at(n));
             db.store.delete_client(&client, 1, &event(id)).await.unwrap();
@@ -278,7 +282,7 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 36] = [
+const TABLES: [&str; 37] = [
     "access_tokens",
     "audit_chains",
     "audit_events",
@@ -290,6 +294,7 @@ const TABLES: [&str; 36] = [
     "client_secrets",
     "clients",
     "consents",
+    "device_requests",
     "grants",
     "idempotency",
     "identities",

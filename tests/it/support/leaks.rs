@@ -61,8 +61,8 @@ fn find_key(text: &[u8]) -> Option<String> {
 }
 
 /// The fields of answers that are there to hold a secret.
-pub(crate) const PLACES: [&str; 7] =
-    ["secret", "liveSecret", "testSecret", "token", "access_token", "refresh_token", "id_token"];
+pub(crate) const PLACES: [&str; 8] =
+    ["secret", "liveSecret", "testSecret", "token", "access_token", "refresh_token", "id_token", "device_code"];
 
 /// A password that may be chosen.
 pub(crate) const PASSWORD: &str = "the-snark-was-a-boojum";

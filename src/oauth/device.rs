@@ -1,0 +1,235 @@
+//! `/oauth/device`: where somebody types the code that a device shows, and decides (RFC 8628, section 3.3).
+//!
+//! Nothing is kept between the pages: each carries the code, and the store says where it stands. Whoever is not signed in is
+//! asked to sign in, whatever they typed: in the project of the device's client, or in `default` where there is no such
+//! code, with a page that does not tell the two apart.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::authorize::{account, name_of, permissions, shown};
+use super::browser::{self, Browser};
+use super::pages::{self, Decision, DeviceCode, DeviceConfirm, DeviceDone, Form, Text, field};
+use super::parameters::Parameters;
+use super::sign_in::{self, Way};
+use super::visit::{error_page, redirect, with_form};
+use super::{OAuth, Request};
+use crate::domain::environment::Environment;
+use crate::domain::id::ProjectId;
+use crate::domain::oauth::client::Client;
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::oauth::scope::OAuthScopes;
+use crate::domain::oauth::user_code::UserCode;
+use crate::service::oauth::{DeviceAsked, DeviceStep, SignedIn};
+
+/// Somebody with a code.
+pub(super) struct DeviceVisit<'a> {
+    oauth: &'a OAuth,
+    request: Request<'a>,
+    browser: Browser<'a>,
+    code: UserCode,
+    /// The code as it is shown.
+    shown: String,
+    asked: Option<DeviceAsked>,
+}
+
+/// Somebody comes, with a code in the address or without.
+pub(super) async fn answer(
+    oauth: &OAuth,
+    request: Request<'_>,
+    query: &str,
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    let parameters = Parameters::of_form(query.as_bytes()).map_err(|error| error_page(request, &error))?;
+    let Some(typed) = parameters.get(field::USER_CODE) else { return Ok(code_page(oauth, request, "", None)) };
+    match UserCode::parse(typed) {
+        Some(code) => DeviceVisit::read(oauth, request, code).await?.go_on().await,
+        None => Ok(code_page(oauth, request, typed, Some(MALFORMED))),
+    }
+}
+
+/// Somebody typed a code, or decided.
+pub(super) async fn posted(
+    oauth: &OAuth,
+    request: Request<'_>,
+    form: &Parameters,
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    if form.has(CARRIED) {
+        return DeviceVisit::posted(oauth, request, form).await?.decided(form).await;
+    }
+    let proof = Browser::read(request.headers).require(form.get(field::CSRF), request.headers, oauth.server.keyring());
+    proof.map_err(|error| error_page(request, &error))?;
+    let typed = form.get(field::USER_CODE).unwrap_or_default();
+    Ok(match UserCode::parse(typed) {
+        Some(code) => redirect(&address(&code.to_string())),
+        None => code_page(oauth, request, typed, Some(MALFORMED)),
+    })
+}
+
+impl<'a> DeviceVisit<'a> {
+    async fn read(oauth: &'a OAuth, request: Request<'a>, code: UserCode) -> Result<Self, Response<Bytes>> {
+        let asked = oauth.server.device_asked(&code).await.map_err(|error| error_page(request, &error))?;
+        let browser = Browser::read(request.headers);
+        Ok(Self { oauth, request, browser, code, shown: code.to_string(), asked })
+    }
+
+    /// Reads what a form of ours posted: the code it carried, and the proof that it is ours.
+    ///
+    /// # Errors
+    /// The page that says what is wrong.
+    pub(super) async fn posted(
+        oauth: &'a OAuth,
+        request: Request<'a>,
+        form: &Parameters,
+    ) -> Result<Self, Response<Bytes>> {
+        let browser = Browser::read(request.headers);
+        let proof = browser.require(form.get(field::CSRF), request.headers, oauth.server.keyring());
+        proof.map_err(|error| error_page(request, &error))?;
+        match form.get(CARRIED).and_then(UserCode::parse) {
+            Some(code) => Self::read(oauth, request, code).await,
+            None => Err(error_page(request, &OAuthError::new(Word::InvalidRequest, "the form says nothing"))),
+        }
+    }
+
+    async fn go_on(&self) -> Result<Response<Bytes>, Response<Bytes>> {
+        let who = self.signed_in().await?;
+        let step = self.step(who.as_ref()).map_err(|error| error_page(self.request, &error))?;
+        match (step, &self.asked, &who) {
+            (DeviceStep::Confirm(scopes), Some(asked), Some(who)) => self.confirm(asked, who, &scopes).await,
+            (DeviceStep::Decided(allowed), Some(asked), _) => Ok(done(asked, allowed)),
+            (step, ..) => Ok(self.instead(&step)),
+        }
+    }
+
+    async fn decided(mut self, form: &Parameters) -> Result<Response<Bytes>, Response<Bytes>> {
+        let Some(decision) = form.get(field::DECISION).and_then(Decision::parse) else {
+            return Err(error_page(self.request, &OAuthError::new(Word::InvalidRequest, "the form says nothing")));
+        };
+        if decision == Decision::SwitchAccount {
+            // The form comes back without the session.
+            self.browser.session = None;
+            let mut page = sign_in::page(&self, "", None);
+            browser::forget_session(&mut page);
+            return Ok(page);
+        }
+        let who = self.signed_in().await?;
+        let step = self.step(who.as_ref()).map_err(|error| error_page(self.request, &error))?;
+        let (DeviceStep::Confirm(_), Some(asked), Some(who)) = (&step, &self.asked, &who) else {
+            return Ok(match step {
+                DeviceStep::Decided(_) => redirect(&self.onward()),
+                step => self.instead(&step),
+            });
+        };
+        let server = &self.oauth.server;
+        let counts = match decision {
+            Decision::Allow => server.approve_device(&self.code, asked, who).await,
+            Decision::Deny | Decision::SwitchAccount => server.deny_device(&self.code, asked, who).await,
+        };
+        match counts.map_err(|error| error_page(self.request, &error))? {
+            true => Ok(redirect(&self.onward())),
+            false => Ok(self.instead(&DeviceStep::Unknown)),
+        }
+    }
+
+    async fn signed_in(&self) -> Result<Option<SignedIn>, Response<Bytes>> {
+        let Some(token) = self.browser.session else { return Ok(None) };
+        let found = self.oauth.server.signed_in_anywhere(token).await;
+        found.map_err(|error| error_page(self.request, &error))
+    }
+
+    fn step(&self, who: Option<&SignedIn>) -> Result<DeviceStep, OAuthError> {
+        self.oauth.server.consider_device(self.asked.as_ref(), who, self.request.address)
+    }
+
+    /// Where there is nothing to decide.
+    fn instead(&self, step: &DeviceStep) -> Response<Bytes> {
+        match step {
+            DeviceStep::SignIn => sign_in::page(self, "", None),
+            DeviceStep::Nothing => sign_in::page(self, "", Some((NOTHING, StatusCode::UNPROCESSABLE_ENTITY))),
+            _ => code_page(self.oauth, self.request, &self.shown, Some(UNKNOWN)),
+        }
+    }
+
+    async fn confirm(
+        &self,
+        asked: &DeviceAsked,
+        who: &SignedIn,
+        scopes: &OAuthScopes,
+    ) -> Result<Response<Bytes>, Response<Bytes>> {
+        let described = self.oauth.server.describe(&asked.client, scopes).await;
+        let described = described.map_err(|error| error_page(self.request, &error))?;
+        let (csrf, cookie) = self.proof();
+        let name = name_of(who);
+        let page = DeviceConfirm {
+            project: Text::default(),
+            client: shown(&asked.client),
+            account: account(who, &name),
+            code: Text::from(self.shown.as_str()),
+            permissions: permissions(&described),
+            form: Form { action: super::DEVICE, csrf: &csrf, carried: vec![self.carried()] },
+        };
+        Ok(with_form(&page, StatusCode::OK, cookie))
+    }
+}
+
+impl Way for DeviceVisit<'_> {
+    fn place(&self) -> (&ProjectId, Environment) {
+        self.asked.as_ref().map_or((&*DEFAULT, Environment::Live), DeviceAsked::place)
+    }
+
+    fn client(&self) -> Option<&Client> {
+        // Its name would tell that there is such a code.
+        None
+    }
+
+    fn login_hint(&self) -> &str {
+        ""
+    }
+
+    fn leads_on(&self) -> bool {
+        false
+    }
+
+    fn carried(&self) -> (&'static str, &str) {
+        (CARRIED, &self.shown)
+    }
+
+    fn onward(&self) -> String {
+        address(&self.shown)
+    }
+
+    fn proof(&self) -> (String, Option<HeaderValue>) {
+        self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
+    }
+}
+
+fn code_page(oauth: &OAuth, request: Request<'_>, typed: &str, error: Option<&str>) -> Response<Bytes> {
+    let (csrf, cookie) = Browser::read(request.headers).proof(oauth.server.keyring(), oauth.server.entropy());
+    let page = DeviceCode {
+        project: Text::default(),
+        code: Text::from(typed),
+        error: error.map(Text::from),
+        form: Form { action: super::DEVICE, csrf: &csrf, carried: Vec::new() },
+    };
+    let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    with_form(&page, status, cookie)
+}
+
+fn done(asked: &DeviceAsked, allowed: bool) -> Response<Bytes> {
+    let page = DeviceDone { project: Text::default(), client: shown(&asked.client), allowed };
+    pages::response(&page, StatusCode::OK)
+}
+
+/// The page of a code, which holds letters and a hyphen alone.
+fn address(code: &str) -> String {
+    format!("{}?{}={code}", super::DEVICE.as_str(), field::USER_CODE)
+}
+
+/// The name under which a form carries the code.
+pub(super) const CARRIED: &str = "device";
+static DEFAULT: LazyLock<ProjectId> = LazyLock::new(ProjectId::default_project);
+const MALFORMED: &str = "This is not a code: one has eight letters.";
+const UNKNOWN: &str = "This code is not known, was used, or is too old. Check what your device shows.";
+const NOTHING: &str =
+    "The account that you are signed in with can give nothing of what your device asks for. Sign in with another.";
