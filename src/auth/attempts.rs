@@ -1,4 +1,5 @@
-//! How often passwords may be tried, on one account and from one address, and how often users may add themselves.
+//! How often passwords may be tried, on one account and from one address, and how often users may add themselves
+//! and clients register themselves.
 //!
 //! An attempt is charged before the password is looked at, so that many at one time are no way around the bound, and is
 //! given back when it was right or could not be judged. Accounts are known by what was presented to name them, so that the
@@ -40,6 +41,7 @@ pub struct Attempts {
     places: Budgets,
     sign_ups: Budgets,
     user_codes: UserCodes,
+    registrations: Budgets,
     known: Known,
     /// How many attempts of each address wait or are being judged.
     under_way: Box<[AtomicU8]>,
@@ -97,6 +99,7 @@ impl Attempts {
             places: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
             sign_ups: Budgets::new(SLOTS, SIGN_UP_EACH, SIGN_UPS_AT_ONCE),
             user_codes: UserCodes::new(Arc::clone(&clock)),
+            registrations: Budgets::new(SLOTS, REGISTRATION_EACH, REGISTRATIONS_AT_ONCE),
             known: Known::default(),
             under_way: std::iter::repeat_with(AtomicU8::default).take(SLOTS).collect(),
             clock,
@@ -134,6 +137,14 @@ impl Attempts {
     /// TOO_MANY_ATTEMPTS, as above.
     pub fn sign_up(&self, address: IpAddr) -> Result<()> {
         self.sign_ups.take(&network_of(address), self.clock.now()).map_err(refused)
+    }
+
+    /// Charges an address for a client that registers itself.
+    ///
+    /// # Errors
+    /// TOO_MANY_ATTEMPTS, as above.
+    pub fn registration(&self, address: IpAddr) -> Result<()> {
+        self.registrations.take(&network_of(address), self.clock.now()).map_err(refused)
     }
 
     /// One of the few attempts that an address may have under way: it must not fill the line that everybody waits in.
@@ -233,6 +244,9 @@ const UNDER_WAY: u8 = 16;
 /// New users from one address: 20 at once, for a classroom, and then 60 an hour.
 const SIGN_UP_EACH: Duration = Duration::from_secs(60);
 const SIGN_UPS_AT_ONCE: u32 = 20;
+/// Clients that register themselves from one address: 20 at once, and then 60 an hour.
+const REGISTRATION_EACH: Duration = Duration::from_secs(60);
+const REGISTRATIONS_AT_ONCE: u32 = 20;
 
 #[cfg(test)]
 mod tests {

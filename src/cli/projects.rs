@@ -13,7 +13,8 @@ use super::output::{Output, OutputArgs, Rows};
 use super::text::{span, time};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
-use crate::domain::project::{Project, SignUp};
+use crate::domain::project::{ClientRegistration, Project, SignUp};
+use crate::domain::scope::ScopeSet;
 use crate::domain::secret::SecretPrefix;
 use crate::proto::v1;
 
@@ -119,6 +120,33 @@ struct SettingsArgs {
     /// Take the scopes for users away.
     #[arg(long, conflicts_with = "user_scopes")]
     no_user_scopes: bool,
+    /// Whether OAuth clients may register themselves.
+    #[arg(long, value_name = "SETTING", value_enum)]
+    client_registration: Option<RegistrationArg>,
+    /// A scope for clients that register themselves, beside openid, profile, email and offline_access; may be given several
+    /// times. In an update, they come in place of all there are now.
+    #[arg(long = "registration-scope", value_name = "SCOPE")]
+    registration_scopes: Vec<String>,
+    /// Take the scopes for clients that register themselves away.
+    #[arg(long, conflicts_with = "registration_scopes")]
+    no_registration_scopes: bool,
+    /// An API that clients which register themselves may ask tokens for; may be given several times. In an update, they come in
+    /// place of all there are now.
+    #[arg(long = "registration-resource", value_name = "URI")]
+    registration_resources: Vec<String>,
+    /// Take the APIs for clients that register themselves away.
+    #[arg(long, conflicts_with = "registration_resources")]
+    no_registration_resources: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RegistrationArg {
+    /// They may not.
+    Closed,
+    /// They may with a credential that holds write:clients.
+    Token,
+    /// Anybody may.
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -208,6 +236,15 @@ impl UpdateArgs {
             ("sign_up", sign_up.is_some()),
             ("session_lifetime", session_lifetime.is_some()),
             ("user_scopes", !self.settings.user_scopes.is_empty() || self.settings.no_user_scopes),
+            ("client_registration", self.settings.client_registration.is_some()),
+            (
+                "registration_scopes",
+                !self.settings.registration_scopes.is_empty() || self.settings.no_registration_scopes,
+            ),
+            (
+                "registration_resources",
+                !self.settings.registration_resources.is_empty() || self.settings.no_registration_resources,
+            ),
         ];
         let update_mask = Some(mask(named(fields), "projects")?);
         let etag = self.etag.clone().unwrap_or_default();
@@ -227,7 +264,23 @@ impl SettingsArgs {
             sign_up: self.sign_up.map_or(v1::project::SignUp::Unspecified, Into::into).into(),
             session_lifetime: self.session_lifetime.and_then(|time| time.try_into().ok()),
             user_scopes: self.user_scopes.clone(),
+            client_registration: self
+                .client_registration
+                .map_or(v1::project::ClientRegistration::Unspecified, Into::into)
+                .into(),
+            registration_scopes: self.registration_scopes.clone(),
+            registration_resources: self.registration_resources.clone(),
             ..v1::Project::default()
+        }
+    }
+}
+
+impl From<RegistrationArg> for v1::project::ClientRegistration {
+    fn from(setting: RegistrationArg) -> Self {
+        match setting {
+            RegistrationArg::Closed => Self::RegistrationClosed,
+            RegistrationArg::Token => Self::RegistrationToken,
+            RegistrationArg::Open => Self::RegistrationOpen,
         }
     }
 }
@@ -280,6 +333,12 @@ fn record(project: &v1::Project) -> Rows {
     rows.field("sign-up", project.sign_up().as_str_name().to_lowercase());
     rows.field("sessions last", span(project.session_lifetime.as_ref()));
     rows.field("scopes of users", project.user_scopes.join(" "));
+    let registration = project.client_registration().as_str_name().to_lowercase();
+    rows.field("clients register", registration.trim_start_matches("registration_"));
+    rows.field("scopes of such clients", project.registration_scopes.join(" "));
+    for uri in &project.registration_resources {
+        rows.field("resource of such clients", uri);
+    }
     rows.field("created", time(project.created_at.as_ref()));
     rows.field("updated", time(project.updated_at.as_ref()));
     rows.field("deleted", time(project.deleted_at.as_ref()));
@@ -301,12 +360,24 @@ fn told(project: &Project) -> v1::Project {
         }
         .into(),
         session_lifetime: project.details.session_lifetime.try_into().ok(),
-        user_scopes: project.details.user_scopes.iter().map(|scope| scope.spelling().to_owned()).collect(),
+        user_scopes: spelt(&project.details.user_scopes),
+        client_registration: match project.details.client_registration {
+            ClientRegistration::Closed => v1::project::ClientRegistration::RegistrationClosed,
+            ClientRegistration::Token => v1::project::ClientRegistration::RegistrationToken,
+            ClientRegistration::Open => v1::project::ClientRegistration::RegistrationOpen,
+        }
+        .into(),
+        registration_scopes: spelt(&project.details.registration_scopes),
+        registration_resources: project.details.registration_resources.iter().map(ToString::to_string).collect(),
         created_at: Some(at(project.created_at)),
         updated_at: Some(at(project.updated_at)),
         deleted_at: project.deleted_at.map(at),
         etag: project.etag(),
     }
+}
+
+fn spelt(scopes: &ScopeSet) -> Vec<String> {
+    scopes.iter().map(|scope| scope.spelling().to_owned()).collect()
 }
 
 fn prefix(text: &str) -> Result<SecretPrefix, String> {

@@ -17,6 +17,7 @@ pub mod issuer;
 pub mod key;
 pub mod memo;
 pub mod metadata;
+pub mod name;
 pub mod network;
 pub mod oauth;
 pub mod page;

@@ -7,6 +7,9 @@ use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::ProjectId;
 use super::key::etag;
+#[cfg(doc)]
+use super::oauth::client::MAX_URIS;
+use super::oauth::uri::ResourceUri;
 use super::scope::{Scope, ScopeSet};
 use super::secret::SecretPrefix;
 
@@ -42,6 +45,12 @@ pub struct ProjectDetails {
     pub session_lifetime: Duration,
     /// What users may do who add themselves, or are let in by an issuer that the project trusts.
     pub user_scopes: ScopeSet,
+    /// Whether clients may register themselves (RFC 7591).
+    pub client_registration: ClientRegistration,
+    /// What of the scopes of the registry such clients may ask for at most.
+    pub registration_scopes: ScopeSet,
+    /// The APIs that such clients may ask tokens for (RFC 8707), up to [`MAX_URIS`].
+    pub registration_resources: Vec<ResourceUri>,
 }
 
 /// Whether people may add themselves as users.
@@ -68,6 +77,33 @@ impl SignUp {
     }
 }
 
+/// Whether clients may register themselves (RFC 7591).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientRegistration {
+    /// They may not.
+    Closed,
+    /// They may with a credential that may write clients, as an initial access token.
+    Token,
+    /// Anybody may.
+    Open,
+}
+
+impl ClientRegistration {
+    /// The word in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Token => "token",
+            Self::Open => "open",
+        }
+    }
+
+    /// The setting of this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Closed, Self::Token, Self::Open].into_iter().find(|setting| setting.as_str() == text)
+    }
+}
+
 /// How long a session may be set to last.
 pub const SESSION_LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(24 * 60 * 60);
 
@@ -81,6 +117,9 @@ impl Default for ProjectDetails {
             sign_up: SignUp::Closed,
             session_lifetime: Duration::from_secs(60 * 60),
             user_scopes: ScopeSet::default(),
+            client_registration: ClientRegistration::Closed,
+            registration_scopes: ScopeSet::default(),
+            registration_resources: Vec::new(),
         }
     }
 }

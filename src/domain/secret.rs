@@ -127,15 +127,18 @@ impl SecretPrefix {
     pub const CODE: &'static str = "ac";
     /// Codes of devices.
     pub const DEVICE: &'static str = "dc";
+    /// What a client manages its registration by (RFC 7592).
+    pub const REGISTRATION: &'static str = "rat";
 
     /// The rule a project's own prefix keeps, for error messages.
-    pub const RULE: &'static str =
-        "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk, uk, cs, at, rt, ac or dc";
+    pub const RULE: &'static str = "a prefix is 2 to 12 lower-case letters and digits, a letter first, and not pk, rk, uk, cs, \
+        at, rt, ac, dc or rat";
 
     /// Reads a project's own prefix for secret keys; none if it breaks the rule or has a meaning already.
     pub fn parse_own(text: &str) -> Option<Self> {
         let keys = [Self::RESTRICTED, Self::PUBLISHABLE, Self::USER];
-        let taken = [&keys[..], &[Self::CLIENT, Self::ACCESS, Self::REFRESH, Self::CODE, Self::DEVICE]].concat();
+        let others = [Self::CLIENT, Self::ACCESS, Self::REFRESH, Self::CODE, Self::DEVICE, Self::REGISTRATION];
+        let taken = [&keys[..], &others].concat();
         (is_prefix(text) && !taken.contains(&text)).then(|| Self(text.to_owned()))
     }
 
@@ -287,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_project_may_not_take_a_prefix_that_means_something_else() {
-        for bad in ["pk", "rk", "uk", "cs", "at", "rt", "ac", "", "b", "Bk", "1k", "b_k", "abcdefghijklm"] {
+        for bad in ["pk", "rk", "uk", "cs", "at", "rt", "ac", "rat", "", "b", "Bk", "1k", "b_k", "abcdefghijklm"] {
             assert_eq!(SecretPrefix::parse_own(bad), None, "{bad:?}");
         }
         assert!(SecretPrefix::parse_own("bk").is_some());

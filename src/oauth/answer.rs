@@ -7,7 +7,10 @@ use http::header::{
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::domain::error::Error;
+use crate::domain::issuer::Algorithm;
 use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::reason::Reason;
 
 /// An answer that holds a secret, or says what holds this moment: nobody may keep it (RFC 6749, section 5.1).
 pub(super) fn fleeting(status: StatusCode, document: &Value) -> Response<Bytes> {
@@ -52,6 +55,41 @@ pub(super) fn error(error: &OAuthError, basic: bool) -> Response<Bytes> {
     if let Some(after) = error.retry_after {
         // Rounded up: who waits that long must not come too early.
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
+    }
+    response
+}
+
+/// Why a bearer of something may not do this, in the words of RFC 6750, section 3.1, and RFC 9449, section 7.1.
+pub(super) fn refused(error: &Error) -> Response<Bytes> {
+    let wording = error.reason.wording();
+    let scope = error.missing_scope.as_deref().unwrap_or_default();
+    let (word, challenge) = match error.reason {
+        Reason::MissingCredential => ("invalid_token", "Bearer realm=\"gatepost\"".to_owned()),
+        Reason::InsufficientScope => (
+            "insufficient_scope",
+            format!("Bearer realm=\"gatepost\", error=\"insufficient_scope\", scope=\"{scope}\""),
+        ),
+        Reason::InvalidDpopProof | Reason::UseDpopNonce => {
+            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
+            let word = wording.error;
+            (word, format!("DPoP realm=\"gatepost\", error=\"{word}\", algs=\"{algorithms}\""))
+        }
+        Reason::InvalidRequest => {
+            ("invalid_request", "Bearer realm=\"gatepost\", error=\"invalid_request\"".to_owned())
+        }
+        _ if wording.http == 401 => ("invalid_token", "Bearer realm=\"gatepost\", error=\"invalid_token\"".to_owned()),
+        _ => (wording.error, String::new()),
+    };
+    let status = StatusCode::from_u16(wording.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let told = OAuthError::new(Word::InvalidRequest, error.message.as_str());
+    let mut response = fleeting(status, &json!({"error": word, "error_description": told.description}));
+    if let Ok(challenge) = HeaderValue::try_from(challenge)
+        && !challenge.is_empty()
+    {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(after) = error.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
 }

@@ -12,6 +12,7 @@ use super::{OAuth, Request, browser, sign_in};
 use crate::domain::oauth::client::Client as Registered;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::scope::OAuthScopes;
+use crate::domain::user::{Email, Handle, User, UserDetails};
 use crate::service::oauth::{SignedIn, Step};
 
 /// A request of a client, brought by a browser.
@@ -24,10 +25,10 @@ pub(super) async fn answer(
     let who = visit.signed_in().await?;
     match oauth.server.consider(&visit.asked, who.as_ref()).await {
         Ok(Step::Answer(answer)) => Ok(sent(&answer)),
-        Ok(Step::SignIn) => Ok(sign_in::page(&visit, "", None)),
+        Ok(Step::SignIn) => Ok(sign_in::page(visit.oauth, &visit, "", None).await),
         Ok(Step::Consent(scopes)) => match &who {
             Some(who) => consent(&visit, who, &scopes).await,
-            None => Ok(sign_in::page(&visit, "", None)),
+            None => Ok(sign_in::page(visit.oauth, &visit, "", None).await),
         },
         Err(error) => Err(error_page(request, &error)),
     }
@@ -40,7 +41,7 @@ pub(super) async fn decided(
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     let visit = Visit::posted(oauth, request, form).await?;
-    let Some(who) = visit.signed_in().await? else { return Ok(sign_in::page(&visit, "", None)) };
+    let Some(who) = visit.signed_in().await? else { return Ok(sign_in::page(visit.oauth, &visit, "", None).await) };
     match form.get(field::DECISION).and_then(Decision::parse) {
         Some(Decision::Allow) => {
             let agreed = oauth.server.agree(&visit.asked, &who).await;
@@ -48,7 +49,7 @@ pub(super) async fn decided(
         }
         Some(Decision::SwitchAccount) => {
             // By the browser coming again: a form made now would be proven by the session that ends here.
-            let mut response = redirect(&format!("/oauth/authorize?{}", visit.query));
+            let mut response = redirect(&visit.link(super::AUTHORIZE));
             browser::forget_session(&mut response);
             Ok(response)
         }
@@ -63,7 +64,7 @@ pub(super) async fn decided(
 async fn consent(visit: &Visit<'_>, who: &SignedIn, scopes: &OAuthScopes) -> Result<Response<Bytes>, Response<Bytes>> {
     let described = visit.oauth.server.describe(&visit.asked.client, scopes).await;
     let described = described.map_err(|error| error_page(visit.request, &error))?;
-    let name = name_of(who);
+    let name = name_of(&who.user);
     let Some(destination) = Destination::of(&visit.asked.answer_to.redirect_uri) else {
         let error = OAuthError::new(Word::ServerError, "the redirect URI leads nowhere");
         return Err(error_page(visit.request, &error));
@@ -72,7 +73,8 @@ async fn consent(visit: &Visit<'_>, who: &SignedIn, scopes: &OAuthScopes) -> Res
     let page = Consent {
         project: Text::default(),
         client: shown(&visit.asked.client),
-        account: account(who, &name),
+        registered_itself: visit.asked.client.registered_itself,
+        account: account(&who.user, &name),
         permissions: permissions(&described),
         destination,
         form: Form { action: super::CONSENT, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
@@ -88,22 +90,26 @@ pub(super) fn permissions(described: &[(String, String)]) -> Permissions<'_> {
     }))
 }
 
-/// What somebody is called.
-pub(super) fn name_of(who: &SignedIn) -> String {
-    let details = &who.user.details;
-    format!("{} {}", details.first_name, details.last_name).trim().to_owned()
+/// Somebody as they know themselves, by this name.
+pub(super) fn account<'a>(user: &'a User, name: &'a str) -> Account<'a> {
+    Account { name: Text::from(name.trim()), login: Text::from(login_of(user)) }
 }
 
-/// Somebody as they know themselves, by this name.
-pub(super) fn account<'a>(who: &'a SignedIn, name: &'a str) -> Account<'a> {
-    let details = &who.user.details;
-    let handle = details.handle.as_ref().map(|handle| handle.as_str());
-    let login = handle.or(details.email.as_ref().map(|email| email.as_str()));
-    Account { name: Text::from(name), login: Text::from(login.unwrap_or_default()) }
+/// What a user is called.
+pub(super) fn name_of(user: &User) -> String {
+    format!("{} {}", user.details.first_name, user.details.last_name)
+}
+
+/// What a user signs in with.
+pub(super) fn login_of(user: &User) -> &str {
+    let UserDetails { handle, email, .. } = &user.details;
+    handle.as_ref().map(Handle::as_str).or(email.as_ref().map(Email::as_str)).unwrap_or_default()
 }
 
 /// A client as people see it.
 pub(super) fn shown(client: &Registered) -> Client<'_> {
-    let logo = client.details.logo_uri.as_ref().and_then(|uri| Logo::parse(uri.as_str()));
+    // Whoever registers itself may choose the picture of somebody whom people trust.
+    let logo = client.details.logo_uri.as_ref().filter(|_| !client.registered_itself);
+    let logo = logo.and_then(|uri| Logo::parse(uri.as_str()));
     Client { name: Text::from(client.details.name.as_str()), logo }
 }

@@ -98,7 +98,7 @@ impl<'a> DeviceVisit<'a> {
         match (step, &self.asked, &who) {
             (DeviceStep::Confirm(scopes), Some(asked), Some(who)) => self.confirm(asked, who, &scopes).await,
             (DeviceStep::Decided(allowed), Some(asked), _) => Ok(done(asked, allowed)),
-            (step, ..) => Ok(self.instead(&step)),
+            (step, ..) => Ok(self.instead(&step).await),
         }
     }
 
@@ -109,7 +109,7 @@ impl<'a> DeviceVisit<'a> {
         if decision == Decision::SwitchAccount {
             // The form comes back without the session.
             self.browser.session = None;
-            let mut page = sign_in::page(&self, "", None);
+            let mut page = sign_in::page(self.oauth, &self, "", None).await;
             browser::forget_session(&mut page);
             return Ok(page);
         }
@@ -118,7 +118,7 @@ impl<'a> DeviceVisit<'a> {
         let (DeviceStep::Confirm(_), Some(asked), Some(who)) = (&step, &self.asked, &who) else {
             return Ok(match step {
                 DeviceStep::Decided(_) => redirect(&self.onward()),
-                step => self.instead(&step),
+                step => self.instead(&step).await,
             });
         };
         let server = &self.oauth.server;
@@ -128,7 +128,7 @@ impl<'a> DeviceVisit<'a> {
         };
         match counts.map_err(|error| error_page(self.request, &error))? {
             true => Ok(redirect(&self.onward())),
-            false => Ok(self.instead(&DeviceStep::Unknown)),
+            false => Ok(self.instead(&DeviceStep::Unknown).await),
         }
     }
 
@@ -143,10 +143,12 @@ impl<'a> DeviceVisit<'a> {
     }
 
     /// Where there is nothing to decide.
-    fn instead(&self, step: &DeviceStep) -> Response<Bytes> {
+    async fn instead(&self, step: &DeviceStep) -> Response<Bytes> {
         match step {
-            DeviceStep::SignIn => sign_in::page(self, "", None),
-            DeviceStep::Nothing => sign_in::page(self, "", Some((NOTHING, StatusCode::UNPROCESSABLE_ENTITY))),
+            DeviceStep::SignIn => sign_in::page(self.oauth, self, "", None).await,
+            DeviceStep::Nothing => {
+                sign_in::page(self.oauth, self, "", Some((NOTHING, StatusCode::UNPROCESSABLE_ENTITY))).await
+            }
             _ => code_page(self.oauth, self.request, &self.shown, Some(UNKNOWN)),
         }
     }
@@ -160,11 +162,11 @@ impl<'a> DeviceVisit<'a> {
         let described = self.oauth.server.describe(&asked.client, scopes).await;
         let described = described.map_err(|error| error_page(self.request, &error))?;
         let (csrf, cookie) = self.proof();
-        let name = name_of(who);
+        let name = name_of(&who.user);
         let page = DeviceConfirm {
             project: Text::default(),
             client: shown(&asked.client),
-            account: account(who, &name),
+            account: account(&who.user, &name),
             code: Text::from(self.shown.as_str()),
             permissions: permissions(&described),
             form: Form { action: super::DEVICE, csrf: &csrf, carried: vec![self.carried()] },
@@ -189,6 +191,11 @@ impl Way for DeviceVisit<'_> {
 
     fn leads_on(&self) -> bool {
         false
+    }
+
+    /// Not here: who signs up by the way would be asked about a stranger's device next.
+    fn sign_up(&self) -> Option<String> {
+        None
     }
 
     fn carried(&self) -> (&'static str, &str) {

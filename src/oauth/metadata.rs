@@ -12,9 +12,9 @@ use crate::domain::oauth::scope::OpenIdScope;
 use crate::domain::scope::BUILT_IN;
 
 /// The authorization server (RFC 8414, section 2).
-pub(super) fn server(issuer: &str) -> Response<Bytes> {
+pub(super) fn server(issuer: &str, registers_clients: bool) -> Response<Bytes> {
     let algorithms = Algorithm::ALL.map(Algorithm::as_str);
-    kept(&json!({
+    let mut document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth/token"),
         "device_authorization_endpoint": format!("{issuer}/oauth/device_authorization"),
@@ -24,6 +24,7 @@ pub(super) fn server(issuer: &str) -> Response<Bytes> {
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth/par"),
         "require_pushed_authorization_requests": false,
+        "end_session_endpoint": format!("{issuer}/oauth/logout"),
         "userinfo_endpoint": format!("{issuer}/oauth/userinfo"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
@@ -45,7 +46,11 @@ pub(super) fn server(issuer: &str) -> Response<Bytes> {
         "revocation_endpoint_auth_methods_supported": CLIENT_METHODS,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "service_documentation": format!("{issuer}/openapi.json"),
-    }))
+    });
+    if registers_clients {
+        document["registration_endpoint"] = json!(format!("{issuer}/oauth/register"));
+    }
+    kept(&document)
 }
 
 /// This service as one that takes the tokens (RFC 9728, section 2).

@@ -8,12 +8,15 @@ mod client;
 mod device;
 mod device_authorization;
 mod introspection;
+mod logout;
 mod metadata;
 pub mod pages;
 mod par;
 mod parameters;
+mod registration;
 mod revocation;
 mod sign_in;
+mod sign_up;
 mod token;
 mod userinfo;
 mod visit;
@@ -49,6 +52,8 @@ pub struct OAuth {
 pub struct Request<'a> {
     /// Its method.
     pub method: &'a Method,
+    /// The path of its target.
+    pub path: &'a str,
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// What stands behind the `?` of its target.
@@ -77,8 +82,14 @@ pub enum Endpoint {
     Authorize,
     /// `/oauth/sign-in`: what the sign-in page posts.
     SignIn,
+    /// `/oauth/sign-up`: the page to sign up on, and what it posts.
+    SignUp,
     /// `/oauth/consent`: what the consent page posts.
     Consent,
+    /// `/oauth/logout` (OpenID Connect RP-Initiated Logout 1.0).
+    Logout,
+    /// `/oauth/sign-out`: what the sign-out page posts.
+    SignOut,
     /// `/oauth/token` (RFC 6749, section 3.2).
     Token,
     /// `/oauth/par` (RFC 9126).
@@ -93,6 +104,10 @@ pub enum Endpoint {
     Introspection,
     /// `/oauth/revoke` (RFC 7009).
     Revocation,
+    /// `/oauth/register` (RFC 7591).
+    Registration,
+    /// `/oauth/register/{client_id}` (RFC 7592).
+    RegisteredClient,
     /// `/.well-known/oauth-authorization-server` (RFC 8414) and `/.well-known/openid-configuration` (OpenID Connect Discovery
     /// 1.0).
     Metadata,
@@ -106,7 +121,10 @@ impl Endpoint {
         Some(match path {
             "/oauth/authorize" => Self::Authorize,
             "/oauth/sign-in" => Self::SignIn,
+            "/oauth/sign-up" => Self::SignUp,
             "/oauth/consent" => Self::Consent,
+            "/oauth/logout" => Self::Logout,
+            "/oauth/sign-out" => Self::SignOut,
             "/oauth/token" => Self::Token,
             "/oauth/par" => Self::PushedRequest,
             "/oauth/device_authorization" => Self::DeviceAuthorization,
@@ -114,6 +132,8 @@ impl Endpoint {
             "/oauth/userinfo" => Self::Userinfo,
             "/oauth/introspect" => Self::Introspection,
             "/oauth/revoke" => Self::Revocation,
+            "/oauth/register" => Self::Registration,
+            _ if path.starts_with(REGISTRATIONS) => Self::RegisteredClient,
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => Self::Metadata,
             RESOURCE_METADATA => Self::ProtectedResource,
             _ => return None,
@@ -124,15 +144,23 @@ impl Endpoint {
     const fn methods(self) -> &'static str {
         match self {
             Self::Metadata | Self::ProtectedResource => "GET, HEAD",
-            Self::Authorize | Self::Device | Self::Userinfo => "GET, HEAD, POST",
-            Self::SignIn | Self::Consent | Self::Token | Self::PushedRequest | Self::DeviceAuthorization => "POST",
-            Self::Introspection | Self::Revocation => "POST",
+            Self::Authorize | Self::SignUp | Self::Device | Self::Userinfo => "GET, HEAD, POST",
+            Self::Logout => "GET, POST",
+            Self::RegisteredClient => "GET, PUT, DELETE",
+            Self::SignIn | Self::Consent | Self::SignOut | Self::Token | Self::PushedRequest => "POST",
+            Self::DeviceAuthorization | Self::Introspection | Self::Revocation | Self::Registration => "POST",
         }
+    }
+
+    /// Whether people come there in their browsers, and are answered by pages and redirects.
+    const fn is_for_people(self) -> bool {
+        let in_flow = matches!(self, Self::Authorize | Self::SignIn | Self::SignUp | Self::Consent | Self::Device);
+        in_flow || matches!(self, Self::Logout | Self::SignOut)
     }
 
     /// Whether pages of other sites may call it (RFC 9700, section 2.6: not where a browser is sent with its cookies).
     pub const fn is_for_scripts(self) -> bool {
-        !matches!(self, Self::Authorize | Self::SignIn | Self::Consent | Self::Device)
+        !self.is_for_people()
     }
 }
 
@@ -152,18 +180,19 @@ impl OAuth {
         if !endpoint.methods().split(", ").any(|method| method == request.method.as_str()) {
             return answer::method_not_allowed(endpoint.methods());
         }
+        if endpoint.is_for_people() {
+            return self.in_browser(endpoint, request, body).await.unwrap_or_else(|response| response);
+        }
         match endpoint {
-            Endpoint::Metadata => metadata::server(self.server.issuer()),
+            Endpoint::Metadata => match self.server.registers_clients().await {
+                Ok(registers_clients) => metadata::server(self.server.issuer(), registers_clients),
+                Err(error) => answer::error(&error.into(), false),
+            },
             Endpoint::ProtectedResource => metadata::resource(self.server.issuer()),
             Endpoint::Userinfo => userinfo::answer(self, request).await,
-            Endpoint::Authorize | Endpoint::SignIn | Endpoint::Consent | Endpoint::Device => {
-                self.in_browser(endpoint, request, body).await.unwrap_or_else(|response| response)
-            }
-            Endpoint::Token
-            | Endpoint::PushedRequest
-            | Endpoint::DeviceAuthorization
-            | Endpoint::Introspection
-            | Endpoint::Revocation => {
+            Endpoint::Registration => registration::register(self, request, body).await.unwrap_or_else(|told| told),
+            Endpoint::RegisteredClient => registration::manage(self, request, body).await.unwrap_or_else(|told| told),
+            _ => {
                 let answered = self.post(endpoint, request, body).await;
                 answered.unwrap_or_else(|error| {
                     let mut response = answer::error(&error, client::is_basic(request.headers));
@@ -195,19 +224,26 @@ impl OAuth {
             let query = request.query.unwrap_or_default();
             return match endpoint {
                 Endpoint::Device => device::answer(self, request, query).await,
+                Endpoint::SignUp => sign_up::answer(self, request, query).await,
+                Endpoint::Logout => logout::answer(self, request, query).await,
                 _ => authorize::answer(self, request, query).await,
             };
         }
         let wrong = |error| visit::error_page(request, &error);
         let body = read(body).await.map_err(wrong)?;
-        if endpoint == Endpoint::Authorize {
+        if matches!(endpoint, Endpoint::Authorize | Endpoint::Logout) {
             let query = String::from_utf8(body.to_vec()).unwrap_or_default();
-            return authorize::answer(self, request, &query).await;
+            return match endpoint {
+                Endpoint::Logout => logout::posted(self, request, &query).await,
+                _ => authorize::answer(self, request, &query).await,
+            };
         }
         let form = Parameters::of_body(request.headers, &body).map_err(wrong)?;
         match endpoint {
             Endpoint::SignIn => sign_in::posted(self, request, &form).await,
             Endpoint::Device => device::posted(self, request, &form).await,
+            Endpoint::SignUp => sign_up::posted(self, request, &form).await,
+            Endpoint::SignOut => logout::confirmed(self, request, &form).await,
             _ => authorize::decided(self, request, &form).await,
         }
     }
@@ -246,9 +282,16 @@ async fn read(body: impl Body<Error: Into<BoxError>>) -> Result<Bytes, OAuthErro
 /// Where this service is described as one that takes the tokens (RFC 9728, section 3).
 pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
+/// What the address of a client's registration begins with.
+const REGISTRATIONS: &str = "/oauth/register/";
+
+const AUTHORIZE: OwnUrl<'static> = own("/oauth/authorize");
 const SIGN_IN: OwnUrl<'static> = own("/oauth/sign-in");
+const SIGN_UP: OwnUrl<'static> = own("/oauth/sign-up");
 const CONSENT: OwnUrl<'static> = own("/oauth/consent");
 const DEVICE: OwnUrl<'static> = own("/oauth/device");
+const LOGOUT: OwnUrl<'static> = own("/oauth/logout");
+const SIGN_OUT: OwnUrl<'static> = own("/oauth/sign-out");
 
 /// An address of our own, checked when this is compiled.
 const fn own(path: &'static str) -> OwnUrl<'static> {

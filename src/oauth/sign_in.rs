@@ -1,7 +1,6 @@
-//! Signing in and signing up on the way to a client.
+//! Signing in on the way to a client.
 
 use bytes::Bytes;
-use http::header::USER_AGENT;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::authorize::shown;
@@ -9,7 +8,7 @@ use super::browser::keep_session;
 use super::device::{CARRIED as DEVICE_CARRIED, DeviceVisit};
 use super::pages::{Form, OwnUrl, SignIn, Text, field};
 use super::parameters::Parameters;
-use super::visit::{CARRIED, Visit, error_page, redirect, with_form};
+use super::visit::{CARRIED, Visit, error_page, link, redirect, visitor, with_form};
 use super::{OAuth, Request};
 use crate::domain::environment::Environment;
 use crate::domain::error::Error;
@@ -18,7 +17,7 @@ use crate::domain::oauth::client::Client;
 use crate::domain::password::PlainPassword;
 use crate::domain::reason::Reason;
 use crate::domain::session::Login;
-use crate::service::sessions::Visitor;
+use crate::service::sessions::SignedIn;
 
 /// Where somebody is on their way to, who has to say who they are first. The form carries what it is made of again, never an
 /// address: nobody is sent elsewhere than to one of these.
@@ -31,6 +30,8 @@ pub(super) trait Way {
     fn login_hint(&self) -> &str;
     /// Whether it may end at a client's own address.
     fn leads_on(&self) -> bool;
+    /// The page to sign up on, if one may on this way.
+    fn sign_up(&self) -> Option<String>;
     /// What the form carries.
     fn carried(&self) -> (&'static str, &str);
     /// The address to go on at.
@@ -56,12 +57,16 @@ impl Way for Visit<'_> {
         true
     }
 
+    fn sign_up(&self) -> Option<String> {
+        Some(self.link(super::SIGN_UP))
+    }
+
     fn carried(&self) -> (&'static str, &str) {
         (CARRIED, &self.query)
     }
 
     fn onward(&self) -> String {
-        format!("/oauth/authorize?{}", just_signed_in(&self.query))
+        link(super::AUTHORIZE, &just_signed_in(&self.query))
     }
 
     fn proof(&self) -> (String, Option<HeaderValue>) {
@@ -70,14 +75,24 @@ impl Way for Visit<'_> {
 }
 
 /// Asks who somebody is. `login` is what they said before, `error` why that did not work.
-pub(super) fn page(way: &impl Way, login: &str, error: Option<(&str, StatusCode)>) -> Response<Bytes> {
+pub(super) async fn page(
+    oauth: &OAuth,
+    way: &(impl Way + Sync),
+    login: &str,
+    error: Option<(&str, StatusCode)>,
+) -> Response<Bytes> {
     let (csrf, cookie) = way.proof();
+    // Whoever has an account gets in without the link, also when nobody can say whether there is to be one.
+    let sign_up = match way.sign_up() {
+        Some(link) if oauth.sessions.is_open(way.place().0).await.unwrap_or(false) => Some(link),
+        _ => None,
+    };
     let page = SignIn {
         project: Text::default(),
         client: way.client().map(shown),
         login: Text::from(if login.is_empty() { way.login_hint() } else { login }),
         error: error.map(|(what, _)| Text::from(what)),
-        sign_up: None::<OwnUrl<'_>>,
+        sign_up: sign_up.as_deref().and_then(OwnUrl::parse),
         leads_on: way.leads_on(),
         form: Form { action: super::SIGN_IN, csrf: &csrf, carried: vec![way.carried()] },
     };
@@ -102,33 +117,29 @@ async fn sign_in(
     form: &Parameters,
     way: &(impl Way + Sync),
 ) -> Result<Response<Bytes>, Response<Bytes>> {
-    let visitor = Visitor {
-        place: Some(way.place()),
-        speaks_for_many: false,
-        address: request.address,
-        user_agent: request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
-        request_id: request.request_id,
-    };
     let login = form.get(field::LOGIN).unwrap_or_default();
     let known = if login.contains('@') { Login::email(login) } else { Login::handle(login) };
     let password = PlainPassword::presented(form.get(field::PASSWORD).unwrap_or_default().to_owned());
     // What cannot be a name or a password is nobody's: it is not told apart.
     let (Some(known), Some(password)) = (known, password) else {
-        return Ok(page(way, login, Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY))));
+        return Ok(page(oauth, way, login, Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY))).await);
     };
-    match oauth.sessions.sign_in(&visitor, &known, password).await {
-        Ok(signed_in) => {
-            let mut response = redirect(&way.onward());
-            let lasts = signed_in.session.expires_at.since(signed_in.session.created_at);
-            // Another session than before, whatever the browser brought: nobody can have planted it.
-            keep_session(&mut response, signed_in.token.expose(), lasts.as_secs());
-            Ok(response)
-        }
+    match oauth.sessions.sign_in(&visitor(request, Some(way.place())), &known, password).await {
+        Ok(signed_in) => Ok(go_on(way, &signed_in)),
         Err(error) => match told(&error) {
-            Some(told) => Ok(page(way, login, Some(told))),
+            Some(told) => Ok(page(oauth, way, login, Some(told)).await),
             None => Err(error_page(request, &error.into())),
         },
     }
+}
+
+/// Whoever is signed in now goes on.
+pub(super) fn go_on(way: &impl Way, signed_in: &SignedIn) -> Response<Bytes> {
+    let mut response = redirect(&way.onward());
+    let lasts = signed_in.session.expires_at.since(signed_in.session.created_at);
+    // Another session than before, whatever the browser brought: nobody can have planted it.
+    keep_session(&mut response, signed_in.token.expose(), lasts.as_secs());
+    response
 }
 
 /// What people are told who cannot sign in.

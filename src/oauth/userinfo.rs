@@ -1,7 +1,6 @@
 //! `/oauth/userinfo` (OpenID Connect Core 1.0, section 5.3): who the user of an access token is, as far as they agreed to tell.
 
 use bytes::Bytes;
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -9,7 +8,6 @@ use super::{OAuth, Request, answer};
 use crate::auth::guard::Call;
 use crate::domain::dialect::Dialect;
 use crate::domain::error::Error;
-use crate::domain::issuer::Algorithm;
 use crate::domain::oauth::scope::OpenIdScope;
 use crate::domain::reason::Reason;
 use crate::domain::user::{Email, Handle, User};
@@ -19,7 +17,7 @@ pub(super) async fn answer(oauth: &OAuth, request: Request<'_>) -> Response<Byte
     match told(oauth, request).await {
         Ok(document) => answer::fleeting(StatusCode::OK, &document),
         Err(error) => {
-            let mut response = refusal(&error);
+            let mut response = answer::refused(&error);
             if error.reason == Reason::UseDpopNonce {
                 oauth.offer_nonce(&mut response);
             }
@@ -72,36 +70,6 @@ fn claims(user: &User, profile: bool, email: bool) -> Value {
         claims.insert("email_verified".to_owned(), json!(false));
     }
     Value::Object(claims)
-}
-
-/// In the words of RFC 6750, section 3.1.
-fn refusal(error: &Error) -> Response<Bytes> {
-    let wording = error.reason.wording();
-    let (word, challenge) = match error.reason {
-        Reason::MissingCredential => ("invalid_token", "Bearer realm=\"gatepost\"".to_owned()),
-        Reason::InsufficientScope => (
-            "insufficient_scope",
-            "Bearer realm=\"gatepost\", error=\"insufficient_scope\", scope=\"openid\"".to_owned(),
-        ),
-        Reason::InvalidDpopProof | Reason::UseDpopNonce => {
-            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
-            let word = wording.error;
-            (word, format!("DPoP realm=\"gatepost\", error=\"{word}\", algs=\"{algorithms}\""))
-        }
-        Reason::InvalidRequest => {
-            ("invalid_request", "Bearer realm=\"gatepost\", error=\"invalid_request\"".to_owned())
-        }
-        _ if wording.http == 401 => ("invalid_token", "Bearer realm=\"gatepost\", error=\"invalid_token\"".to_owned()),
-        _ => (wording.error, String::new()),
-    };
-    let status = StatusCode::from_u16(wording.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = answer::fleeting(status, &json!({"error": word, "error_description": error.message}));
-    if let Ok(challenge) = HeaderValue::try_from(challenge)
-        && !challenge.is_empty()
-    {
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    }
-    response
 }
 
 const GET_ME: &str = "/gatepost.v1.Users/GetMe";

@@ -4,16 +4,19 @@
 //! time.
 
 use bytes::Bytes;
-use http::header::{LOCATION, SET_COOKIE};
+use http::header::{LOCATION, SET_COOKIE, USER_AGENT};
 use http::{HeaderValue, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::browser::Browser;
-use super::pages::{self, ErrorPage, FormPost, Page, PostTarget, Text};
+use super::pages::{self, ErrorPage, FormPost, OwnUrl, Page, PostTarget, Text};
 use super::parameters::Parameters;
 use super::{OAuth, Request};
+use crate::domain::environment::Environment;
+use crate::domain::id::ProjectId;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::service::oauth::{Answer, Asked, AuthorizationRequest, AuthorizationServer, ResponseMode, SignedIn, Wrong};
+use crate::service::sessions::Visitor;
 
 /// A step.
 pub(super) struct Visit<'a> {
@@ -88,6 +91,17 @@ impl<'a> Visit<'a> {
         found.map_err(|error| error_page(self.request, &error))
     }
 
+    /// Who is in the browser, as the services are told.
+    pub(super) fn visitor(&self) -> Visitor<'_> {
+        let client = &self.asked.client;
+        visitor(self.request, Some((&client.project, client.environment)))
+    }
+
+    /// Another page of ours, which carries the request on.
+    pub(super) fn link(&self, page: OwnUrl<'_>) -> String {
+        link(page, &self.query)
+    }
+
     /// The proof for a form, and the cookie that goes with it if the browser has none yet.
     pub(super) fn proof(&self) -> (String, Option<HeaderValue>) {
         self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
@@ -126,6 +140,22 @@ pub(super) fn with_form(page: &impl Page, status: StatusCode, cookie: Option<Hea
     response
 }
 
+/// A page of ours with this query, whatever stands in it.
+pub(super) fn link(page: OwnUrl<'_>, query: &str) -> String {
+    format!("{}?{}", page.as_str(), utf8_percent_encode(query, UNLIKE_A_QUERY))
+}
+
+/// Whoever sent a request, as the services are told; `place` is where their account is.
+pub(super) fn visitor<'a>(request: Request<'a>, place: Option<(&'a ProjectId, Environment)>) -> Visitor<'a> {
+    Visitor {
+        place,
+        speaks_for_many: false,
+        address: request.address,
+        user_agent: request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
+        request_id: request.request_id,
+    }
+}
+
 /// The way an answer goes to its client.
 pub(super) fn sent(answer: &Answer) -> Response<Bytes> {
     if answer.to.mode == ResponseMode::FormPost
@@ -134,15 +164,21 @@ pub(super) fn sent(answer: &Answer) -> Response<Bytes> {
         let fields = answer.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         return pages::response(&FormPost { project: Text::default(), to, fields }, StatusCode::OK);
     }
-    let mut location = answer.to.redirect_uri.clone();
-    for (name, value) in &answer.parameters {
+    let parameters = answer.parameters.iter().map(|(name, value)| (*name, value.as_str()));
+    redirect(&extended(&answer.to.redirect_uri, parameters))
+}
+
+/// An address that a client has registered, with more in its query.
+pub(super) fn extended<'a>(uri: &str, parameters: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut location = uri.to_owned();
+    for (name, value) in parameters {
         // A registered URI has no fragment, so what is added here stands in its query.
         location.push(if location.contains('?') { '&' } else { '?' });
         location.push_str(name);
         location.push('=');
         location.extend(utf8_percent_encode(value, RESERVED));
     }
-    redirect(&location)
+    location
 }
 
 /// A redirect that is followed by GET, whatever was posted (RFC 9700, section 4.12).
@@ -195,9 +231,22 @@ fn sentence(words: &str) -> String {
 
 /// All but the unreserved characters (RFC 3986, section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is not written in a query as it is (RFC 3986, section 3.4). What is escaped in it already stays so.
+const UNLIKE_A_QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 /// The name under which a form carries the request.
 pub(super) const CARRIED: &str = "request";
-const MAX_QUERY: usize = 16 * 1024;
+pub(super) const MAX_QUERY: usize = 16 * 1024;
 const LATER: &str = "Please try again in a moment.";
 const BACK: &str =
     "Go back to the application you came from and try again. If it stays like this, tell those who run it.";

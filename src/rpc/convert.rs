@@ -8,7 +8,7 @@ use crate::domain::issuer::{Algorithm, Issuer, IssuerKeys};
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
 use crate::domain::oauth::client::{Client, ClientKeys, ClientKind, ClientSecret, TokenFormat};
 use crate::domain::product::Product;
-use crate::domain::project::{Project, SignUp};
+use crate::domain::project::{ClientRegistration, Project, SignUp};
 use crate::domain::scope::ScopeSet;
 use crate::domain::user::{User, UserKind, UserState};
 use crate::proto::v1;
@@ -220,6 +220,14 @@ pub(super) fn project(project: Project) -> v1::Project {
         .into(),
         session_lifetime: prost_types::Duration::try_from(project.details.session_lifetime).ok(),
         user_scopes: scopes(&project.details.user_scopes),
+        client_registration: match project.details.client_registration {
+            ClientRegistration::Closed => v1::project::ClientRegistration::RegistrationClosed,
+            ClientRegistration::Token => v1::project::ClientRegistration::RegistrationToken,
+            ClientRegistration::Open => v1::project::ClientRegistration::RegistrationOpen,
+        }
+        .into(),
+        registration_scopes: scopes(&project.details.registration_scopes),
+        registration_resources: texts(&project.details.registration_resources),
         created_at: Some(time(project.created_at)),
         updated_at: Some(time(project.updated_at)),
         deleted_at: project.deleted_at.map(time),
@@ -230,6 +238,15 @@ pub(super) fn sign_up_in(setting: v1::project::SignUp) -> Option<SignUp> {
     match setting {
         v1::project::SignUp::Unspecified | v1::project::SignUp::Closed => Some(SignUp::Closed),
         v1::project::SignUp::Open => Some(SignUp::Open),
+    }
+}
+
+pub(super) fn client_registration_in(setting: v1::project::ClientRegistration) -> Option<ClientRegistration> {
+    use v1::project::ClientRegistration as Wire;
+    match setting {
+        Wire::Unspecified | Wire::RegistrationClosed => Some(ClientRegistration::Closed),
+        Wire::RegistrationToken => Some(ClientRegistration::Token),
+        Wire::RegistrationOpen => Some(ClientRegistration::Open),
     }
 }
 
@@ -284,6 +301,7 @@ pub(super) fn client(client: Client, now: Timestamp) -> v1::Client {
         jwks,
         jwks_uri,
         require_pushed_authorization_requests: details.require_pushed_requests,
+        registered_itself: client.registered_itself,
     }
 }
 

@@ -8,6 +8,7 @@ use prost_types::{FieldMask, Timestamp as WireTimestamp};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result, Violation};
+use crate::domain::name::{broken_by_line, broken_by_name};
 use crate::domain::network::{AllowList, RANGE_RULE, parse_range};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::words::words;
@@ -40,24 +41,18 @@ impl Fields {
 
     /// A line of text: `least` to `most` characters, none of them a control character.
     pub(super) fn line(&mut self, field: &str, value: String, least: usize, most: usize) -> String {
-        let count = value.chars().count();
-        if count < least || count > most {
-            self.refuse(field, format!("must have {least} to {most} characters, not {count}"));
-        } else if value.chars().any(char::is_control) {
-            self.refuse(field, "must not hold control characters");
-        } else if value.trim() != value {
-            self.refuse(field, "must not begin or end with a space");
+        if let Some(rule) = broken_by_line(&value, least, most) {
+            self.refuse(field, rule);
         }
         value
     }
 
     /// The name of a person or thing: a line without characters that turn or break the text they are shown in.
     pub(super) fn name(&mut self, field: &str, value: String, least: usize, most: usize) -> String {
-        if value.contains(['\u{2028}', '\u{2029}', '\u{feff}']) || value.contains(is_bidi_control) {
-            self.refuse(field, "must not hold characters that change the direction or the line of text");
-            return value;
+        if let Some(rule) = broken_by_name(&value, least, most) {
+            self.refuse(field, rule);
         }
-        self.line(field, value, least, most)
+        value
     }
 
     /// Prose: up to `most` characters, no control characters but tab and line breaks.
@@ -230,11 +225,6 @@ impl Fields {
         }
         parsed
     }
-}
-
-/// Embeddings, overrides and isolates (Unicode Standard Annex 9, section 2): they show one name as another.
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn cut(text: &str) -> String {

@@ -12,6 +12,8 @@ use super::request::Around;
 use crate::domain::administrator::AdministratorKey;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ProjectId;
+use crate::domain::oauth::client::MAX_URIS;
+use crate::domain::oauth::uri::ResourceUri;
 use crate::domain::project::{ProjectDetails, SESSION_LIFETIMES};
 use crate::domain::secret::SecretPrefix;
 use crate::proto::v1;
@@ -129,6 +131,9 @@ fn new_project(project: v1::Project) -> Result<(ProjectId, ProjectDetails)> {
         session_lifetime(&mut fields, project.session_lifetime, &mut details);
     }
     details.user_scopes = fields.scope_set("user_scopes", &project.user_scopes);
+    client_registration(&mut fields, project.client_registration, &mut details);
+    details.registration_scopes = fields.scope_set("registration_scopes", &project.registration_scopes);
+    details.registration_resources = resources(&mut fields, &project.registration_resources);
     let id = fields.finish(id)?.ok_or_else(|| Error::field("project.id", ProjectId::RULE))?;
     Ok((id, details))
 }
@@ -143,6 +148,13 @@ fn change(details: &mut ProjectDetails, project: v1::Project, mask: &[&str]) -> 
             "sign_up" => sign_up(&mut fields, project.sign_up, details),
             "session_lifetime" => session_lifetime(&mut fields, project.session_lifetime, details),
             "user_scopes" => details.user_scopes = fields.scope_set("user_scopes", &project.user_scopes),
+            "client_registration" => client_registration(&mut fields, project.client_registration, details),
+            "registration_scopes" => {
+                details.registration_scopes = fields.scope_set("registration_scopes", &project.registration_scopes);
+            }
+            "registration_resources" => {
+                details.registration_resources = resources(&mut fields, &project.registration_resources);
+            }
             // The mask holds only the names of CHANGEABLE; this is the last of them.
             _ => prefix(&mut fields, &project.key_prefix, details),
         }
@@ -163,6 +175,16 @@ fn sign_up(fields: &mut Fields, wanted: i32, details: &mut ProjectDetails) {
     }
 }
 
+fn client_registration(fields: &mut Fields, wanted: i32, details: &mut ProjectDetails) {
+    if let Some(setting) = fields.known("client_registration", wanted, convert::client_registration_in) {
+        details.client_registration = setting;
+    }
+}
+
+fn resources(fields: &mut Fields, wanted: &[String]) -> Vec<ResourceUri> {
+    fields.each("registration_resources", wanted, MAX_URIS, ResourceUri::parse)
+}
+
 /// Without a time, it is the default again.
 fn session_lifetime(fields: &mut Fields, wanted: Option<prost_types::Duration>, details: &mut ProjectDetails) {
     let Some(wanted) = wanted else {
@@ -175,5 +197,14 @@ fn session_lifetime(fields: &mut Fields, wanted: Option<prost_types::Duration>, 
     }
 }
 
-const CHANGEABLE: [&str; 6] =
-    ["display_name", "description", "key_prefix", "sign_up", "session_lifetime", "user_scopes"];
+const CHANGEABLE: [&str; 9] = [
+    "display_name",
+    "description",
+    "key_prefix",
+    "sign_up",
+    "session_lifetime",
+    "user_scopes",
+    "client_registration",
+    "registration_scopes",
+    "registration_resources",
+];

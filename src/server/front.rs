@@ -174,6 +174,7 @@ impl Parts {
     async fn oauth(&self, endpoint: oauth::Endpoint, head: &Head, body: Incoming, known: &Known) -> Response<Body> {
         let request = oauth::Request {
             method: &head.method,
+            path: known.uri.path(),
             headers: &head.headers,
             query: known.uri.query(),
             uri: &known.uri,

@@ -49,6 +49,7 @@ impl Clients {
             details,
             secret: secret.as_ref().map(|secret| ClientSecret { hint: secret.hint().into(), created_at: now }),
             old_secret: None,
+            registered_itself: false,
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -185,7 +186,7 @@ fn refuse_more_than_own(caller: &Caller, details: &ClientDetails) -> Result<()> 
 }
 
 /// What the audit log tells of a client: all but its secrets, and what every change changes.
-fn told(client: &Client) -> Map<String, Value> {
+pub(super) fn told(client: &Client) -> Map<String, Value> {
     let details = &client.details;
     let uris = |uris: &[RedirectUri]| uris.iter().map(|uri| json!(uri.as_str())).collect::<Value>();
     let secret = |secret: &ClientSecret| json!(secret.hint);

@@ -21,6 +21,15 @@ use crate::domain::scope::{Scope, ScopeSet};
 #[derive(Clone, Debug)]
 pub struct Projects(Arc<Context>);
 
+/// Who gets scopes by a setting of a project.
+#[derive(Clone, Copy, Debug)]
+enum Holder {
+    /// Users who add themselves, or are let in by an issuer.
+    Users,
+    /// Clients that register themselves.
+    Clients,
+}
+
 /// A project that was made, with its first administrators.
 #[derive(Debug)]
 pub struct Founded {
@@ -40,7 +49,9 @@ impl Projects {
 
     /// Makes a project with an administrator key for each environment.
     pub async fn create(&self, caller: &Caller, id: ProjectId, mut details: ProjectDetails) -> Result<Founded> {
-        details.user_scopes = self.grantable(caller, true, &details.user_scopes).await?;
+        details.user_scopes = self.grantable(caller, Holder::Users, true, &details.user_scopes).await?;
+        let wanted = &details.registration_scopes;
+        details.registration_scopes = self.grantable(caller, Holder::Clients, true, wanted).await?;
         let project = Project::new(id, details, self.0.now());
         let administrator = |environment| {
             let mut new = AdministratorKey::of(&project, environment, &*self.0.clock, &*self.0.entropy);
@@ -103,7 +114,11 @@ impl Projects {
         if details.user_scopes != project.details.user_scopes {
             // Whoever governs the installation holds everything, but knows only the scopes of its own project.
             let foreign = project.id != *caller.project();
-            details.user_scopes = self.grantable(caller, foreign, &details.user_scopes).await?;
+            details.user_scopes = self.grantable(caller, Holder::Users, foreign, &details.user_scopes).await?;
+        }
+        if details.registration_scopes != project.details.registration_scopes {
+            let (foreign, wanted) = (project.id != *caller.project(), &details.registration_scopes);
+            details.registration_scopes = self.grantable(caller, Holder::Clients, foreign, wanted).await?;
         }
         let (before, after) = (shown(&project.details), shown(&details));
         project.update(details, self.0.now());
@@ -114,12 +129,17 @@ impl Projects {
         Ok(project)
     }
 
-    /// Scopes for the users of the caller's project, or of a foreign one, which may have the built-in ones.
-    async fn grantable(&self, caller: &Caller, foreign: bool, wanted: &ScopeSet) -> Result<ScopeSet> {
-        let what = if foreign { "users of another project" } else { "users" };
-        // Whoever may sign up would govern the project.
+    /// Scopes for the users or clients of the caller's project, or of a foreign one, which may have the built-in ones.
+    async fn grantable(&self, caller: &Caller, holder: Holder, foreign: bool, wanted: &ScopeSet) -> Result<ScopeSet> {
+        let what = match (holder, foreign) {
+            (Holder::Users, false) => ("project.user_scopes", "users"),
+            (Holder::Users, true) => ("project.user_scopes", "users of another project"),
+            (Holder::Clients, false) => ("project.registration_scopes", "clients that register themselves"),
+            (Holder::Clients, true) => ("project.registration_scopes", "clients of another project"),
+        };
+        // Whoever may sign up, or register a client, would govern the project.
         let may_hold = |scope: &Scope| !scope.is_admin() && (!foreign || scope.is_built_in());
-        self.0.grantable(caller, wanted, ("project.user_scopes", what), may_hold).await
+        self.0.grantable(caller, wanted, what, may_hold).await
     }
 
     /// Deletes a project for good: none of its credentials works when this returns.
@@ -148,6 +168,9 @@ fn shown(details: &ProjectDetails) -> Map<String, Value> {
         ("keyPrefix", json!(details.secret_prefix.as_str())),
         ("signUp", json!(details.sign_up.as_str())),
         ("sessionLifetime", json!(format!("{}s", details.session_lifetime.as_secs_f64()))),
+        ("clientRegistration", json!(details.client_registration.as_str())),
+        ("registrationScopes", details.registration_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
+        ("registrationResources", details.registration_resources.iter().map(|uri| json!(uri.as_str())).collect()),
         ("userScopes", details.user_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
     ])
 }

@@ -96,18 +96,49 @@ impl Sessions {
         details: UserDetails,
         password: String,
     ) -> Result<SignedIn> {
+        let event = |user: &UserId, _| self.context.audit(caller, "user.signed_up", user.as_str());
+        let place = (caller.project().clone(), caller.environment());
+        self.add(place, visitor, details, password, event).await
+    }
+
+    /// The same for somebody in a browser, who calls with nothing: the place of the visitor is that of the new user.
+    pub async fn sign_up_in_browser(
+        &self,
+        visitor: &Visitor<'_>,
+        details: UserDetails,
+        password: String,
+    ) -> Result<SignedIn> {
+        let place = visitor.place();
+        let event = |user: &UserId, now| visitor.did(&self.context, &place, user, "user.signed_up", user.as_str(), now);
+        self.add(place.clone(), visitor, details, password, event).await
+    }
+
+    /// Whether people may add themselves as users of a project.
+    pub async fn is_open(&self, project: &ProjectId) -> Result<bool> {
+        let project = self.context.store.find_project(project).await?;
+        Ok(project.is_some_and(|project| project.details.sign_up == SignUp::Open))
+    }
+
+    async fn add(
+        &self,
+        (place, environment): (ProjectId, Environment),
+        visitor: &Visitor<'_>,
+        details: UserDetails,
+        password: String,
+        event: impl FnOnce(&UserId, Timestamp) -> AuditEvent,
+    ) -> Result<SignedIn> {
         let context = &*self.context;
         let password = chosen("password", password, &details)?;
-        self.open_project(caller).await?;
+        self.open_project(&place).await?;
         context.attempts.sign_up(visitor.address)?;
         let password = context.passwords.hash(password).await?;
         // That took its time: what the project says now counts.
-        let project = self.open_project(caller).await?;
+        let project = self.open_project(&place).await?;
         let now = context.now();
         let user = User {
             id: UserId::new(now, &*context.entropy),
-            project: caller.project().clone(),
-            environment: caller.environment(),
+            project: place,
+            environment,
             kind: UserKind::Human,
             details: UserDetails { scopes: project.details.user_scopes, ..details },
             created_at: now,
@@ -119,13 +150,12 @@ impl Sessions {
         let (session, token) = self.begin(&user, project.details.session_lifetime, now)?;
         let hash = context.keyring.hash(token.expose());
         let new = NewSession { session: &session, hash: &hash, origin: &visitor.origin() };
-        let event = context.audit(caller, "user.signed_up", user.id.as_str());
-        context.store.sign_up(&user, &password, &new, &event).await?;
+        context.store.sign_up(&user, &password, &new, &event(&user.id, now)).await?;
         Ok(SignedIn { token, session, user })
     }
 
-    async fn open_project(&self, caller: &Caller) -> Result<Project> {
-        let project = self.context.store.find_project(caller.project()).await?;
+    async fn open_project(&self, project: &ProjectId) -> Result<Project> {
+        let project = self.context.store.find_project(project).await?;
         project.filter(|project| project.details.sign_up == SignUp::Open).ok_or_else(|| {
             let message = "Nobody may sign up here by themselves; ask whoever runs this for an account";
             Error::new(Reason::CallerNotAllowed, message)
@@ -148,6 +178,18 @@ impl Sessions {
         refuse_keys(caller)?;
         let user = self.users.me(caller).await?;
         Ok(self.context.store.list_sessions(&user, self.context.now(), page).await?)
+    }
+
+    /// Ends a session of somebody in a browser, who shows the session and calls with nothing else. One that has ended already is
+    /// left as it is.
+    pub async fn sign_out_in_browser(&self, visitor: &Visitor<'_>, user: &User, session: &Session) -> Result<()> {
+        let (context, now) = (&*self.context, self.context.now());
+        let place = (session.project.clone(), session.environment);
+        let event = visitor.did(context, &place, &user.id, "session.revoked", session.id.as_str(), now);
+        if let Some(ended) = context.store.end_session(user, &session.id, now, &event).await? {
+            context.committed(&ended);
+        }
+        Ok(())
     }
 
     /// Ends a session of the user who calls.
@@ -208,19 +250,8 @@ impl Sessions {
         let (session, token) = self.begin(&user, account.session_lifetime, now)?;
         let hash = context.keyring.hash(token.expose());
         let new = NewSession { session: &session, hash: &hash, origin: &visitor.origin() };
-        let event = AuditEvent {
-            id: AuditEventId::new(now, &*context.entropy),
-            project: project.clone(),
-            environment: Some(environment),
-            actor: Some(CredentialId::User(user.id.clone())),
-            action: "session.created".to_owned(),
-            target: session.id.to_string(),
-            request_id: Some(visitor.request_id.to_owned()),
-            client_ip: Some(visitor.address),
-            occurred_at: now,
-            before: None,
-            after: None,
-        };
+        let place = (project.clone(), environment);
+        let event = visitor.did(context, &place, &user.id, "session.created", session.id.as_str(), now);
         let begun = context.store.begin_session(&new, &account.password, renewed.as_ref(), &event).await?;
         let Some(ended) = begun else { return Ok(Tried::Overtaken) };
         ended.iter().for_each(|change| context.committed(change));
@@ -279,6 +310,31 @@ impl Visitor<'_> {
         match self.place {
             Some((project, environment)) => (project.clone(), environment),
             None => (ProjectId::default_project(), Environment::Live),
+        }
+    }
+
+    /// The entry of the audit log about what a user does in person who calls with nothing.
+    fn did(
+        &self,
+        context: &Context,
+        (project, environment): &(ProjectId, Environment),
+        user: &UserId,
+        action: &str,
+        target: &str,
+        now: Timestamp,
+    ) -> AuditEvent {
+        AuditEvent {
+            id: AuditEventId::new(now, &*context.entropy),
+            project: project.clone(),
+            environment: Some(*environment),
+            actor: Some(CredentialId::User(user.clone())),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: Some(self.request_id.to_owned()),
+            client_ip: Some(self.address),
+            occurred_at: now,
+            before: None,
+            after: None,
         }
     }
 

@@ -22,6 +22,7 @@ macro_rules! client_columns {
         c.access_token_micros, c.refresh_token_idle_micros, c.refresh_token_micros, c.require_pkce, c.dpop_bound, c.jwks, c.jwks_uri, c.require_pushed,
         c.secret_hint, c.secret_created_at, c.old_secret_hint, c.old_secret_created_at, c.old_secret_expires_at,
         c.created_at, c.updated_at, c.deleted_at, c.version,
+        EXISTS (SELECT 1 FROM client_registrations r WHERE r.client_id = c.id) AS registered_itself,
         (SELECT string_agg(p.plain || ' ' || p.spelling, ' ') FROM client_scopes p WHERE p.client_id = c.id) AS scopes,
         (SELECT string_agg(l.list || ' ' || l.entry, ' ' ORDER BY l.list, l.place) FROM client_lists l
             WHERE l.client_id = c.id) AS lists"
@@ -62,6 +63,7 @@ pub(super) fn read(row: &Row) -> Result<Client> {
         details,
         secret: secret(row, "secret_hint", "secret_created_at")?,
         old_secret: old_secret.zip(row.opt_time("old_secret_expires_at")?),
+        registered_itself: row.bool("registered_itself")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         deleted_at: row.opt_time("deleted_at")?,

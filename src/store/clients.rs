@@ -6,6 +6,7 @@ use super::db::{Row, Tx, damaged, values};
 use super::error::Conflict;
 use super::error::Result;
 use super::keys::PEPPER;
+use super::oauth::registrations;
 use super::pages::{self, Statements};
 use super::{Store, changes, scopes};
 use crate::domain::audit::AuditEvent;
@@ -30,15 +31,27 @@ impl Store {
         event: &AuditEvent,
     ) -> Result<Change> {
         let mut tx = self.db.begin().await?;
-        client_rows::insert(&mut tx, client).await?;
+        let change = self.create_client_in(&mut tx, client, hash, event).await?;
+        tx.commit().await?;
+        Ok(change)
+    }
+
+    /// The same as a part of something larger.
+    pub(super) async fn create_client_in(
+        &self,
+        tx: &mut Tx,
+        client: &Client,
+        hash: Option<&SecretHash>,
+        event: &AuditEvent,
+    ) -> Result<Change> {
+        client_rows::insert(tx, client).await?;
         if let Some(hash) = hash {
             tx.execute(INSERT_SECRET, values![hash.as_bytes(), client.id.as_str(), PEPPER]).await?;
         }
-        client_rows::insert_lists(&mut tx, client).await?;
-        self.record_in(&mut tx, event).await?;
-        let change = tell(&mut tx, client, ChangeKind::Created, hash.copied().into_iter().collect()).await?;
-        scopes::require_registered_of_client(&mut tx, client).await?;
-        tx.commit().await?;
+        client_rows::insert_lists(tx, client).await?;
+        self.record_in(tx, event).await?;
+        let change = tell(tx, client, ChangeKind::Created, hash.copied().into_iter().collect()).await?;
+        scopes::require_registered_of_client(tx, client).await?;
         Ok(change)
     }
 
@@ -139,6 +152,7 @@ impl Store {
         client_rows::update(&mut tx, client, expected_version).await?;
         let hashes = hashes(&mut tx, &client.id).await?;
         tx.execute(DELETE_SECRETS, values![client.id.as_str()]).await?;
+        registrations::remove(&mut tx, &client.id).await?;
         client_rows::delete_lists(&mut tx, &client.id).await?;
         self.record_in(&mut tx, event).await?;
         let change = tell(&mut tx, client, ChangeKind::Revoked, hashes).await?;

@@ -77,7 +77,7 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 18] = [
+const EMPTYING: [&str; 19] = [
     DEVICE_REQUESTS,
     CODES,
     REFRESH_TOKENS,
@@ -92,6 +92,7 @@ const EMPTYING: [&str; 18] = [
     PASSWORDS,
     USER_SCOPES,
     SIGN_UP_SCOPES,
+    REGISTRATION_SCOPES,
     SCOPES,
     REQUESTS,
     ISSUERS,
@@ -99,8 +100,8 @@ const EMPTYING: [&str; 18] = [
 ];
 
 /// The same for clients.
-const EMPTYING_OF_CLIENTS: [&str; 6] =
-    [CONSENTS, PUSHED_REQUESTS, CLIENT_SECRETS, CLIENT_SCOPES, CLIENT_LISTS, CLIENTS];
+const EMPTYING_OF_CLIENTS: [&str; 7] =
+    [CONSENTS, PUSHED_REQUESTS, REGISTRATIONS, CLIENT_SECRETS, CLIENT_SCOPES, CLIENT_LISTS, CLIENTS];
 
 /// No name is empty: the condition leads along the index.
 const TO_EMPTY: &str = "SELECT id, deleted_at FROM projects WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
@@ -118,6 +119,8 @@ const USERS: &str = "SELECT seq FROM users WHERE project = $1 AND environment IN
 const DELETED_USERS: &str = "SELECT seq FROM users WHERE project = $1 AND deleted_at IS NOT NULL
     ORDER BY seq LIMIT $2";
 const USER: &str = "DELETE FROM users WHERE seq = $1";
+const REGISTRATIONS: &str = "DELETE FROM client_registrations WHERE client_id IN
+    (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
 const CLIENT_SECRETS: &str = "DELETE FROM client_secrets WHERE client_id IN
     (SELECT c.id FROM clients c WHERE c.project = $1 ORDER BY c.id LIMIT $2)";
 const CLIENT_SCOPES: &str = "DELETE FROM client_scopes WHERE client_id IN
@@ -158,6 +161,8 @@ const USER_SCOPES: &str = "DELETE FROM user_scopes WHERE (user_id, plain) IN
     (SELECT c.user_id, c.plain FROM user_scopes c WHERE c.project = $1 ORDER BY c.plain, c.user_id LIMIT $2)";
 const SIGN_UP_SCOPES: &str = "DELETE FROM sign_up_scopes WHERE (project, plain) IN
     (SELECT c.project, c.plain FROM sign_up_scopes c WHERE c.project = $1 ORDER BY c.plain LIMIT $2)";
+const REGISTRATION_SCOPES: &str = "DELETE FROM registration_scopes WHERE (project, plain) IN
+    (SELECT c.project, c.plain FROM registration_scopes c WHERE c.project = $1 ORDER BY c.plain LIMIT $2)";
 const SCOPES: &str = "DELETE FROM scopes WHERE (project, plain) IN
     (SELECT s.project, s.plain FROM scopes s WHERE s.project = $1 ORDER BY s.plain LIMIT $2)";
 const REQUESTS: &str = "DELETE FROM idempotency WHERE (project, environment, actor, idempotency_key) IN
@@ -195,6 +200,8 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (PASSWORDS, "passwords_of_project"),
     (USER_SCOPES, "user_scopes_by_scope"),
     (SIGN_UP_SCOPES, "PRIMARY KEY"),
+    (REGISTRATION_SCOPES, "PRIMARY KEY"),
+    (REGISTRATIONS, "PRIMARY KEY"),
     (SCOPES, "PRIMARY KEY"),
     (REQUESTS, "PRIMARY KEY"),
     (ISSUERS, "issuers_listed"),

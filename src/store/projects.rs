@@ -10,15 +10,19 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
+use crate::domain::oauth::uri::ResourceUri;
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::project::{Project, ProjectDetails, SignUp};
+use crate::domain::project::{ClientRegistration, Project, ProjectDetails, SignUp};
 use crate::domain::secret::SecretPrefix;
 
 /// The columns of a project, as [`read`] expects them.
 macro_rules! project_columns {
     () => {
         "id, display_name, description, secret_prefix, sign_up, session_micros, created_at, updated_at, deleted_at, version,
-        (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM sign_up_scopes c WHERE c.project = projects.id) AS scopes"
+        client_registration, registration_resources,
+        (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM sign_up_scopes c WHERE c.project = projects.id) AS scopes,
+        (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM registration_scopes c WHERE c.project = projects.id)
+            AS registration_scopes"
     };
 }
 
@@ -73,7 +77,7 @@ impl Store {
 
 /// Makes the project if there never was one of this name; whether it was made.
 pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
-    let details = &project.details;
+    let (details, resources) = (&project.details, resources(project));
     let values = values![
         project.id.as_str(),
         &details.display_name,
@@ -84,6 +88,8 @@ pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
         project.version,
         details.sign_up.as_str(),
         session_micros(project),
+        details.client_registration.as_str(),
+        &resources,
     ];
     let made = tx.execute(INSERT, values).await? > 0;
     if made {
@@ -93,7 +99,7 @@ pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
 }
 
 async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result<()> {
-    let details = &project.details;
+    let (details, resources) = (&project.details, resources(project));
     let values = values![
         project.id.as_str(),
         expected_version,
@@ -105,20 +111,33 @@ async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result
         project.version,
         details.sign_up.as_str(),
         session_micros(project),
+        details.client_registration.as_str(),
+        &resources,
     ];
     if tx.execute(UPDATE, values).await? == 0 {
         return Err(StoreError::Conflict(Conflict::Version));
     }
     tx.execute(DELETE_SCOPES, values![project.id.as_str()]).await?;
+    tx.execute(DELETE_REGISTRATION_SCOPES, values![project.id.as_str()]).await?;
     insert_scopes(tx, project).await
 }
 
-/// Stores the scopes for users of a project that has none.
+/// Stores the scopes for users and for clients that register themselves, of a project that has none.
 async fn insert_scopes(tx: &mut Tx, project: &Project) -> Result<()> {
     for scope in &project.details.user_scopes {
         tx.execute(INSERT_SCOPE, values![project.id.as_str(), scope.plain(), scope.spelling()]).await?;
     }
+    for scope in &project.details.registration_scopes {
+        let values = values![project.id.as_str(), scope.plain(), scope.spelling()];
+        tx.execute(INSERT_REGISTRATION_SCOPE, values).await?;
+    }
     Ok(())
+}
+
+/// The resources for clients that register themselves, parted by spaces, which none holds.
+fn resources(project: &Project) -> String {
+    let resources: Vec<&str> = project.details.registration_resources.iter().map(ResourceUri::as_str).collect();
+    resources.join(" ")
 }
 
 fn session_micros(project: &Project) -> i64 {
@@ -129,6 +148,8 @@ fn session_micros(project: &Project) -> i64 {
 fn read(row: &Row) -> Result<Project> {
     let prefix = SecretPrefix::parse_own(row.str("secret_prefix")?);
     let lifetime = u64::try_from(row.int("session_micros")?);
+    let registration = ClientRegistration::parse(row.str("client_registration")?);
+    let resources = row.str("registration_resources")?.split_ascii_whitespace();
     Ok(Project {
         id: ProjectId::stored(row.text("id")?),
         details: ProjectDetails {
@@ -138,6 +159,9 @@ fn read(row: &Row) -> Result<Project> {
             sign_up: SignUp::parse(row.str("sign_up")?).ok_or_else(|| damaged("projects.sign_up"))?,
             session_lifetime: lifetime.map(Duration::from_micros).map_err(|_| damaged("projects.session_micros"))?,
             user_scopes: key_rows::scopes(row.opt_str("scopes")?)?,
+            client_registration: registration.ok_or_else(|| damaged("projects.client_registration"))?,
+            registration_scopes: key_rows::scopes(row.opt_str("registration_scopes")?)?,
+            registration_resources: resources.map(|uri| ResourceUri::stored(uri.to_owned())).collect(),
         },
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -156,13 +180,17 @@ const LIST: &str = concat!(
 const COUNT: &str = "SELECT COUNT(*) AS total FROM projects WHERE deleted_at IS NULL AND id > ''";
 const INSERT: &str =
     "INSERT INTO projects (id, display_name, description, secret_prefix, created_at, updated_at, version,
-        sign_up, session_micros)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING";
+        sign_up, session_micros, client_registration, registration_resources)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
 const UPDATE: &str = "UPDATE projects SET display_name = $3, description = $4, secret_prefix = $5, updated_at = $6,
-        deleted_at = $7, version = $8, sign_up = $9, session_micros = $10
+        deleted_at = $7, version = $8, sign_up = $9, session_micros = $10, client_registration = $11,
+        registration_resources = $12
     WHERE id = $1 AND version = $2 AND deleted_at IS NULL";
 const INSERT_SCOPE: &str = "INSERT INTO sign_up_scopes (project, plain, spelling) VALUES ($1, $2, $3)";
 const DELETE_SCOPES: &str = "DELETE FROM sign_up_scopes WHERE project = $1";
+const INSERT_REGISTRATION_SCOPE: &str =
+    "INSERT INTO registration_scopes (project, plain, spelling) VALUES ($1, $2, $3)";
+const DELETE_REGISTRATION_SCOPES: &str = "DELETE FROM registration_scopes WHERE project = $1";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -171,5 +199,6 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (LIST, "projects_listed"),
     (COUNT, "projects_listed"),
     (DELETE_SCOPES, "PRIMARY KEY"),
+    (DELETE_REGISTRATION_SCOPES, "PRIMARY KEY"),
     (UPDATE, "sqlite_autoindex_projects_1"),
 ];

@@ -83,7 +83,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes a scope, unless an unrevoked key, a client or a user holds it, or users who add themselves are to get it.
+    /// Removes a scope, unless an unrevoked key, a client or a user holds it, or users who add themselves or clients that register themselves are
+    /// to get it.
     pub async fn delete_scope(&self, project: &ProjectId, plain: &str, event: &AuditEvent) -> Result<ScopeDeleted> {
         let mut tx = self.db.begin().await?;
         // Its row comes first, then the audit log, then the counter, as everywhere; if keys hold it, all that is undone.
@@ -122,13 +123,15 @@ pub(super) async fn require_registered_of_user(tx: &mut Tx, user: &User) -> Resu
     refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_USER, values![user.id.as_str()]).await?)
 }
 
-/// The same for the scopes that users of a project get who add themselves.
+/// The same for the scopes that users of a project get who add themselves, and clients that register themselves.
 pub(super) async fn require_registered_of_project(tx: &mut Tx, project: &Project) -> Result<()> {
-    if project.details.user_scopes.iter().all(Scope::is_built_in) {
+    let details = &project.details;
+    if details.user_scopes.iter().chain(&details.registration_scopes).all(Scope::is_built_in) {
         return Ok(());
     }
     changes::take(tx, 0).await?;
-    refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_PROJECT, values![project.id.as_str()]).await?)
+    refuse_unregistered(tx.fetch_all(UNREGISTERED_OF_PROJECT, values![project.id.as_str()]).await?)?;
+    refuse_unregistered(tx.fetch_all(UNREGISTERED_FOR_CLIENTS, values![project.id.as_str()]).await?)
 }
 
 /// The same for a client that was just stored, whose change took the revision.
@@ -165,6 +168,7 @@ pub(super) const COUNT_HOLDERS: &str = "SELECT COUNT(*) AS total FROM
         WHERE c.project = $1 AND c.plain = $2 AND k.revoked_at IS NULL
     UNION ALL SELECT 1 AS held FROM client_scopes c WHERE c.project = $1 AND c.plain = $2
     UNION ALL SELECT 1 AS held FROM user_scopes c WHERE c.project = $1 AND c.plain = $2
+    UNION ALL SELECT 1 AS held FROM registration_scopes c WHERE c.project = $1 AND c.plain = $2
     UNION ALL SELECT 1 AS held FROM sign_up_scopes c WHERE c.project = $1 AND c.plain = $2 LIMIT $3) holders";
 const INSERT: &str =
     "INSERT INTO scopes (project, plain, spelling, description, created_at) VALUES ($1, $2, $3, $4, $5)";
@@ -183,6 +187,8 @@ const UNREGISTERED_OF_USER: &str = "SELECT c.plain FROM user_scopes c
     WHERE c.user_id = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
 const UNREGISTERED_OF_PROJECT: &str = "SELECT c.plain FROM sign_up_scopes c
     WHERE c.project = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
+const UNREGISTERED_FOR_CLIENTS: &str = "SELECT c.plain FROM registration_scopes c
+    WHERE c.project = $1 AND NOT EXISTS (SELECT 1 FROM scopes s WHERE s.project = c.project AND s.plain = c.plain)";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -197,4 +203,5 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (UNREGISTERED_OF_CLIENT, "PRIMARY KEY"),
     (UNREGISTERED_OF_USER, "PRIMARY KEY"),
     (UNREGISTERED_OF_PROJECT, "PRIMARY KEY"),
+    (UNREGISTERED_FOR_CLIENTS, "PRIMARY KEY"),
 ];

@@ -16,12 +16,17 @@ async fn scripts_of_other_sites_call_what_is_meant_for_them_and_no_page() {
         ("/oauth/userinfo", "GET", true),
         ("/oauth/introspect", "POST", true),
         ("/oauth/revoke", "POST", true),
+        ("/oauth/register", "POST", true),
+        ("/oauth/register/cli_x", "DELETE", true),
         ("/.well-known/oauth-authorization-server", "GET", true),
         ("/.well-known/openid-configuration", "GET", true),
         ("/.well-known/oauth-protected-resource", "GET", true),
         ("/oauth/authorize", "GET", false),
         ("/oauth/sign-in", "POST", false),
+        ("/oauth/sign-up", "GET", false),
         ("/oauth/consent", "POST", false),
+        ("/oauth/logout", "GET", false),
+        ("/oauth/sign-out", "POST", false),
     ] {
         let page = Actor::anonymous().with("origin", ORIGIN);
         let preflight = page

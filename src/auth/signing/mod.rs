@@ -5,6 +5,7 @@
 //! timer, and when it meets a token of a key it does not know; whichever node first sees that the next key is due makes it.
 
 mod access;
+mod hint;
 mod ring;
 mod token;
 
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 pub use self::access::{AccessClaims, IdentityClaims};
+pub use self::hint::IdentityHint;
 use self::ring::Ring;
 pub use self::token::{InvalidToken, SessionClaims, SessionToken};
 use crate::domain::clock::{Clock, Timestamp};
@@ -140,6 +142,16 @@ impl Signing {
         }
         let now = self.clock.now();
         Ok(ring.verifier(&kid, now).is_some_and(|key| access::is_ours(presented, key, &self.issuer, now)))
+    }
+
+    /// Reads an `id_token` of ours, past its end or not; none for anything else.
+    pub async fn read_hint(&self, presented: &str) -> Result<Option<IdentityHint>> {
+        let Some(kid) = token::unverified_kid(presented) else { return Ok(None) };
+        let mut ring = self.ring();
+        if !ring.knows(&kid) && self.may_ask_again().await? {
+            ring = self.ring();
+        }
+        Ok(ring.verifier(&kid, self.clock.now()).and_then(|key| hint::read(presented, key, &self.issuer)))
     }
 
     /// How often keys have ended that this node knew: what was found by their tokens before counts no more.

@@ -63,6 +63,7 @@ fn record(client: &v1::Client) -> Rows {
     rows.field("PKCE", if client.require_pkce() { "required" } else { "not required" });
     rows.field("PAR", if client.require_pushed_authorization_requests { "required" } else { "" });
     rows.field("DPoP", if client.dpop_bound_access_tokens { "required" } else { "" });
+    rows.field("registered", if client.registered_itself { "by itself" } else { "" });
     for secret in &client.secrets {
         let end = secret.expires_at.as_ref();
         let end = end.map_or(String::new(), |end| format!(" until {}", time(Some(end))));

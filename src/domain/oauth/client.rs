@@ -33,6 +33,8 @@ pub struct Client {
     pub secret: Option<ClientSecret>,
     /// The secret before the last rotation, with when it stops working.
     pub old_secret: Option<(ClientSecret, Timestamp)>,
+    /// Whether it registered itself (RFC 7591), so that nobody has vouched for it.
+    pub registered_itself: bool,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -366,6 +368,7 @@ mod tests {
             details: ClientDetails { name: "App".to_owned(), redirect_uris: vec![uri], ..ClientDetails::usual(kind) },
             secret: (kind == ClientKind::Confidential).then_some(secret),
             old_secret: None,
+            registered_itself: false,
             created_at: at(1),
             updated_at: at(1),
             deleted_at: None,

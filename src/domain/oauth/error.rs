@@ -36,6 +36,12 @@ pub enum Word {
     InvalidScope,
     /// A resource or audience is unknown here (RFC 8707, RFC 8693).
     InvalidTarget,
+    /// A redirect URI cannot be registered (RFC 7591, section 3.2.2).
+    InvalidRedirectUri,
+    /// What a client says of itself cannot be taken (RFC 7591, section 3.2.2).
+    InvalidClientMetadata,
+    /// Nobody's word for a client counts here (RFC 7591, section 3.2.2).
+    UnapprovedSoftwareStatement,
     /// Only `code` is an answer that is given here.
     UnsupportedResponseType,
     /// A request by reference is not taken here (RFC 9101).
@@ -78,6 +84,9 @@ impl Word {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::UnapprovedSoftwareStatement => "unapproved_software_statement",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",

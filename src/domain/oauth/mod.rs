@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod grant;
 pub mod pkce;
 pub mod redirect_uri;
+pub mod registration;
 pub mod scope;
 pub mod thumbprint;
 pub mod token;

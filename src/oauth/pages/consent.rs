@@ -12,6 +12,8 @@ pub struct Consent<'a> {
     pub project: Text<'a>,
     /// Who asks.
     pub client: Client<'a>,
+    /// Whether nobody has vouched for the client.
+    pub registered_itself: bool,
     /// Who is asked.
     pub account: Account<'a>,
     /// What is asked for.

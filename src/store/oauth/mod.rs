@@ -5,6 +5,7 @@ mod devices;
 mod grants;
 mod issuing;
 mod pushed_requests;
+pub(super) mod registrations;
 mod used_proofs;
 
 pub use access_tokens::NewAccessToken;
@@ -15,5 +16,11 @@ pub use pushed_requests::PushedRequest;
 
 /// For the test of their plans.
 #[cfg(test)]
-pub(super) const PLANNED: [&[(&str, &str)]; 5] =
-    [access_tokens::PLANNED, devices::PLANNED, grants::PLANNED, pushed_requests::PLANNED, used_proofs::PLANNED];
+pub(super) const PLANNED: [&[(&str, &str)]; 6] = [
+    access_tokens::PLANNED,
+    devices::PLANNED,
+    grants::PLANNED,
+    pushed_requests::PLANNED,
+    registrations::PLANNED,
+    used_proofs::PLANNED,
+];

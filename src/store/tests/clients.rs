@@ -24,6 +24,7 @@ on_both_engines! {
     a_deleted_client_is_gone_and_its_secrets_with_it,
     a_secret_is_found_for_its_own_client_only,
     clients_are_listed_newest_first,
+    clients_that_register_themselves_are_bounded_and_known_by_their_token,
     only_one_of_two_changes_of_a_version_is_made,
     scopes_of_clients_are_registered_and_stay_so,
     secrets_are_rotated_with_an_overlap,
@@ -182,6 +183,36 @@ async fn a_deleted_client_is_gone_and_its_secrets_with_it(db: TestDb) {
     }
     let again = db.store.create_client(&before, None, &event(&project())).await;
     assert_eq!(again.map(drop), Err(StoreError::Conflict(Conflict::Exists)));
+}
+
+async fn clients_that_register_themselves_are_bounded_and_known_by_their_token(db: TestDb) {
+    let register = async |client: &Client, token: &SecretHash| {
+        db.store.register_client(client, None, token, 2, &event(&client.project)).await.unwrap()
+    };
+    let own = |seconds| Client { registered_itself: true, ..client(at(seconds)) };
+    let (mut one, two, three) = (own(1), own(2), own(3));
+    let (token, other) = (new_hash(), new_hash());
+    assert_eq!(register(&one, &token).await.unwrap().kind, ChangeKind::Created);
+    assert!(register(&two, &other).await.is_some());
+    assert_eq!((register(&three, &new_hash()).await, find(&db, &three).await), (None, None), "there are two already");
+    let elsewhere = Client { environment: Environment::Test, ..own(4) };
+    assert!(register(&elsewhere, &new_hash()).await.is_some(), "they are counted apart");
+    let managed =
+        async |client: &Client, token: &SecretHash| db.store.find_registered_client(&client.id, token).await.unwrap();
+    assert_eq!((managed(&one, &token).await, managed(&two, &other).await), (Some(one.clone()), Some(two.clone())));
+    assert_eq!(
+        (managed(&one, &other).await, managed(&two, &token).await, managed(&three, &token).await),
+        (None, None, None)
+    );
+    assert_eq!(find(&db, &one).await.as_ref(), Some(&one), "and are clients like any other");
+    // One that is deleted makes room, and its token ends.
+    one.delete(at(5));
+    db.store.delete_client(&one, 1, &event(&project())).await.unwrap();
+    assert_eq!(managed(&one, &token).await, None);
+    assert!(register(&three, &token).await.is_some());
+    let made = client(at(6));
+    add(&db, &made).await;
+    assert!(!find(&db, &made).await.unwrap().registered_itself);
 }
 
 async fn only_one_of_two_changes_of_a_version_is_made(db: TestDb) {

@@ -115,6 +115,9 @@ async fn only_the_owner_reads_the_files() {
     .await;
 }
 
+/// Columns that are true or false, which SQLite has no type for.
+const YES_OR_NO: [&str; 6] = ["recoverable", "active", "require_pkce", "dpop_bound", "waits", "redirect_uri_named"];
+
 /// Table and column to kind and whether it may be null.
 type Tables = BTreeMap<(String, String), (String, bool)>;
 
@@ -142,11 +145,7 @@ async fn tables(db: &TestDb) -> Tables {
     tables.retain(|(table, _), _| !table.starts_with("_sqlx") && !WORDS.iter().any(|words| table.starts_with(words)));
     for ((_, column), (kind, _)) in &mut tables {
         *kind = match kind.as_str() {
-            "INTEGER" | "boolean"
-                if ["recoverable", "active", "require_pkce", "dpop_bound"].contains(&column.as_str()) =>
-            {
-                "yes or no"
-            }
+            "INTEGER" | "boolean" if YES_OR_NO.contains(&column.as_str()) => "yes or no",
             "INTEGER" | "bigint" => "number",
             "TEXT" | "text" => "text",
             "BLOB" | "bytea" => "bytes",

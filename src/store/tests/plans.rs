@@ -41,6 +41,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         oauth::PLANNED[2],
         oauth::PLANNED[3],
         oauth::PLANNED[4],
+        oauth::PLANNED[5],
     ] {
         all.extend_from_slice(module);
     }

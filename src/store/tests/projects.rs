@@ -13,7 +13,8 @@ use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
 use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::scope::OAuthScope;
-use crate::domain::project::{Project, ProjectDetails, SignUp};
+use crate::domain::oauth::uri::ResourceUri;
+use crate::domain::project::{ClientRegistration, Project, ProjectDetails, SignUp};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretPrefix;
 use crate::domain::session::Origin;
@@ -35,6 +36,11 @@ fn named(id: &str, seconds: u64) -> Project {
         sign_up: SignUp::Open,
         session_lifetime: std::time::Duration::from_secs(300),
         user_scopes: ScopeSet::new(["read:products", "read:users"].map(|text| Scope::parse(text).unwrap())),
+        client_registration: ClientRegistration::Token,
+        registration_scopes: ScopeSet::new(Scope::parse("READ_USERS")),
+        registration_resources: ["https://mcp.example.com/", "urn:x"]
+            .map(|uri| ResourceUri::parse(uri).unwrap())
+            .into(),
     };
     Project::new(ProjectId::parse(id).unwrap(), details, at(seconds))
 }
@@ -123,7 +129,8 @@ async fn a_deleted_project_is_gone_at_once(db: TestDb) {
 async fn fill(db: &TestDb, id: &ProjectId) {
     let mut project = db.store.find_project(id).await.unwrap().unwrap();
     let user_scopes = ScopeSet::new(Scope::parse("read:users"));
-    project.update(ProjectDetails { user_scopes, ..project.details.clone() }, at(1));
+    let registration_scopes = user_scopes.clone();
+    project.update(ProjectDetails { user_scopes, registration_scopes, ..project.details.clone() }, at(1));
     db.store.update_project(&project, 1, &event(id)).await.unwrap();
     for text in ["read:products", "read:budgets"] {
         let scope = Scope::parse(text).unwrap();
@@ -158,7 +165,7 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         let mut client = client(at(n));
         client.project = id.clone();
         client.details.scopes = "read:budgets".split(' ').filter_map(OAuthScope::parse).collect();
-        db.store.create_client(&client, Some(&new_hash()), &event(id)).await.unwrap();
+        db.store.register_client(&client, Some(&new_hash()), &new_hash(), 100, &event(id)).await.unwrap().unwrap();
         let pushed = PushedRequest {
             hash: new_hash(),
             client: client.id.clone(),
@@ -282,7 +289,7 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 37] = [
+const TABLES: [&str; 39] = [
     "access_tokens",
     "audit_chains",
     "audit_events",
@@ -290,6 +297,7 @@ const TABLES: [&str; 37] = [
     "change_counter",
     "changes",
     "client_lists",
+    "client_registrations",
     "client_scopes",
     "client_secrets",
     "clients",
@@ -312,6 +320,7 @@ const TABLES: [&str; 37] = [
     "projects",
     "pushed_requests",
     "refresh_tokens",
+    "registration_scopes",
     "scopes",
     "sessions",
     "sign_up_scopes",

@@ -61,8 +61,18 @@ fn find_key(text: &[u8]) -> Option<String> {
 }
 
 /// The fields of answers that are there to hold a secret.
-pub(crate) const PLACES: [&str; 8] =
-    ["secret", "liveSecret", "testSecret", "token", "access_token", "refresh_token", "id_token", "device_code"];
+pub(crate) const PLACES: [&str; 10] = [
+    "secret",
+    "liveSecret",
+    "testSecret",
+    "token",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "client_secret",
+    "device_code",
+    "registration_access_token",
+];
 
 /// A password that may be chosen.
 pub(crate) const PASSWORD: &str = "the-snark-was-a-boojum";

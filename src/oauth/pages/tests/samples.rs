@@ -75,6 +75,7 @@ pub(super) fn all() -> Vec<Sample> {
     let consent = Consent {
         project,
         client: pictured,
+        registered_itself: false,
         account,
         permissions: permissions.clone(),
         destination: site,
@@ -131,7 +132,10 @@ pub(super) fn all() -> Vec<Sample> {
         ),
         Sample::of("sign_up_plain", &SignUp { client: None, sign_in: None, leads_on: false, ..sign_up }),
         Sample::of("consent", &consent),
-        Sample::of("consent_few", &Consent { client: shop, permissions: few, destination: app, ..consent.clone() }),
+        Sample::of(
+            "consent_few",
+            &Consent { client: shop, registered_itself: true, permissions: few, destination: app, ..consent.clone() },
+        ),
         Sample::of(
             "consent_nothing",
             &Consent {
@@ -211,7 +215,15 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
         ),
         Sample::of(
             "consent",
-            &Consent { project, client, account, permissions: permissions.clone(), destination, form: form.clone() },
+            &Consent {
+                project,
+                client,
+                registered_itself: true,
+                account,
+                permissions: permissions.clone(),
+                destination,
+                form: form.clone(),
+            },
         ),
         Sample::of("device_code", &DeviceCode { project, code: shown, error: Some(shown), form: form.clone() }),
         Sample::of(

@@ -1,0 +1,237 @@
+//! Clients that register themselves (RFC 7591) and manage that (RFC 7592), where the project lets them.
+
+use std::net::IpAddr;
+
+use super::AuthorizationServer;
+use crate::auth::caller::Caller;
+use crate::domain::audit::AuditEvent;
+use crate::domain::clock::Timestamp;
+use crate::domain::environment::Environment;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{AuditEventId, ClientId, CredentialId, ProjectId};
+use crate::domain::oauth::client::{Client, ClientDetails, ClientSecret};
+use crate::domain::oauth::error::{OAuthError, Word};
+use crate::domain::oauth::registration::{Allowance, ClientMetadata};
+use crate::domain::project::{ClientRegistration, Project};
+use crate::domain::reason::Reason;
+use crate::domain::secret::{PlainSecret, SecretPrefix};
+use crate::service::clients::told;
+
+/// Who wants to register a client, once the project lets them.
+#[derive(Debug)]
+pub struct Registrant<'a> {
+    /// The project of the client.
+    project: Project,
+    /// Who calls, if anybody shows a credential.
+    caller: Option<&'a Caller>,
+}
+
+/// A request to register or to manage a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// Its id.
+    pub request_id: &'a str,
+}
+
+/// A client that registered itself, for the answer.
+#[derive(Debug)]
+pub struct Registered {
+    /// The client.
+    pub client: Client,
+    /// Its secret, which is told this once.
+    pub secret: Option<PlainSecret>,
+    /// What it manages its registration by.
+    pub token: PlainSecret,
+}
+
+impl AuthorizationServer {
+    /// Whether a client that shows no credential finds a project here that may let it register.
+    pub async fn registers_clients(&self) -> Result<bool> {
+        let project = self.0.store.find_project(&ProjectId::default_project()).await?;
+        Ok(project.is_some_and(|project| project.details.client_registration != ClientRegistration::Closed))
+    }
+
+    /// Whether whoever calls may register a client: in the project and environment of their credential, or as live client of the
+    /// project `default`.
+    ///
+    /// # Errors
+    /// CALLER_NOT_ALLOWED, MISSING_CREDENTIAL, INSUFFICIENT_SCOPE.
+    pub async fn registrant<'a>(&self, caller: Option<&'a Caller>) -> Result<Registrant<'a>> {
+        let id = caller.map_or_else(ProjectId::default_project, |caller| caller.project().clone());
+        let closed = || Error::new(Reason::CallerNotAllowed, "clients do not register themselves in this project");
+        let project = self.0.store.find_project(&id).await?.ok_or_else(closed)?;
+        match (project.details.client_registration, caller) {
+            (ClientRegistration::Closed, _) => Err(closed()),
+            (ClientRegistration::Token, None) => {
+                let message = "registering a client takes a credential with the scope write:clients";
+                Err(Error::new(Reason::MissingCredential, message))
+            }
+            (ClientRegistration::Token, Some(caller)) if !caller.scopes().holds(WRITE) => {
+                Err(Error::insufficient_scope(WRITE.to_owned()))
+            }
+            (ClientRegistration::Token | ClientRegistration::Open, _) => Ok(Registrant { project, caller }),
+        }
+    }
+
+    /// Registers a client.
+    ///
+    /// # Errors
+    /// What is wrong with what it says; `slow_down` for an address that registers too many, `temporarily_unavailable` where
+    /// there are too many.
+    pub async fn register(
+        &self,
+        by: &Registrant<'_>,
+        origin: Origin<'_>,
+        metadata: &ClientMetadata,
+    ) -> Result<Registered, OAuthError> {
+        let kind = metadata.kind()?;
+        let allowed = Allowance::of(&by.project.details, self.issuer());
+        let details = metadata.details(ClientDetails::usual(kind), &allowed)?;
+        // Who may write clients is not bounded by the address it speaks from.
+        if !by.caller.is_some_and(|caller| caller.scopes().holds(WRITE)) {
+            self.0.attempts.registration(origin.address)?;
+        }
+        let now = self.0.now();
+        let environment = by.caller.map_or(Environment::Live, Caller::environment);
+        let new = |prefix| PlainSecret::generate(&SecretPrefix::fixed(prefix), environment, &*self.0.entropy);
+        let secret = details.authentication.needs_secret().then(|| new(SecretPrefix::CLIENT));
+        let client = Client {
+            id: ClientId::new(now, &*self.0.entropy),
+            project: by.project.id.clone(),
+            environment,
+            kind,
+            details,
+            secret: secret.as_ref().map(|secret| ClientSecret { hint: secret.hint().into(), created_at: now }),
+            old_secret: None,
+            registered_itself: true,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            version: 1,
+        };
+        let token = new(SecretPrefix::REGISTRATION);
+        let event = match by.caller {
+            Some(caller) => self.0.audit(caller, "client.registered", client.id.as_str()),
+            None => self.registration_event(origin, &client, None, "client.registered", now),
+        };
+        let event = event.changing(None, Some(told(&client)));
+        let secret_hash = secret.as_ref().map(|secret| self.0.keyring.hash(secret.expose()));
+        let token_hash = self.0.keyring.hash(token.expose());
+        let stored = self.0.store.register_client(&client, secret_hash.as_ref(), &token_hash, MAX_CLIENTS, &event);
+        match stored.await? {
+            Some(change) => self.0.committed(&change),
+            None => {
+                let what = "the project has as many clients that registered themselves as it may; ask whoever runs it";
+                return Err(OAuthError::new(Word::TemporarilyUnavailable, what));
+            }
+        }
+        Ok(Registered { client, secret, token })
+    }
+
+    /// The client whose registration is managed by this token.
+    ///
+    /// # Errors
+    /// NOT_FOUND, in the same words whether there is no such client or the token is not its own; TOO_MANY_UNKNOWN.
+    pub async fn registered(&self, id: &str, token: &str, address: IpAddr) -> Result<Client> {
+        self.0.credentials.may_ask(Some(address))?;
+        let hash = self.hash(token, SecretPrefix::REGISTRATION);
+        let found = match (ClientId::parse(id), hash) {
+            (Some(id), Some(hash)) => self.0.store.find_registered_client(&id, &hash).await?,
+            _ => None,
+        };
+        if found.is_none() {
+            self.0.credentials.charge(Some(address));
+        }
+        found.ok_or_else(|| Error::new(Reason::NotFound, "there is no such client, or this is not its token"))
+    }
+
+    /// Puts what a client says of itself in place of what it said before.
+    ///
+    /// # Errors
+    /// What is wrong with what it says.
+    pub async fn change_registration(
+        &self,
+        before: &Client,
+        origin: Origin<'_>,
+        metadata: &ClientMetadata,
+    ) -> Result<Client, OAuthError> {
+        let invalid = |what: &str| OAuthError::new(Word::InvalidClientMetadata, what);
+        if metadata.client_id.as_deref() != Some(before.id.as_str()) {
+            return Err(invalid("client_id must be there, and be that of the client"));
+        }
+        let only_ours = [
+            metadata.registration_access_token.is_some(),
+            metadata.registration_client_uri.is_some(),
+            metadata.client_id_issued_at.is_some(),
+            metadata.client_secret_expires_at.is_some(),
+        ];
+        if only_ours.contains(&true) {
+            let what = "registration_access_token, registration_client_uri, client_id_issued_at and \
+                client_secret_expires_at are not for the client to say";
+            return Err(invalid(what));
+        }
+        if metadata.kind()? != before.kind {
+            let what = "token_endpoint_auth_method cannot change between none and another: register a client anew";
+            return Err(invalid(what));
+        }
+        if let Some(secret) = &metadata.client_secret
+            && !self.is_secret_of(before, secret).await?
+        {
+            return Err(invalid("client_secret is not the client's; leave it out"));
+        }
+        let project = self.0.store.find_project(&before.project).await?;
+        let project = project.ok_or_else(|| invalid("the project is gone"))?;
+        let details = metadata.details(before.details.clone(), &Allowance::of(&project.details, self.issuer()))?;
+        let (mut client, now) = (before.clone(), self.0.now());
+        client.update(details, now);
+        let event = self.registration_event(origin, &client, Some(&client.id), "client.updated", now);
+        let event = event.changing(Some(told(before)), Some(told(&client)));
+        self.0.committed(&self.0.store.update_client(&client, before.version, &event).await?);
+        Ok(client)
+    }
+
+    /// Ends a client that wants to be no more.
+    pub async fn end_registration(&self, before: &Client, origin: Origin<'_>) -> Result<()> {
+        let (mut client, now) = (before.clone(), self.0.now());
+        client.delete(now);
+        let event = self.registration_event(origin, &client, Some(&client.id), "client.deleted", now);
+        let event = event.changing(Some(told(before)), None);
+        self.0.committed(&self.0.store.delete_client(&client, before.version, &event).await?);
+        Ok(())
+    }
+
+    async fn is_secret_of(&self, client: &Client, secret: &str) -> Result<bool, OAuthError> {
+        let Some(hash) = self.hash(secret, SecretPrefix::CLIENT) else { return Ok(false) };
+        let found = self.0.store.find_client_by_secret(&client.id, &hash).await?;
+        Ok(found.is_some_and(|(found, role)| found.accepts(role, self.0.now())))
+    }
+
+    fn registration_event(
+        &self,
+        origin: Origin<'_>,
+        client: &Client,
+        actor: Option<&ClientId>,
+        action: &str,
+        now: Timestamp,
+    ) -> AuditEvent {
+        AuditEvent {
+            id: AuditEventId::new(now, &*self.0.entropy),
+            project: client.project.clone(),
+            environment: Some(client.environment),
+            actor: actor.cloned().map(CredentialId::Client),
+            action: action.to_owned(),
+            target: client.id.to_string(),
+            request_id: Some(origin.request_id.to_owned()),
+            client_ip: Some(origin.address),
+            occurred_at: now,
+            before: None,
+            after: None,
+        }
+    }
+}
+
+const WRITE: &str = "write:clients";
+/// Clients of one project and environment that registered themselves, at most.
+const MAX_CLIENTS: i64 = 10_000;
