@@ -40,6 +40,16 @@ pub enum Known {
     Unknown,
 }
 
+impl Known {
+    /// Whether it is an access token that came of a refresh and was not used yet.
+    pub(super) fn is_waiting_token(&self) -> bool {
+        match self {
+            Self::Issued(credential) => credential.token().is_some_and(|token| token.waits_for_first_use),
+            Self::Unknown => false,
+        }
+    }
+}
+
 /// Proves when a read from the store began; see [`CredentialCache::begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {

@@ -5,6 +5,7 @@
 //! under the hashes of its secrets.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
@@ -44,7 +45,13 @@ impl Credentials {
     ///
     /// # Errors
     /// STORE_UNAVAILABLE when the store had to be asked and could not.
-    pub async fn find_client(&self, id: &ClientId, secret: &str) -> Result<Option<(Arc<Client>, SecretRole)>> {
+    /// TOO_MANY_UNKNOWN when it would have to be asked and the address has presented too much that nobody knows.
+    pub async fn find_client(
+        &self,
+        id: &ClientId,
+        secret: &str,
+        address: IpAddr,
+    ) -> Result<Option<(Arc<Client>, SecretRole)>> {
         let hash = self.keyring.hash(secret);
         let believed = |kept: &Arc<Kept>| {
             let owners = [kept.client.project.as_str(), kept.client.id.as_str()];
@@ -53,6 +60,8 @@ impl Credentials {
         if let Some(kept) = self.clients.0.get(&hash).filter(believed) {
             return Ok((kept.client.id == *id).then(|| (Arc::clone(&kept.client), kept.role)));
         }
+        // Those who are known are not shut out by what others of their address guess.
+        self.may_ask(Some(address))?;
         Box::pin(self.ask_for_client(id, hash)).await
     }
 

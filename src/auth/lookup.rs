@@ -307,7 +307,10 @@ impl Credentials {
             Kept::Session => self.store.find_session(&hash).await?.map(|(session, user)| Form::Session(session, user)),
         };
         let known = form.map_or(Known::Unknown, |form| Known::Issued(Arc::new(Credential::new(form))));
-        self.cache.keep_behind(fill, known.clone(), &behind);
+        // Whoever refreshes once more takes back what was not used: what may be gone in a moment is not remembered.
+        if !known.is_waiting_token() {
+            self.cache.keep_behind(fill, known.clone(), &behind);
+        }
         Ok(known)
     }
 

@@ -19,7 +19,24 @@ pub fn broken_by_name(text: &str, least: usize, most: usize) -> Option<String> {
     if text.contains(['\u{2028}', '\u{2029}', '\u{feff}']) || text.contains(is_bidi_control) {
         return Some("must not hold characters that change the direction or the line of text".to_owned());
     }
+    if text.contains(is_unseen) || !text.is_empty() && text.chars().all(|c| is_joiner(c) || c.is_whitespace()) {
+        return Some("must not hold characters that cannot be seen".to_owned());
+    }
     broken_by_line(text, least, most)
+}
+
+/// What takes no room and means nothing in a name, but makes it another one that looks the same.
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{2060}'
+            ..='\u{2064}' | '\u{3164}' | '\u{ffa0}'
+    )
+}
+
+/// What is not seen by itself, but joins what is, in Persian or in emoji.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
 }
 
 /// Embeddings, overrides and isolates (Unicode Standard Annex 9, section 2): they show one name as another.

@@ -44,7 +44,13 @@ pub(super) async fn decided(
     let Some(who) = visit.signed_in().await? else { return Ok(sign_in::page(visit.oauth, &visit, "", None).await) };
     match form.get(field::DECISION).and_then(Decision::parse) {
         Some(Decision::Allow) => {
-            let agreed = oauth.server.agree(&visit.asked, &who).await;
+            // Whoever posts this may not have been shown the page: what stands before it stands before this too.
+            let agreed = match oauth.server.consider(&visit.asked, Some(&who)).await {
+                Ok(Step::SignIn) => return Ok(sign_in::page(oauth, &visit, "", None).await),
+                Ok(Step::Consent(_)) => oauth.server.agree(&visit.asked, &who).await,
+                Ok(Step::Answer(answer)) => Ok(answer),
+                Err(error) => Err(error),
+            };
             agreed.map(|answer| sent(&answer)).map_err(|error| error_page(request, &error))
         }
         Some(Decision::SwitchAccount) => {

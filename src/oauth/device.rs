@@ -166,6 +166,7 @@ impl<'a> DeviceVisit<'a> {
         let page = DeviceConfirm {
             project: Text::default(),
             client: shown(&asked.client),
+            registered_itself: asked.client.registered_itself,
             account: account(&who.user, &name),
             code: Text::from(self.shown.as_str()),
             permissions: permissions(&described),

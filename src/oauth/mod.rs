@@ -144,8 +144,9 @@ impl Endpoint {
     const fn methods(self) -> &'static str {
         match self {
             Self::Metadata | Self::ProtectedResource => "GET, HEAD",
-            Self::Authorize | Self::SignUp | Self::Device | Self::Userinfo => "GET, HEAD, POST",
-            Self::Logout => "GET, POST",
+            Self::SignUp | Self::Device | Self::Userinfo => "GET, HEAD, POST",
+            // What these answer may be a decision: not for whoever only looks whether a link is good.
+            Self::Authorize | Self::Logout => "GET, POST",
             Self::RegisteredClient => "GET, PUT, DELETE",
             Self::SignIn | Self::Consent | Self::SignOut | Self::Token | Self::PushedRequest => "POST",
             Self::DeviceAuthorization | Self::Introspection | Self::Revocation | Self::Registration => "POST",

@@ -22,9 +22,6 @@ pub(super) async fn answer(
     if parameters.has("request_uri") {
         return Err(OAuthError::new(Word::InvalidRequest, "request_uri is what this gives (RFC 9126, section 2.1)"));
     }
-    for name in ["client_secret", "client_assertion", "client_assertion_type"] {
-        parameters.remove(name);
-    }
     if !parameters.has("client_id") {
         parameters.set("client_id", client.id.as_str());
     }
@@ -36,9 +33,10 @@ pub(super) async fn answer(
         }
         parameters.set("dpop_jkt", &key);
     }
+    parameters.keep(&AUTHORIZATION);
     let resources: Vec<&str> = parameters.all("resource").collect();
     let asked = Asked { is_pushed: true, ..asked(&parameters, &resources) };
-    let named = oauth.server.push(&client, &asked, parameters.to_form()).await?;
+    let named = oauth.server.push(&client, &asked, parameters.to_form(), request.address).await?;
     let document = json!({"request_uri": named.request_uri, "expires_in": named.expires_in.as_secs()});
     let mut response = answer::fleeting(StatusCode::CREATED, &document);
     if proof.is_some() {
@@ -46,3 +44,24 @@ pub(super) async fn answer(
     }
     Ok(response)
 }
+
+/// What an authorization request is made of (RFC 6749, section 4.1.1, and what [`asked`] reads of its extensions). All else that
+/// comes along, the client's proof of who it is with it, is not kept.
+const AUTHORIZATION: [&str; 16] = [
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "dpop_jkt",
+    "prompt",
+    "max_age",
+    "login_hint",
+    "resource",
+    "request",
+    "request_uri",
+];

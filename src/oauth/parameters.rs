@@ -85,14 +85,14 @@ impl Parameters {
         Ok(())
     }
 
-    /// Takes a parameter away.
-    pub(super) fn remove(&mut self, name: &str) {
-        self.0.retain(|(given, _)| given != name);
+    /// Takes all other parameters away.
+    pub(super) fn keep(&mut self, names: &[&str]) {
+        self.0.retain(|(given, _)| names.contains(&&**given));
     }
 
     /// Gives a parameter this value in place of what it had.
     pub(super) fn set(&mut self, name: &str, value: &str) {
-        self.remove(name);
+        self.0.retain(|(given, _)| given != name);
         self.0.push((name.to_owned(), Zeroizing::new(value.to_owned())));
     }
 
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let mut read = form("state=a%2Bb+%26%3D%C3%A9&resource=a&resource=b&client_secret=x").unwrap();
-        read.remove("client_secret");
+        read.keep(&["state", "resource"]);
         read.set("client_id", "c");
         let again = form(&read.to_form()).unwrap();
         assert_eq!((again.get("state"), again.get("client_id")), (Some("a+b &=\u{e9}"), Some("c")));

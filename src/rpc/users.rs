@@ -61,7 +61,7 @@ impl UsersRpc for UsersService {
 
     async fn get_me(&self, request: Request<v1::GetMeRequest>) -> Result<Response<v1::GetMeResponse>, Status> {
         let (around, _) = Around::split(request)?;
-        let user = self.users.me(&around.caller).await.map_err(|error| around.status(&error))?;
+        let user = self.users.me_as_told(&around.caller).await.map_err(|error| around.status(&error))?;
         Ok(Response::new(v1::GetMeResponse { user: Some(convert::user(user)) }))
     }
 

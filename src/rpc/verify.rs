@@ -15,6 +15,7 @@ use crate::auth::dpop::Shown;
 use crate::domain::credential::Credential;
 use crate::domain::error::{Error, Result};
 use crate::domain::oauth::thumbprint::Thumbprint;
+use crate::domain::oauth::token::AccessToken;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretShape;
@@ -141,12 +142,14 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
         answer.token_id = Some(token.id.to_string());
         answer.audiences.clone_from(&token.audiences);
         answer.dpop_jkt = token.key.map(|key| key.to_string());
+        answer.grant_id = token.grant.as_ref().map(ToString::to_string);
+        answer.behind_ids = token.behind().into_iter().map(str::to_owned).collect();
     }
     answer
 }
 
 /// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision and,
-/// last, the credential's user, session and token.
+/// last, the credential's user, session, token and grant.
 pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let decision = decision(verdict);
     let credential = verdict.credential.as_deref();
@@ -156,9 +159,11 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let token = credential.and_then(Credential::token);
     let audiences = token.map(|token| &token.audiences[..]).unwrap_or_default();
     let key = credential.and_then(Credential::bound_to).map(ToString::to_string);
+    let grant = token.and_then(|token| token.grant.as_ref());
+    let behind = token.map(AccessToken::behind).unwrap_or_default();
     let room = audiences.iter().map(|audience| audience.len() + ID).sum::<usize>()
         + REVISION
-        + 4 * ID
+        + (5 + behind.len()) * ID
         + key.as_ref().map_or(0, |key| key.len() + ID);
     Framed::written(decision.encoded_len() + told.len() + room, |out| {
         decision.encode_raw(out);
@@ -171,7 +176,9 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
         let token = token.map(|token| [(16, token.client.as_str()), (17, token.id.as_str())]);
         let audiences = audiences.iter().map(|audience| (18, audience.as_str()));
         let key = key.iter().map(|key| (19, key.as_str()));
-        let token = token.into_iter().flatten().chain(audiences).chain(key);
+        let grant = grant.map(|grant| (20, grant.as_str()));
+        let behind = behind.iter().map(|id| (21, *id));
+        let token = token.into_iter().flatten().chain(audiences).chain(key).chain(grant).chain(behind);
         for (number, text) in user.into_iter().chain(session).chain(token) {
             encode_key(number, WireType::LengthDelimited, out);
             encode_varint(text.len() as u64, out);

@@ -351,8 +351,13 @@ fn refuse_user_keys(key: &Key) -> Result<()> {
     Err(Error::new(Reason::CallerNotAllowed, message))
 }
 
-/// A user's key is to end with them: it hands out no secret that would not.
+/// What acts for a user, or only with a proof, is to end with them and go on needing it: it hands out no secret that would not.
 fn refuse_for_user_keys(caller: &Caller) -> Result<()> {
+    if caller.credential().token().is_some_and(|token| token.user.is_some() || token.key.is_some()) {
+        let message = "An access token of a user, or one that is bound to a key, makes no keys and tells none; exchange it for a \
+            smaller one, or call with a key or a session";
+        return Err(Error::new(Reason::CallerNotAllowed, message));
+    }
     // Nor does a token that it was exchanged for.
     match caller.credential().key_behind() {
         Some(key) if key.kind == KeyKind::User => {

@@ -89,6 +89,10 @@ impl UserKeys {
 
     /// Lists the keys of the user who calls, newest first.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Key>> {
+        if caller.credential().token().is_some() {
+            // Nobody agreed to a client's knowing them.
+            return Err(Error::new(Reason::CallerNotAllowed, "an access token does not list its user's keys"));
+        }
         Ok(self.0.store.list_user_keys(user(caller)?).await?)
     }
 

@@ -8,6 +8,7 @@ use crate::auth::outside::claims::{Introduction, Profile};
 use crate::domain::change::Change;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UserId;
+use crate::domain::oauth::scope::OpenIdScope;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::ScopeSet;
@@ -98,6 +99,27 @@ impl Users {
     pub async fn me(&self, caller: &Caller) -> Result<User> {
         let id = caller.user().ok_or_else(|| Error::new(Reason::CallerNotAllowed, "only a user may do this"))?;
         self.find(caller, id.as_str()).await
+    }
+
+    /// The user who calls, as far as whoever calls for them may know: a client is told what its user agreed to (OpenID Connect
+    /// Core 1.0, section 5.4), or all if it may read users.
+    pub async fn me_as_told(&self, caller: &Caller) -> Result<User> {
+        let mut user = self.me(caller).await?;
+        let Some(token) = caller.credential().token() else { return Ok(user) };
+        if caller.scopes().holds(READ) {
+            return Ok(user);
+        }
+        let agreed = |scope| token.scopes.openid.contains(&scope);
+        let all = std::mem::take(&mut user.details);
+        if agreed(OpenIdScope::Profile) {
+            (user.details.handle, user.details.alias) = (all.handle, all.alias);
+            (user.details.first_name, user.details.last_name) = (all.first_name, all.last_name);
+        }
+        if agreed(OpenIdScope::Email) {
+            user.details.email = all.email;
+        }
+        user.details.scopes = caller.scopes().clone();
+        Ok(user)
     }
 
     /// Changes the details of the user who calls, in person, by `change`.
@@ -320,5 +342,6 @@ pub(super) fn refuse_keys(caller: &Caller) -> Result<()> {
     Err(Error::new(Reason::CallerNotAllowed, message))
 }
 
+const READ: &str = "read:users";
 /// How often an introduction is tried while others are at the same user.
 const ATTEMPTS: usize = 4;

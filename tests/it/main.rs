@@ -25,6 +25,7 @@ mod oauth_foreign;
 mod oauth_logout;
 mod oauth_par;
 mod oauth_registration;
+mod oauth_seams;
 mod oauth_sign_up;
 mod openapi;
 mod outside;

@@ -23,8 +23,10 @@ async fn key_set(server: &TestServer) -> Reply {
     server.get("/.well-known/jwks.json", &Actor::anonymous()).await.expect(200, "")
 }
 
+/// Those that sign sessions and access tokens: the first one for the others is made some seconds after a start.
 fn kids(set: &Value) -> Vec<String> {
-    set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    let keys = set["keys"].as_array().unwrap().iter().filter(|key| key["alg"] == "EdDSA");
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
 
 fn claims(now: Timestamp) -> SessionClaims {
@@ -97,7 +99,7 @@ async fn keys_follow_each_other_on_all_nodes_and_their_tokens_stay_good() {
     let one = TestServer::start().await;
     let two = one.another_node().await;
     let first = key_set(&one).await.json();
-    assert_eq!(first, key_set(&two).await.json());
+    assert_eq!(kids(&first), kids(&key_set(&two).await.json()));
     let signing = one.signing().await;
     let early = mint(&signing, one.now());
 
@@ -105,7 +107,7 @@ async fn keys_follow_each_other_on_all_nodes_and_their_tokens_stay_good() {
     soon("the next key is published", async || kids(&key_set(&one).await.json()).len() == 2).await;
     let both = key_set(&one).await.json();
     assert_eq!(kids(&both)[0], kids(&first)[0]);
-    soon("by both nodes", async || key_set(&two).await.json() == both).await;
+    soon("by both nodes", async || kids(&key_set(&two).await.json()) == kids(&both)).await;
     signing.tend().await.unwrap();
     let late = mint(&signing, one.now());
     assert_eq!(read(&late, &first).expect("it is signed as before").0["kid"], kids(&first)[0]);
@@ -132,15 +134,16 @@ async fn a_signing_key_is_replaced_while_the_server_runs() {
 
     let next = place.command("signing-key rotate").run().await;
     assert!(next.stderr.contains("in ten minutes"), "{next:?}");
-    let next = next.ok().trim().to_owned();
+    let next = next.ok().lines().next().unwrap().to_owned();
     soon("it is published", async || served(&serving).await == [first[0].clone(), next.clone()]).await;
     let stolen = place.command("signing-key rotate --now").run().await;
     assert!(stolen.stderr.contains("from now on"), "{stolen:?}");
-    let last = stolen.ok().trim().to_owned();
+    let last = stolen.ok().lines().next().unwrap().to_owned();
     soon("it stands alone", async || served(&serving).await == [last.clone()]).await;
 
     let events = serving.get("/v1/audit-events?action=signing_key.rotated", &serving.admin("live")).await.json();
-    let told: Vec<_> = events["data"].as_array().unwrap().iter().map(|event| event["target"].as_str()).collect();
-    assert_eq!(told, [Some(&*last), Some(&*next)], "{events}");
+    let told = events["data"].as_array().unwrap().iter().map(|event| event["target"].as_str().unwrap());
+    let told: Vec<_> = told.filter(|target| [&last, &next].contains(&&(*target).to_owned())).collect();
+    assert_eq!(told, [&last, &next], "{events}");
     assert!(place.command("audit verify").run().await.ok().contains("default: whole"));
 }

@@ -82,6 +82,7 @@ struct VerifyAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
     audiences: Vec<String>,
+    behind_ids: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::ring::Opened;
 use super::token::{LONGEST, seconds};
 use crate::domain::clock::Timestamp;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, Result};
 use crate::domain::oauth::token::{AccessToken, Grant};
+use crate::domain::reason::Reason;
 use crate::domain::secret::PlainSecret;
 use crate::domain::signing_key::LONGEST_TOKEN_LIFETIME;
 
@@ -44,7 +45,14 @@ pub(super) fn mint(key: &Opened, issuer: &str, claims: &AccessClaims<'_>) -> Res
         env: token.environment.as_str(),
         cnf: token.key.map(|key| Confirmation { jkt: key.to_string() }),
     };
-    key.sign(TYPE, &written).map(PlainSecret::signed)
+    let signed = key.sign(TYPE, &written)?;
+    if signed.len() > LONGEST {
+        // Nobody would look at it, not even to end it.
+        let message =
+            "the token would be too long: ask for fewer scopes or resources, or have the client's tokens opaque";
+        return Err(Error::new(Reason::InvalidRequest, message));
+    }
+    Ok(PlainSecret::signed(signed))
 }
 
 /// What an `id_token` says: that the grant's user proved who they are (OpenID Connect Core 1.0, section 2).

@@ -104,6 +104,17 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
+    /// The access tokens that it was exchanged for, one after the other, each with its client.
+    pub fn behind(&self) -> Vec<&str> {
+        let mut behind = Vec::new();
+        let mut next = self.exchanged_for().and_then(Credential::token);
+        while let Some(token) = next {
+            behind.extend([token.id.as_str(), token.client.as_str()]);
+            next = token.exchanged_for().and_then(Credential::token);
+        }
+        behind
+    }
+
     /// What it was exchanged for, as far as that is there.
     pub fn exchanged_for(&self) -> Option<&Credential> {
         self.subject.as_ref()?.credential.as_deref()

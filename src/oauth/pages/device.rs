@@ -28,6 +28,8 @@ pub struct DeviceConfirm<'a> {
     pub project: Text<'a>,
     /// What the device runs.
     pub client: Client<'a>,
+    /// Whether it registered itself: nobody has vouched for it.
+    pub registered_itself: bool,
     /// Who is asked.
     pub account: Account<'a>,
     /// The code, as the device shows it.

@@ -41,8 +41,7 @@ impl AuthorizationServer {
     /// # Errors
     /// `invalid_client`, in the same words whether there is no such client, it is deleted, or the proof is wrong.
     pub async fn authenticate(&self, proof: ClientProof<'_>, address: IpAddr) -> Result<Client, OAuthError> {
-        self.0.credentials.may_ask(Some(address))?;
-        let found = self.found(proof).await?;
+        let found = self.found(proof, address).await?;
         if found.is_none() {
             self.0.credentials.charge(Some(address));
         }
@@ -51,9 +50,12 @@ impl AuthorizationServer {
         })
     }
 
-    async fn found(&self, proof: ClientProof<'_>) -> Result<Option<Client>, OAuthError> {
+    async fn found(&self, proof: ClientProof<'_>, address: IpAddr) -> Result<Option<Client>, OAuthError> {
+        if !matches!(proof, ClientProof::Secret { .. }) {
+            self.0.credentials.may_ask(Some(address))?;
+        }
         match proof {
-            ClientProof::Secret { id, secret } => self.by_secret(id, secret).await,
+            ClientProof::Secret { id, secret } => self.by_secret(id, secret, address).await,
             ClientProof::Assertion { text, id } => Box::pin(self.by_assertion(text, id)).await,
             ClientProof::Nothing { id } => {
                 let client = match ClientId::parse(id) {
@@ -99,9 +101,9 @@ impl AuthorizationServer {
         Ok(Some(client))
     }
 
-    async fn by_secret(&self, id: &str, secret: &str) -> Result<Option<Client>, OAuthError> {
+    async fn by_secret(&self, id: &str, secret: &str, address: IpAddr) -> Result<Option<Client>, OAuthError> {
         let (Some(id), Some(_)) = (ClientId::parse(id), SecretShape::parse(secret)) else { return Ok(None) };
-        let found = self.0.credentials.find_client(&id, secret).await?;
+        let found = self.0.credentials.find_client(&id, secret, address).await?;
         let found = found.filter(|(client, role)| client.accepts(*role, self.0.now()));
         Ok(found.map(|(client, _)| Arc::unwrap_or_clone(client)))
     }

@@ -1,10 +1,12 @@
 //! Asking a user whether a client may have what it asks for (RFC 6749, section 4.1; OpenID Connect Core 1.0, section 3.1).
 
+use serde_json::json;
+
 use super::AuthorizationServer;
 use super::request::{AnswerTo, AuthorizationRequest};
 use crate::auth::decide::{Question, decide};
 use crate::auth::lookup::Found;
-use crate::domain::audit::AuditEvent;
+use crate::domain::audit::{AuditEvent, fields};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::{AuditEventId, CredentialId, GrantId, ProjectId, UserId};
@@ -82,9 +84,10 @@ impl AuthorizationServer {
         }
         let remembered = self.0.store.find_consent(&who.user.id, &request.client.id).await?;
         // Anybody can say to be a client that has no secret and no address of its own (RFC 8252, section 8.6): whoever
-        // agreed to one program has not agreed to the next.
-        let provable =
-            request.client.kind == ClientKind::Confidential || request.answer_to.redirect_uri.starts_with("https://");
+        // agreed to one program has not agreed to the next. Nor is a client remembered that nobody vouched for.
+        let provable = !request.client.registered_itself
+            && (request.client.kind == ClientKind::Confidential
+                || request.answer_to.redirect_uri.starts_with("https://"));
         let agreed = provable && !request.prompt.consent && remembered.is_some_and(|held| covers(&held, &scopes));
         if agreed {
             return Ok(Step::Answer(self.agree(request, who).await?));
@@ -179,7 +182,13 @@ impl AuthorizationServer {
 
     pub(super) fn given(&self, grant: &Grant, now: Timestamp) -> AuditEvent {
         let place = (&grant.project, grant.environment);
-        self.by_user(&grant.user, place, "grant.given", grant.id.as_str(), now)
+        let event = self.by_user(&grant.user, place, "grant.given", grant.id.as_str(), now);
+        let what = fields([
+            ("client", json!(grant.client.as_str())),
+            ("scopes", json!(grant.scopes.to_string())),
+            ("resources", json!(grant.resources)),
+        ]);
+        event.changing(None, Some(what))
     }
 
     pub(super) fn by_user(

@@ -186,7 +186,9 @@ fn requested(client: &Client, named: Option<&str>) -> Result<TokenType, OAuthErr
 /// Whether a token was issued to the client or is meant for it.
 fn is_for(client: &Client, token: &AccessToken) -> bool {
     let meant = |audience: &String| client.details.resources.iter().any(|own| own.as_str() == *audience);
-    token.client == client.id || token.audiences.is_empty() || token.audiences.iter().any(meant)
+    // What a client says of itself makes it no resource server.
+    let is_meant = token.audiences.is_empty() || token.audiences.iter().any(meant);
+    token.client == client.id || !client.registered_itself && is_meant
 }
 
 fn shared(one: &OAuthScopes, other: &OAuthScopes) -> OAuthScopes {

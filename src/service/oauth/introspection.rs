@@ -12,6 +12,7 @@ use crate::domain::id::ProjectId;
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error::OAuthError;
 use crate::domain::oauth::token::{AccessToken, Grant};
+use crate::domain::reason::Reason;
 use crate::domain::secret::{SecretHash, SecretPrefix};
 
 /// What is told of a token.
@@ -28,7 +29,7 @@ pub enum Introspection {
 pub enum Known {
     /// An access token, a key or a session.
     Access(Arc<Credential>),
-    /// A refresh token, by its grant.
+    /// A refresh token, by its grant, which ends when the token does.
     Refresh(Box<Grant>),
 }
 
@@ -53,7 +54,8 @@ impl Asker<'_> {
         match self {
             Self::Client(client) => {
                 let meant = |audience: &String| client.details.resources.iter().any(|own| own.as_str() == *audience);
-                token.client == client.id || token.audiences.iter().any(meant)
+                // What a client says of itself makes it no resource server.
+                token.client == client.id || !client.registered_itself && token.audiences.iter().any(meant)
             }
             Self::Caller(_) => true,
         }
@@ -79,7 +81,17 @@ impl AuthorizationServer {
         if !concerns || credential.project() != project || decide(&credential, &question, &mut ()).is_err() {
             return Ok(Introspection::Inactive);
         }
-        Ok(Introspection::Active(Known::Access(credential)))
+        // Whoever is told that it is good accepts it.
+        let now = question.now;
+        let used = match asker {
+            Asker::Client(client) => self.0.credentials.exchanged(token, &credential, &client.id, now).await,
+            Asker::Caller(caller) => self.0.credentials.used(token, &credential, caller, now).await,
+        };
+        match used {
+            Ok(()) => Ok(Introspection::Active(Known::Access(credential))),
+            Err(error) if error.reason == Reason::NotFound => Ok(Introspection::Inactive),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn introspect_refresh(&self, asker: Asker<'_>, hash: &SecretHash) -> Result<Introspection, OAuthError> {
@@ -89,7 +101,11 @@ impl AuthorizationServer {
         let now = self.0.now();
         let own = matches!(asker, Asker::Client(client) if client.id == grant.client);
         let good = grant.is_open(now) && token.spent_at.is_none() && now < token.idle_until;
-        Ok(if own && good { Introspection::Active(Known::Refresh(Box::new(grant))) } else { Introspection::Inactive })
+        if !own || !good || !self.may_act(&grant).await? {
+            return Ok(Introspection::Inactive);
+        }
+        let expires_at = grant.expires_at.min(token.idle_until);
+        Ok(Introspection::Active(Known::Refresh(Box::new(Grant { expires_at, ..grant }))))
     }
 
     /// The hash of an access token of ours, opaque or signed; none for what is not one.

@@ -72,7 +72,9 @@ impl AuthorizationServer {
                         does not say which client it is from";
                     return Err(invalid(what));
                 }
-                Some((uri.to_owned(), asked.state.map(str::to_owned)))
+                // Anybody registers such a client: nobody is sent to its address but who signed in for it.
+                let unvouched = hint.is_none() && client.as_ref().is_some_and(|client| client.registered_itself);
+                (!unvouched).then(|| (uri.to_owned(), asked.state.map(str::to_owned)))
             }
         };
         Ok(LogoutRequest { client, user: hint.map(|hint| hint.user), back_to })

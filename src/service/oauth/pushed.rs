@@ -1,6 +1,7 @@
 //! Authorization requests that a client pushes to the server itself (RFC 9126): nobody on their way through the browser can read
 //! or change them. A request is answered once; until then its user may come back to it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,7 +11,7 @@ use super::AuthorizationServer;
 use super::request::{Asked, AuthorizationRequest, Wrong};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ClientId;
-use crate::domain::oauth::client::Client;
+use crate::domain::oauth::client::{Client, ClientAuthentication};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::secret::SecretHash;
 use crate::store::PushedRequest;
@@ -37,8 +38,23 @@ impl AuthorizationServer {
     /// form.
     ///
     /// # Errors
-    /// What is wrong with the request; `slow_down` for a client too many of whose requests wait.
-    pub async fn push(&self, client: &Client, asked: &Asked<'_>, parameters: String) -> Result<Named, OAuthError> {
+    /// What is wrong with the request; `slow_down` for a client too many of whose requests wait, or an address that pushes too
+    /// many for clients that prove nothing.
+    pub async fn push(
+        &self,
+        client: &Client,
+        asked: &Asked<'_>,
+        parameters: String,
+        address: IpAddr,
+    ) -> Result<Named, OAuthError> {
+        if client.details.authentication == ClientAuthentication::None {
+            // Anybody can say to be it.
+            self.0.attempts.user_codes().start(address)?;
+        }
+        if parameters.len() > MOST_BYTES {
+            let what = format!("the request has more than {MOST_BYTES} bytes");
+            return Err(OAuthError::new(Word::InvalidRequest, what));
+        }
         if asked.client_id != Some(client.id.as_str()) {
             return Err(OAuthError::new(Word::InvalidRequest, "the client_id is not that of the client"));
         }
@@ -103,6 +119,8 @@ fn gone() -> OAuthError {
 
 /// What all names begin with (RFC 9126, section 2.2).
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
+/// Bytes of a request, as it is written.
+const MOST_BYTES: usize = 16 * 1024;
 /// How long a user may take to get here.
 const TO_BEGIN: Duration = Duration::from_secs(90);
 /// How long they may take to say who they are and whether they agree.

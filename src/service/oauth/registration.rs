@@ -114,7 +114,7 @@ impl AuthorizationServer {
         let token = new(SecretPrefix::REGISTRATION);
         let event = match by.caller {
             Some(caller) => self.0.audit(caller, "client.registered", client.id.as_str()),
-            None => self.registration_event(origin, &client, None, "client.registered", now),
+            None => self.registration_event(origin, &client, Some(&client.id), "client.registered", now),
         };
         let event = event.changing(None, Some(told(&client)));
         let secret_hash = secret.as_ref().map(|secret| self.0.keyring.hash(secret.expose()));

@@ -1,7 +1,8 @@
 //! Authorization requests (RFC 6749, section 4.1.1): what a client asks a user for, held against what it registered.
 //!
 //! There are two ways to tell that something is wrong. Until the redirect URI is proven to be the client's, nobody is sent
-//! anywhere: the user is told here ([`Wrong::Here`]). After that, the client is told, by a redirect ([`Wrong::ToClient`]).
+//! anywhere: the user is told here ([`Wrong::Here`]). After that, the client is told, by a redirect ([`Wrong::ToClient`]); but
+//! not one that registered itself, whose redirect URI is anybody's.
 
 use std::time::Duration;
 
@@ -138,8 +139,11 @@ impl AuthorizationServer {
             mode: mode.clone().unwrap_or(ResponseMode::Query),
             state: asked.state.map(str::to_owned),
         };
+        // Anybody registers such a client: nobody is sent to its address before they were asked (RFC 9700, section 4.11.2).
+        let unvouched = client.registered_itself;
         match mode.and_then(|_| read(client, asked, answer_to.clone())) {
             Ok(request) => Ok(request),
+            Err(error) if unvouched => Err(Wrong::Here(error)),
             Err(error) => Err(Wrong::ToClient(error, answer_to)),
         }
     }

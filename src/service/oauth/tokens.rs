@@ -309,9 +309,18 @@ impl AuthorizationServer {
 
     /// The user of a grant, who may still act.
     async fn user_of(&self, grant: &Grant) -> Result<User, OAuthError> {
+        let user = self.acting_user(grant).await?;
+        user.ok_or_else(|| OAuthError::new(Word::InvalidGrant, "the user may not act any more"))
+    }
+
+    /// Whether the user of a grant may still act.
+    pub(super) async fn may_act(&self, grant: &Grant) -> Result<bool, OAuthError> {
+        Ok(self.acting_user(grant).await?.is_some())
+    }
+
+    async fn acting_user(&self, grant: &Grant) -> Result<Option<User>, OAuthError> {
         let user = self.0.store.find_user(&grant.project, grant.environment, &grant.user).await?;
-        let may_act = |user: &User| user.state() == UserState::Active;
-        user.filter(may_act).ok_or_else(|| OAuthError::new(Word::InvalidGrant, "the user may not act any more"))
+        Ok(user.filter(|user| user.state() == UserState::Active))
     }
 
     /// A user's oldest grants to a client make room for new ones: whoever signs in again and again leaves no more behind than
@@ -425,7 +434,17 @@ pub(super) fn targets(named: &[&str], client: &Client, agreed: &[String]) -> Res
             audiences.push((*resource).to_owned());
         }
     }
-    Ok(if named.is_empty() { agreed.to_vec() } else { audiences })
+    if !named.is_empty() || agreed.is_empty() {
+        return Ok(audiences);
+    }
+    // All that was agreed to, as far as the client may still ask for it. Nothing of it must not mean everything.
+    let registered = |known: &&String| client.details.resources.iter().any(|own| own.as_str() == **known);
+    let left: Vec<String> = agreed.iter().filter(registered).cloned().collect();
+    if left.is_empty() {
+        let what = "the client may not ask for tokens for any resource that was agreed to";
+        return Err(OAuthError::new(Word::InvalidTarget, what));
+    }
+    Ok(left)
 }
 
 /// Times in tokens are in whole seconds.

@@ -144,7 +144,7 @@ impl Store {
             let refresh = row.bytes("successor")?.to_vec();
             let access = row.bytes("successor_access")?.to_vec();
             // Each is taken away only if it was never used: the statement says so, whoever uses it at the same time.
-            let unused = tx.execute(TAKE_BACK_REFRESH, values![&refresh]).await? > 0
+            let unused = tx.execute(TAKE_BACK_REFRESH, values![&refresh, now]).await? > 0
                 && tx.execute(TAKE_BACK_ACCESS, values![&access]).await? > 0;
             if !unused {
                 return Ok(Refreshed::Stolen);
@@ -338,7 +338,9 @@ const FIND_REFRESH: &str = concat!(
 const HOLD: &str = "UPDATE grants SET nonce = nonce WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2";
 const FIND_STATE: &str =
     "SELECT idle_until, spent_at, successor, successor_access FROM refresh_tokens WHERE hash = $1 AND grant_id = $2";
-const TAKE_BACK_REFRESH: &str = "DELETE FROM refresh_tokens WHERE hash = $1 AND spent_at IS NULL";
+/// It is its own successor from then on, and so is used: whoever presents it has it, and somebody else what came in its place.
+const TAKE_BACK_REFRESH: &str = "UPDATE refresh_tokens SET spent_at = $2, successor = hash, successor_access = hash
+    WHERE hash = $1 AND spent_at IS NULL";
 const TAKE_BACK_ACCESS: &str = "DELETE FROM access_tokens WHERE hash = $1 AND waits = true";
 const SPEND: &str = "UPDATE refresh_tokens SET spent_at = COALESCE(spent_at, $2), successor = $3, successor_access = $4
     WHERE hash = $1";

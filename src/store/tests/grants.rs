@@ -274,7 +274,7 @@ async fn a_lost_answer_to_a_refresh_is_made_good(db: TestDb) {
     let lost = party.refresh(&db, &grant, &first, at(6)).await.unwrap();
     let again = party.refresh(&db, &grant, &first, at(7)).await.unwrap();
     assert!(!opens(&db, &lost.access).await && opens(&db, &again.access).await);
-    assert!(party.refresh(&db, &grant, &lost.refresh, at(7)).await.is_none(), "what was lost is gone");
+    assert!(db.store.find_refresh_token(&lost.refresh).await.unwrap().unwrap().1.spent_at.is_some());
     // The first use proves that the answer arrived; then there is no second.
     let (token, _) = db.store.find_access_token(&again.access).await.unwrap().unwrap();
     let used = db.store.use_access_token(&again.access, &token).await.unwrap().unwrap();
@@ -282,6 +282,13 @@ async fn a_lost_answer_to_a_refresh_is_made_good(db: TestDb) {
     assert_eq!(db.store.use_access_token(&again.access, &token).await.unwrap(), None);
     assert!(party.refresh(&db, &grant, &first, at(8)).await.is_none());
     assert!(!opens(&db, &again.access).await, "the family has ended");
+
+    // Whoever shows what was taken back has it after all, and somebody else has what came in its place.
+    let (grant, _, first) = party.redeemed(&db, at(5)).await;
+    let kept = party.refresh(&db, &grant, &first, at(6)).await.unwrap();
+    let stolen = party.refresh(&db, &grant, &first, at(7)).await.unwrap();
+    assert!(party.refresh(&db, &grant, &kept.refresh, at(8)).await.is_none());
+    assert!(!opens(&db, &stolen.access).await && party.refresh(&db, &grant, &stolen.refresh, at(9)).await.is_none());
 }
 
 async fn of_many_that_refresh_at_once_one_family_is_left(db: TestDb) {
@@ -300,9 +307,9 @@ async fn of_many_that_refresh_at_once_one_family_is_left(db: TestDb) {
     }
     let mut open = 0;
     for new in &answered {
-        let found = db.store.find_refresh_token(&new.refresh).await.unwrap();
-        assert_eq!(found.is_some(), opens(&db, &new.access).await, "both or neither");
-        open += usize::from(found.is_some());
+        let (_, found) = db.store.find_refresh_token(&new.refresh).await.unwrap().unwrap();
+        assert_eq!(found.spent_at.is_none(), opens(&db, &new.access).await, "both or neither");
+        open += usize::from(found.spent_at.is_none());
     }
     assert_eq!(open, 1, "of {} answered", answered.len());
 }

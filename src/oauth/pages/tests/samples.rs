@@ -87,6 +87,7 @@ pub(super) fn all() -> Vec<Sample> {
     let confirm = DeviceConfirm {
         project,
         client: tv,
+        registered_itself: false,
         account,
         code: "WDJB-MJHT".into(),
         permissions: few.clone(),
@@ -157,7 +158,10 @@ pub(super) fn all() -> Vec<Sample> {
             },
         ),
         Sample::of("device_confirm", &confirm),
-        Sample::of("device_confirm_much", &DeviceConfirm { client: pictured, permissions, ..confirm }),
+        Sample::of(
+            "device_confirm_much",
+            &DeviceConfirm { client: pictured, registered_itself: true, permissions, ..confirm },
+        ),
         Sample::of("device_done", &DeviceDone { project, client: tv, allowed: true }),
         Sample::of("device_denied", &DeviceDone { project, client: tv, allowed: false }),
         Sample::of("error", &error),
@@ -228,7 +232,15 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
         Sample::of("device_code", &DeviceCode { project, code: shown, error: Some(shown), form: form.clone() }),
         Sample::of(
             "device_confirm",
-            &DeviceConfirm { project, client, account, code: shown, permissions, form: form.clone() },
+            &DeviceConfirm {
+                project,
+                client,
+                registered_itself: true,
+                account,
+                code: shown,
+                permissions,
+                form: form.clone(),
+            },
         ),
         Sample::of("device_done", &DeviceDone { project, client, allowed: true }),
         Sample::of("error", &ErrorPage { project, title: shown, happened: shown, to_do: shown, request_id: shown }),
