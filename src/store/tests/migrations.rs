@@ -116,7 +116,8 @@ async fn only_the_owner_reads_the_files() {
 }
 
 /// Columns that are true or false, which SQLite has no type for.
-const YES_OR_NO: [&str; 6] = ["recoverable", "active", "require_pkce", "dpop_bound", "waits", "redirect_uri_named"];
+const YES_OR_NO: [&str; 7] =
+    ["recoverable", "active", "require_pkce", "require_pushed", "dpop_bound", "waits", "redirect_uri_named"];
 
 /// Table and column to kind and whether it may be null.
 type Tables = BTreeMap<(String, String), (String, bool)>;
