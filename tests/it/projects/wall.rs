@@ -259,7 +259,7 @@ async fn page_tokens_open_no_other_project() {
 #[tokio::test]
 async fn a_credential_says_nothing_in_another_project() {
     let server = TestServer::start().await;
-    let behind = Behind::new(&server, "behind").await;
+    let behind = Behind::new(&server, "walled").await;
     for (who, stranger) in &strangers(&server).await {
         for secret in &behind.secrets {
             let asked = json!({"credential": secret, "scopes": ["read:products"]});
