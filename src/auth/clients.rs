@@ -12,14 +12,19 @@ use quick_cache::sync::Cache;
 
 use super::cache::Fill;
 use super::lookup::Credentials;
+use super::recent::Recent;
 use crate::domain::credential::SecretRole;
+use crate::domain::entropy::Entropy;
 use crate::domain::error::Result;
 use crate::domain::id::ClientId;
 use crate::domain::oauth::client::Client;
 use crate::domain::secret::SecretHash;
 
 /// The clients that are remembered.
-pub(super) struct KnownClients(Cache<SecretHash, Arc<Kept>>);
+pub(super) struct KnownClients {
+    kept: Cache<SecretHash, Arc<Kept>>,
+    recent: Recent<Arc<Kept>>,
+}
 
 struct Kept {
     client: Arc<Client>,
@@ -28,14 +33,14 @@ struct Kept {
 }
 
 impl KnownClients {
-    pub(super) fn new() -> Self {
-        Self(Cache::new(MOST_REMEMBERED))
+    pub(super) fn new(entropy: &dyn Entropy) -> Self {
+        Self { kept: Cache::new(MOST_REMEMBERED), recent: Recent::new(MOST_REMEMBERED, entropy) }
     }
 }
 
 impl fmt::Debug for KnownClients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KnownClients").field("len", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("KnownClients").field("len", &self.kept.len()).finish_non_exhaustive()
     }
 }
 
@@ -52,13 +57,18 @@ impl Credentials {
         secret: &str,
         address: IpAddr,
     ) -> Result<Option<(Arc<Client>, SecretRole)>> {
-        let hash = self.keyring.hash(secret);
         let believed = |kept: &Arc<Kept>| {
             let owners = [kept.client.project.as_str(), kept.client.id.as_str()];
             self.cache.stands(&kept.fill, owners.into_iter())
         };
-        if let Some(kept) = self.clients.0.get(&hash).filter(believed) {
-            return Ok((kept.client.id == *id).then(|| (Arc::clone(&kept.client), kept.role)));
+        let own = |kept: &Kept| (kept.client.id == *id).then(|| (Arc::clone(&kept.client), kept.role));
+        if let Some(kept) = self.clients.recent.find(secret).filter(believed) {
+            return Ok(own(&kept));
+        }
+        let hash = self.keyring.hash(secret);
+        if let Some(kept) = self.clients.kept.get(&hash).filter(believed) {
+            self.clients.recent.remember(secret, Arc::clone(&kept));
+            return Ok(own(&kept));
         }
         // Those who are known are not shut out by what others of their address guess.
         self.may_ask(Some(address))?;
@@ -69,7 +79,7 @@ impl Credentials {
         let fill = self.cache.begin(hash);
         let Some((client, role)) = self.store.find_client_by_secret(id, &hash).await? else { return Ok(None) };
         let client = Arc::new(client);
-        self.clients.0.insert(hash, Arc::new(Kept { client: Arc::clone(&client), role, fill }));
+        self.clients.kept.insert(hash, Arc::new(Kept { client: Arc::clone(&client), role, fill }));
         Ok(Some((client, role)))
     }
 }

@@ -69,7 +69,7 @@ impl Credentials {
         strangers: Strangers,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let (clients, misses, outside) = (KnownClients::new(), Semaphore::new(MAX_LOOKUPS), None);
+        let (clients, misses, outside) = (KnownClients::new(&*entropy), Semaphore::new(MAX_LOOKUPS), None);
         Self { store, cache, keyring, clients, signing, misses, strangers, outside, entropy }
     }
 

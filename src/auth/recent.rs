@@ -50,5 +50,5 @@ impl<T> fmt::Debug for Recent<T> {
 
 /// Entries, of about a hundred bytes each.
 const MOST: usize = 1 << 14;
-/// No secret is longer; what is costs no hash.
-const LONGEST: usize = 128;
+/// Hardly a token is longer; what is costs no hash here.
+const LONGEST: usize = 2_048;

@@ -5,7 +5,8 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::domain::error::Error;
 use crate::domain::issuer::Algorithm;
@@ -13,7 +14,7 @@ use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::reason::Reason;
 
 /// An answer that holds a secret, or says what holds this moment: nobody may keep it (RFC 6749, section 5.1).
-pub(super) fn fleeting(status: StatusCode, document: &Value) -> Response<Bytes> {
+pub(super) fn fleeting(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {
     let mut response = lasting(document, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
     *response.status_mut() = status;
@@ -21,8 +22,11 @@ pub(super) fn fleeting(status: StatusCode, document: &Value) -> Response<Bytes> 
 }
 
 /// An answer that may be kept as `cache` says.
-pub(super) fn lasting(document: &Value, cache: HeaderValue) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(document.to_string()));
+pub(super) fn lasting(document: &impl Serialize, cache: HeaderValue) -> Response<Bytes> {
+    // Nothing in a document of ours cannot be encoded: names are text, and numbers are whole.
+    let mut encoded = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut encoded, document).expect("text, whole numbers, and lists and objects of them");
+    let mut response = Response::new(Bytes::from(encoded));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, cache);
@@ -101,3 +105,6 @@ pub(super) fn method_not_allowed(allow: &'static str) -> Response<Bytes> {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
+
+/// Room for nearly every document, in bytes.
+const USUAL: usize = 512;

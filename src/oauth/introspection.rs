@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::client::Said;
 use super::parameters::Parameters;
@@ -14,9 +15,10 @@ use crate::auth::guard::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::{Credential, Form};
 use crate::domain::dialect::Dialect;
+use crate::domain::id::{CredentialId, UserId};
 use crate::domain::oauth::client::ClientAuthentication;
 use crate::domain::oauth::error::{OAuthError, Word};
-use crate::domain::oauth::token::Grant;
+use crate::domain::oauth::token::{AccessToken, Grant};
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::proto::MethodId;
@@ -37,15 +39,19 @@ pub(super) async fn answer(
         }
         oauth.server.introspect(Asker::Client(&client), token).await?
     } else {
-        let caller = admit(oauth, request).await?;
+        let caller = Box::pin(admit(oauth, request)).await?;
         oauth.server.introspect(Asker::Caller(&caller), token).await?
     };
-    let document = match known {
-        Introspection::Inactive => json!({"active": false}),
-        Introspection::Active(Known::Access(credential)) => of_credential(oauth.server.issuer(), &credential),
-        Introspection::Active(Known::Refresh(grant)) => of_grant(oauth.server.issuer(), &grant),
-    };
-    Ok(answer::fleeting(StatusCode::OK, &document))
+    let issuer = oauth.server.issuer();
+    Ok(match known {
+        Introspection::Inactive => answer::fleeting(StatusCode::OK, &json!({"active": false})),
+        Introspection::Active(Known::Access(credential)) => {
+            answer::fleeting(StatusCode::OK, &Told::of_credential(issuer, &credential))
+        }
+        Introspection::Active(Known::Refresh(grant)) => {
+            answer::fleeting(StatusCode::OK, &Told::of_grant(issuer, &grant))
+        }
+    })
 }
 
 fn names_a_client(request: Request<'_>, parameters: &Parameters) -> bool {
@@ -72,45 +78,85 @@ async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, OAuthError
     }
 }
 
-fn of_credential(issuer: &str, credential: &Credential) -> Value {
-    let mut document = Map::new();
-    let mut tell = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
-    tell("active", json!(true));
-    tell("iss", json!(issuer));
-    tell("jti", json!(credential.id().as_str()));
-    if let Some(end) = credential.expires_at() {
-        tell("exp", json!(seconds(end)));
-    }
-    if let Form::Token(token, _) = &credential.form {
-        tell("scope", json!(token.scopes.to_string()));
-        tell("client_id", json!(token.client.as_str()));
-        tell("token_type", json!(if token.key.is_some() { "DPoP" } else { "Bearer" }));
-        if let Some(key) = &token.key {
-            tell("cnf", json!({"jkt": key.to_string()}));
-        }
-        tell("iat", json!(seconds(token.issued_at)));
-        tell("sub", json!(token.about()));
-        let audiences = if token.audiences.is_empty() {
-            vec![issuer]
-        } else {
-            token.audiences.iter().map(String::as_str).collect()
-        };
-        tell("aud", json!(audiences));
-    } else {
-        let scopes: Vec<&str> = credential.scopes().iter().map(Scope::spelling).collect();
-        tell("scope", json!(scopes.join(" ")));
-        tell("sub", json!(credential.user_id().map_or(credential.id().as_str(), |user| user.as_str())));
-        tell("aud", json!([issuer]));
-    }
-    Value::Object(document)
+/// What is told of a token that is good (RFC 7662, section 2.2).
+#[derive(Serialize)]
+struct Told<'a> {
+    active: bool,
+    iss: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    jti: Option<CredentialId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
+    sub: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aud: Vec<&'a str>,
 }
 
-fn of_grant(issuer: &str, grant: &Grant) -> Value {
-    json!({
-        "active": true, "iss": issuer, "scope": grant.scopes.to_string(), "client_id": grant.client.as_str(),
-        "sub": grant.user.as_str(), "exp": seconds(grant.expires_at), "iat": seconds(grant.created_at),
-        "token_type": "refresh_token",
-    })
+/// Which key a token is bound to (RFC 9449, section 6.2).
+#[derive(Serialize)]
+struct Confirmation {
+    jkt: String,
+}
+
+impl<'a> Told<'a> {
+    fn of_credential(issuer: &'a str, credential: &'a Credential) -> Self {
+        let (scope, aud) = match &credential.form {
+            Form::Token(token, _) if token.audiences.is_empty() => (token.scopes.to_string(), vec![issuer]),
+            Form::Token(token, _) => (token.scopes.to_string(), token.audiences.iter().map(String::as_str).collect()),
+            _ => {
+                let scopes: Vec<&str> = credential.scopes().iter().map(Scope::spelling).collect();
+                (scopes.join(" "), vec![issuer])
+            }
+        };
+        let token = credential.token();
+        let of_others = || {
+            let user = credential.user_id().map(UserId::as_str);
+            user.or_else(|| credential.key().map(|key| key.id.as_str())).unwrap_or_default()
+        };
+        Self {
+            active: true,
+            iss: issuer,
+            jti: Some(credential.id()),
+            exp: credential.expires_at().map(seconds),
+            scope,
+            client_id: token.map(|token| token.client.as_str()),
+            token_type: token.map(|token| if token.key.is_some() { "DPoP" } else { "Bearer" }),
+            cnf: token.and_then(|token| token.key.as_ref()).map(|key| Confirmation { jkt: key.to_string() }),
+            iat: token.map(|token| seconds(token.issued_at)),
+            sub: token.map_or_else(of_others, AccessToken::about),
+            aud,
+        }
+    }
+
+    /// Of a refresh token.
+    fn of_grant(issuer: &'a str, grant: &'a Grant) -> Self {
+        Self {
+            active: true,
+            iss: issuer,
+            jti: None,
+            exp: Some(seconds(grant.expires_at)),
+            scope: grant.scopes.to_string(),
+            client_id: Some(grant.client.as_str()),
+            token_type: Some("refresh_token"),
+            cnf: None,
+            iat: Some(seconds(grant.created_at)),
+            sub: grant.user.as_str(),
+            aud: Vec::new(),
+        }
+    }
+}
+
+fn as_text<S: Serializer>(id: &Option<CredentialId>, serializer: S) -> Result<S::Ok, S::Error> {
+    id.as_ref().map(CredentialId::as_str).serialize(serializer)
 }
 
 /// NumericDate (RFC 7519, section 2).

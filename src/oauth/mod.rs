@@ -182,7 +182,8 @@ impl OAuth {
             return answer::method_not_allowed(endpoint.methods());
         }
         if endpoint.is_for_people() {
-            return self.in_browser(endpoint, request, body).await.unwrap_or_else(|response| response);
+            // Boxed, as all that is not asked for all the time: what is awaited in place makes the future of every call larger.
+            return Box::pin(self.in_browser(endpoint, request, body)).await.unwrap_or_else(|response| response);
         }
         match endpoint {
             Endpoint::Metadata => match self.server.registers_clients().await {
@@ -190,9 +191,13 @@ impl OAuth {
                 Err(error) => answer::error(&error.into(), false),
             },
             Endpoint::ProtectedResource => metadata::resource(self.server.issuer()),
-            Endpoint::Userinfo => userinfo::answer(self, request).await,
-            Endpoint::Registration => registration::register(self, request, body).await.unwrap_or_else(|told| told),
-            Endpoint::RegisteredClient => registration::manage(self, request, body).await.unwrap_or_else(|told| told),
+            Endpoint::Userinfo => Box::pin(userinfo::answer(self, request)).await,
+            Endpoint::Registration => {
+                Box::pin(registration::register(self, request, body)).await.unwrap_or_else(|told| told)
+            }
+            Endpoint::RegisteredClient => {
+                Box::pin(registration::manage(self, request, body)).await.unwrap_or_else(|told| told)
+            }
             _ => {
                 let answered = self.post(endpoint, request, body).await;
                 answered.unwrap_or_else(|error| {
@@ -259,11 +264,11 @@ impl OAuth {
         let body = read(body).await?;
         let parameters = Parameters::of_body(request.headers, &body)?;
         match endpoint {
-            Endpoint::DeviceAuthorization => device_authorization::answer(self, request, &parameters).await,
+            Endpoint::DeviceAuthorization => Box::pin(device_authorization::answer(self, request, &parameters)).await,
             Endpoint::Introspection => introspection::answer(self, request, &parameters).await,
-            Endpoint::Revocation => revocation::answer(self, request, &parameters).await,
-            Endpoint::PushedRequest => par::answer(self, request, parameters).await,
-            _ => token::answer(self, request, &parameters).await,
+            Endpoint::Revocation => Box::pin(revocation::answer(self, request, &parameters)).await,
+            Endpoint::PushedRequest => Box::pin(par::answer(self, request, parameters)).await,
+            _ => Box::pin(token::answer(self, request, &parameters)).await,
         }
     }
 }

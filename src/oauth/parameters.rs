@@ -22,13 +22,16 @@ impl Parameters {
     /// `invalid_request` for a type that is not taken, what cannot be read, or too much of it.
     pub(super) fn of_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
         let given = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-        let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-        match essence.as_slice() {
-            b"application/x-www-form-urlencoded" => Self::of_form(body),
-            b"application/json" => Self::of_json(body),
+        let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+            Self::of_form(body)
+        } else if essence.eq_ignore_ascii_case(b"application/json") {
+            Self::of_json(body)
+        } else if essence.is_empty() && body.is_empty() {
             // A revocation without parameters has nothing to name a type for.
-            b"" if body.is_empty() => Ok(Self::default()),
-            _ => Err(invalid("the body must be application/x-www-form-urlencoded or application/json")),
+            Ok(Self::default())
+        } else {
+            Err(invalid("the body must be application/x-www-form-urlencoded or application/json"))
         }
     }
 
@@ -37,16 +40,16 @@ impl Parameters {
     /// # Errors
     /// `invalid_request`, as above.
     pub(super) fn of_form(text: &[u8]) -> Result<Self, OAuthError> {
-        let mut parameters = Self::default();
         if text.is_empty() {
-            return Ok(parameters);
+            return Ok(Self::default());
         }
+        let mut parameters = Self(Vec::with_capacity(USUAL));
         for pair in text.split(|byte| *byte == b'&') {
             let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };
-            parameters.add(&decode(name)?, decode(value)?)?;
+            parameters.add(decode(name)?, decode(value)?)?;
         }
         Ok(parameters)
     }
@@ -58,11 +61,11 @@ impl Parameters {
         for (name, value) in members.0 {
             match value {
                 Member::Nothing => {}
-                Member::One(text) => parameters.add(&name, text)?,
-                Member::Number(number) => parameters.add(&name, number.to_string())?,
+                Member::One(text) => parameters.add(name, text)?,
+                Member::Number(number) => parameters.add(name, number.to_string())?,
                 Member::Many(list) => {
                     for text in list {
-                        parameters.add(&name, text)?;
+                        parameters.add(name.clone(), text)?;
                     }
                 }
             }
@@ -70,7 +73,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    fn add(&mut self, name: &str, value: String) -> Result<(), OAuthError> {
+    fn add(&mut self, name: String, value: String) -> Result<(), OAuthError> {
         let value = Zeroizing::new(value);
         if self.0.len() == MAX_PARAMETERS {
             return Err(invalid(format!("a request has up to {MAX_PARAMETERS} parameters")));
@@ -78,10 +81,10 @@ impl Parameters {
         if value.is_empty() {
             return Ok(());
         }
-        if !REPEATABLE.contains(&name) && self.has(name) {
-            return Err(invalid(format!("the parameter {} comes twice", printable(name))));
+        if !REPEATABLE.contains(&&*name) && self.has(&name) {
+            return Err(invalid(format!("the parameter {} comes twice", printable(&name))));
         }
-        self.0.push((name.to_owned(), value));
+        self.0.push((name, value));
         Ok(())
     }
 
@@ -179,6 +182,10 @@ impl<'de> serde::Deserialize<'de> for Members {
 
 /// Decodes a name or a value: `+` is a space, `%` and two digits a byte, and the whole is UTF-8 without NUL.
 pub(super) fn decode(text: &[u8]) -> Result<String, OAuthError> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%' | b'\0')) {
+        // As most are: written as they are.
+        return std::str::from_utf8(text).map(str::to_owned).map_err(|_| invalid("a parameter is not UTF-8"));
+    }
     let spaced: Cow<'_, [u8]> = if text.contains(&b'+') {
         text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>().into()
     } else {
@@ -217,6 +224,8 @@ const SECRET: [&str; 11] = [
     "token",
 ];
 const MAX_PARAMETERS: usize = 64;
+/// Room for those of nearly all requests.
+const USUAL: usize = 8;
 
 #[cfg(test)]
 mod tests {

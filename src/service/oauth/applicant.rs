@@ -1,6 +1,7 @@
 //! Who asks for tokens: a client, and the key that they are to be bound to.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::domain::oauth::client::{Client, ClientKind};
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -9,7 +10,7 @@ use crate::domain::oauth::thumbprint::Thumbprint;
 /// A client that proved who it is, and perhaps to hold a key.
 #[derive(Clone, Debug)]
 pub struct Applicant {
-    client: Client,
+    client: Arc<Client>,
     key: Option<Thumbprint>,
 }
 
@@ -18,7 +19,7 @@ impl Applicant {
     ///
     /// # Errors
     /// `invalid_dpop_proof` for a client whose tokens have to be bound to one, and that proved none.
-    pub fn new(client: Client, key: Option<Thumbprint>) -> Result<Self, OAuthError> {
+    pub fn new(client: Arc<Client>, key: Option<Thumbprint>) -> Result<Self, OAuthError> {
         if client.details.dpop_bound_access_tokens && key.is_none() {
             let what = "the client's tokens are bound to a key: a proof that it holds one is needed in the header DPoP";
             return Err(OAuthError::new(Word::InvalidDpopProof, what));

@@ -40,7 +40,7 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// `invalid_client`, in the same words whether there is no such client, it is deleted, or the proof is wrong.
-    pub async fn authenticate(&self, proof: ClientProof<'_>, address: IpAddr) -> Result<Client, OAuthError> {
+    pub async fn authenticate(&self, proof: ClientProof<'_>, address: IpAddr) -> Result<Arc<Client>, OAuthError> {
         let found = self.found(proof, address).await?;
         if found.is_none() {
             self.0.credentials.charge(Some(address));
@@ -50,7 +50,7 @@ impl AuthorizationServer {
         })
     }
 
-    async fn found(&self, proof: ClientProof<'_>, address: IpAddr) -> Result<Option<Client>, OAuthError> {
+    async fn found(&self, proof: ClientProof<'_>, address: IpAddr) -> Result<Option<Arc<Client>>, OAuthError> {
         if !matches!(proof, ClientProof::Secret { .. }) {
             self.0.credentials.may_ask(Some(address))?;
         }
@@ -63,13 +63,13 @@ impl AuthorizationServer {
                     None => None,
                 };
                 let public = |client: &Client| client.details.authentication == ClientAuthentication::None;
-                Ok(client.filter(public))
+                Ok(client.filter(public).map(Arc::new))
             }
         }
     }
 
     /// What is wrong with an assertion is for the log: whoever does not hold the key learns nothing.
-    async fn by_assertion(&self, text: &str, named: Option<&str>) -> Result<Option<Client>, OAuthError> {
+    async fn by_assertion(&self, text: &str, named: Option<&str>) -> Result<Option<Arc<Client>>, OAuthError> {
         let refused = |client: &str, flaw: Flaw| {
             tracing::info!(client, %flaw, "a client's assertion was refused");
             Ok(None)
@@ -98,13 +98,12 @@ impl AuthorizationServer {
         if !self.0.store.use_proof(&used, single.until).await? {
             return refused(id.as_str(), Flaw::Used);
         }
-        Ok(Some(client))
+        Ok(Some(Arc::new(client)))
     }
 
-    async fn by_secret(&self, id: &str, secret: &str, address: IpAddr) -> Result<Option<Client>, OAuthError> {
+    async fn by_secret(&self, id: &str, secret: &str, address: IpAddr) -> Result<Option<Arc<Client>>, OAuthError> {
         let (Some(id), Some(_)) = (ClientId::parse(id), SecretShape::parse(secret)) else { return Ok(None) };
         let found = self.0.credentials.find_client(&id, secret, address).await?;
-        let found = found.filter(|(client, role)| client.accepts(*role, self.0.now()));
-        Ok(found.map(|(client, _)| Arc::unwrap_or_clone(client)))
+        Ok(found.filter(|(client, role)| client.accepts(*role, self.0.now())).map(|(client, _)| client))
     }
 }

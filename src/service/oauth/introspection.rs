@@ -66,7 +66,7 @@ impl AuthorizationServer {
     /// What a token says.
     pub async fn introspect(&self, asker: Asker<'_>, token: &str) -> Result<Introspection, OAuthError> {
         if let Some(hash) = self.hash(token, SecretPrefix::REFRESH) {
-            return self.introspect_refresh(asker, &hash).await;
+            return Box::pin(self.introspect_refresh(asker, &hash)).await;
         }
         let Found::Issued(credential) = self.0.credentials.find(token).await? else {
             return Ok(Introspection::Inactive);

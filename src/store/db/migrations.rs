@@ -45,6 +45,7 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(14, "0014_device_requests.sql", "device_requests"),
     step!(15, "0015_exchanged_tokens.sql", "exchanged_tokens"),
     step!(16, "0016_registration.sql", "registration"),
+    step!(17, "0017_token_rows.sql", "token_rows"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -70,6 +70,8 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .pragma("cache_size", "-16000")
             .pragma("journal_size_limit", "67108864")
+            // 16 MiB: a page that is written again and again, as those of indices are, goes into the file once for all of them.
+            .pragma("wal_autocheckpoint", "4000")
             // On macOS only this reaches the platter.
             .pragma("fullfsync", "ON")
             .pragma("checkpoint_fullfsync", "ON");

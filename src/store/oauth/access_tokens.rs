@@ -216,9 +216,9 @@ const PRUNE: &str = "DELETE FROM access_tokens WHERE hash IN
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
 pub(in crate::store) const PLANNED: &[(&str, &str)] = &[
-    (FIND, "PRIMARY KEY"),
-    (USE, "PRIMARY KEY"),
-    (REVOKE, "PRIMARY KEY"),
+    (FIND, "sqlite_autoindex_access_tokens_1"),
+    (USE, "sqlite_autoindex_access_tokens_1"),
+    (REVOKE, "sqlite_autoindex_access_tokens_1"),
     (OF_GRANT, "access_tokens_of_grant"),
     (PRUNE, "access_tokens_ending"),
 ];

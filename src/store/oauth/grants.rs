@@ -371,7 +371,7 @@ pub(in crate::store) const PLANNED: &[(&str, &str)] = &[
     (HOLD, "sqlite_autoindex_grants_1"),
     (FIND_STATE, "PRIMARY KEY"),
     (TAKE_BACK_REFRESH, "PRIMARY KEY"),
-    (TAKE_BACK_ACCESS, "PRIMARY KEY"),
+    (TAKE_BACK_ACCESS, "sqlite_autoindex_access_tokens_1"),
     (SPEND, "PRIMARY KEY"),
     (REVOKE, "sqlite_autoindex_grants_1"),
     (PROLONG, "sqlite_autoindex_grants_1"),
