@@ -8,10 +8,11 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 9] = [
+const PROTOS: [&str; 10] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/clients.proto",
     "gatepost/v1/error_reason.proto",
+    "gatepost/v1/grants.proto",
     "gatepost/v1/issuers.proto",
     "gatepost/v1/keys.proto",
     "gatepost/v1/products.proto",

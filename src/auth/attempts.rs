@@ -42,6 +42,7 @@ pub struct Attempts {
     sign_ups: Budgets,
     user_codes: UserCodes,
     registrations: Budgets,
+    unproven: Budgets,
     known: Known,
     /// How many attempts of each address wait or are being judged.
     under_way: Box<[AtomicU8]>,
@@ -100,6 +101,7 @@ impl Attempts {
             sign_ups: Budgets::new(SLOTS, SIGN_UP_EACH, SIGN_UPS_AT_ONCE),
             user_codes: UserCodes::new(Arc::clone(&clock)),
             registrations: Budgets::new(SLOTS, REGISTRATION_EACH, REGISTRATIONS_AT_ONCE),
+            unproven: Budgets::new(SLOTS, UNPROVEN_EACH, UNPROVEN_AT_ONCE),
             known: Known::default(),
             under_way: std::iter::repeat_with(AtomicU8::default).take(SLOTS).collect(),
             clock,
@@ -145,6 +147,15 @@ impl Attempts {
     /// TOO_MANY_ATTEMPTS, as above.
     pub fn registration(&self, address: IpAddr) -> Result<()> {
         self.registrations.take(&network_of(address), self.clock.now()).map_err(refused)
+    }
+
+    /// Charges an address for what is kept at the word of a client which proves nothing: a device that starts, a request that is
+    /// pushed.
+    ///
+    /// # Errors
+    /// TOO_MANY_ATTEMPTS, as above.
+    pub fn unproven(&self, address: IpAddr) -> Result<()> {
+        self.unproven.take(&network_of(address), self.clock.now()).map_err(refused)
     }
 
     /// One of the few attempts that an address may have under way: it must not fill the line that everybody waits in.
@@ -247,6 +258,9 @@ const SIGN_UPS_AT_ONCE: u32 = 20;
 /// Clients that register themselves from one address: 20 at once, and then 60 an hour.
 const REGISTRATION_EACH: Duration = Duration::from_secs(60);
 const REGISTRATIONS_AT_ONCE: u32 = 20;
+/// Devices and pushed requests of public clients from one address: 60 at once, for a fleet behind one router, and then one a second.
+const UNPROVEN_EACH: Duration = Duration::from_secs(1);
+const UNPROVEN_AT_ONCE: u32 = 60;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::outside::claims::Introduction;
-use crate::domain::audit::AuditEvent;
+use crate::domain::audit::{ActingToken, AuditEvent};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::entropy::Entropy;
@@ -72,8 +72,18 @@ impl Caller {
         self.credential.is_of_the_user_in_person()
     }
 
-    /// Whom to name for what the caller does: a user who does it in person, or else the key.
+    /// Whom to name for what the caller does: a user who does it in person, the client that brings an access token, or else the
+    /// key.
     pub fn actor(&self) -> CredentialId {
+        match self.credential.token() {
+            Some(token) => CredentialId::Client(token.client.clone()),
+            None => self.asker(),
+        }
+    }
+
+    /// Whose requests are repeated when one of this caller's comes again: those of the user in person, or else of what was
+    /// presented. Each access token is for itself.
+    pub fn asker(&self) -> CredentialId {
         match self.user() {
             Some(user) if self.is_user_in_person() => CredentialId::User(user.clone()),
             _ => self.credential.id(),
@@ -138,6 +148,7 @@ impl Caller {
             project: self.project().clone(),
             environment: Some(self.environment()),
             actor: Some(self.actor()),
+            token: self.credential.token().map(|token| ActingToken { id: token.id.clone(), user: token.user.clone() }),
             action: action.to_owned(),
             target: target.to_owned(),
             request_id: Some(self.request_id.to_string()),

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
 
 use super::caller::Caller;
@@ -81,6 +82,11 @@ impl Guard {
     /// A nonce for the next proof that a caller holds a key.
     pub fn nonce(&self) -> String {
         self.possession.nonce()
+    }
+
+    /// Whether a request carries a credential, in whichever header, or something in its place.
+    pub fn is_credential_in(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(AUTHORIZATION) || self.headers.iter().any(|name| headers.contains_key(name))
     }
 
     /// The policy of an RPC.

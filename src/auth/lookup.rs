@@ -168,6 +168,7 @@ impl Credentials {
             project: credential.project().clone(),
             environment: Some(credential.environment()),
             actor: Some(CredentialId::Client(client.clone())),
+            token: None,
             action: action.to_owned(),
             target: target.to_owned(),
             request_id: None,

@@ -1,5 +1,4 @@
-//! How often the codes of devices may be guessed, and how many devices may be started from one address (RFC 8628, section
-//! 5.1).
+//! How often the codes of devices may be guessed (RFC 8628, section 5.1).
 //!
 //! A code is one of 2.6 * 10^10. With 5,000 of them open, an account that guesses day and night, 1,450 times a day, meets one
 //! in ten years, and can do no more with it than let somebody's device in as itself. Nobody learns whether there is a code
@@ -24,7 +23,6 @@ pub struct UserCodes {
     clock: Arc<dyn Clock>,
     addresses: Budgets,
     accounts: Budgets,
-    starts: Budgets,
 }
 
 /// One guess, which has been charged. Dropping it lets the charge stand.
@@ -43,7 +41,6 @@ impl UserCodes {
             clock,
             addresses: Budgets::new(SLOTS, ADDRESS_EACH, ADDRESS_AT_ONCE),
             accounts: Budgets::new(SLOTS, ACCOUNT_EACH, ACCOUNT_AT_ONCE),
-            starts: Budgets::new(SLOTS, START_EACH, STARTS_AT_ONCE),
         }
     }
 
@@ -59,14 +56,6 @@ impl UserCodes {
             refused(wait)
         })?;
         Ok(Guess { codes: self, network, account })
-    }
-
-    /// Charges an address for a device that is started by a client which proves nothing.
-    ///
-    /// # Errors
-    /// TOO_MANY_ATTEMPTS, as above.
-    pub fn start(&self, address: IpAddr) -> Result<()> {
-        self.starts.take(&network_of(address), self.clock.now()).map_err(refused)
     }
 }
 
@@ -92,9 +81,6 @@ const ACCOUNT_AT_ONCE: u32 = 10;
 /// Wrong codes from one address: 40 at once, for an office of people who mistype, and then four a minute.
 const ADDRESS_EACH: Duration = Duration::from_secs(15);
 const ADDRESS_AT_ONCE: u32 = 40;
-/// Devices from one address: 60 at once, for a fleet behind one router, and then one a second.
-const START_EACH: Duration = Duration::from_secs(1);
-const STARTS_AT_ONCE: u32 = 60;
 
 #[cfg(test)]
 mod tests {
@@ -120,6 +106,5 @@ mod tests {
         // All accounts of one address together.
         let many = (0..100).filter(|_| wrong(&user()).is_ok()).count();
         assert!((30..=40).contains(&many), "{many}");
-        assert_eq!((0..100).filter(|_| codes.start(address).is_ok()).count(), 60);
     }
 }

@@ -40,7 +40,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Server", &["serve", "config", "admin-key", "master-key", "signing-key"]),
     (
         "Client of a running server (GATEPOST_URL, GATEPOST_KEY)",
-        &["projects", "keys", "scopes", "products", "users", "sessions", "issuers", "clients", "audit", "whoami"],
+        &[
+            "projects", "keys", "scopes", "products", "users", "sessions", "issuers", "clients", "grants", "audit",
+            "whoami",
+        ],
     ),
     ("Shell", &["completions"]),
 ];

@@ -13,6 +13,7 @@ mod configuration;
 mod connection;
 mod credential;
 mod exit;
+mod grants;
 mod help;
 mod installation;
 mod issuers;
@@ -71,6 +72,7 @@ enum Command {
     Users(Box<users::UsersArgs>),
     Sessions(Box<sessions::SessionsArgs>),
     Clients(Box<clients::ClientsArgs>),
+    Grants(Box<grants::GrantsArgs>),
     Issuers(Box<issuers::IssuersArgs>),
     Audit(Box<audit::AuditArgs>),
     #[command(name = "whoami")]
@@ -124,6 +126,7 @@ impl Command {
             Self::Users(args) => client(args.run()),
             Self::Sessions(args) => client(args.run()),
             Self::Clients(args) => client(args.run()),
+            Self::Grants(args) => client(args.run()),
             Self::Issuers(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
@@ -138,6 +141,7 @@ impl Command {
             Self::Users(args) => args.output().json,
             Self::Sessions(args) => args.output().json,
             Self::Clients(args) => args.output().json,
+            Self::Grants(args) => args.output().json,
             Self::Issuers(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,

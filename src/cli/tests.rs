@@ -76,6 +76,8 @@ fn documented_lines_are_read() {
         "clients update cli_1 --access-token-lifetime 5m --refresh-token-lifetime 90d --require-pkce true --etag v1",
         "clients delete cli_1 cli_2",
         "clients rotate-secret cli_1 --grace 7d",
+        "grants list --user usr_1 --client cli_1 --limit 5 --json",
+        "grants end grt_1 grt_2 -q",
         "whoami --json",
         "completions bash",
     ] {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::Timestamp;
 use super::environment::Environment;
-use super::id::{AuditEventId, CredentialId, ProjectId, UserId};
+use super::id::{AuditEventId, CredentialId, ProjectId, TokenId, UserId};
 use super::key::Key;
 
 /// One entry.
@@ -20,8 +20,11 @@ pub struct AuditEvent {
     pub project: ProjectId,
     /// The environment it happened in; none for what belongs to the whole project.
     pub environment: Option<Environment>,
-    /// The key that did it, or the user, where they did it in person; none for the command line.
+    /// The key that did it, the user, where they did it in person, or the client that brought an access token; none for the
+    /// command line.
     pub actor: Option<CredentialId>,
+    /// The access token that it was done with.
+    pub token: Option<ActingToken>,
     /// What was done: a noun and a verb, `key.revealed`.
     pub action: String,
     /// What it was done to, by id.
@@ -36,6 +39,15 @@ pub struct AuditEvent {
     pub before: Option<String>,
     /// The same, as it is; none for what is gone or did not change.
     pub after: Option<String>,
+}
+
+/// An access token that something was done with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ActingToken {
+    /// Which it is.
+    pub id: TokenId,
+    /// Whom the client acted for.
+    pub user: Option<UserId>,
 }
 
 /// An entry in its place.
@@ -158,6 +170,7 @@ mod tests {
             project: ProjectId::default_project(),
             environment: Some(Environment::Live),
             actor: None,
+            token: None,
             action: "key.updated".to_owned(),
             target: "key_1".to_owned(),
             request_id: None,

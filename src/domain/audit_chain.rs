@@ -13,8 +13,9 @@ use aws_lc_rs::hmac;
 /// Ties an entry to all before it.
 pub type Link = [u8; 32];
 
-/// The fields of an entry as they are stored, in the order in which they are tied.
-pub type Fields<'a> = [Option<&'a str>; 11];
+/// The fields of an entry as they are stored, in the order in which they are tied. Entries were written before there were the last
+/// two: where both are absent, they are left out, and all others are tied as they always were.
+pub type Fields<'a> = [Option<&'a str>; 13];
 
 /// The key of the audit log.
 #[derive(Clone)]
@@ -47,7 +48,9 @@ impl AuditKey {
     pub fn link(&self, before: &Link, seq: i64, occurred_at: i64, fields: &Fields<'_>) -> Link {
         let mut text = Encoding::of("entry");
         text.bytes(before).number(seq).number(occurred_at);
-        for field in fields {
+        let later = &fields[AT_FIRST..];
+        let tied = if later.iter().all(Option::is_none) { &fields[..AT_FIRST] } else { &fields[..] };
+        for field in tied {
             match field {
                 Some(field) => text.number(1).text(field),
                 None => text.number(0),
@@ -83,6 +86,9 @@ impl fmt::Debug for AuditKey {
 
 /// What an entry after a head is tied to when the head has no valid seal: the break stays to be seen, and the log goes on.
 pub const BROKEN: Link = [0; 32];
+
+/// Fields that every entry has been tied with.
+const AT_FIRST: usize = 11;
 
 /// Values one behind the other, each behind its length.
 struct Encoding(Vec<u8>);
@@ -121,7 +127,7 @@ mod tests {
     #[test]
     fn every_part_of_an_entry_counts() {
         let key = key();
-        let mut fields: Fields = [Some("a"); 11];
+        let mut fields: Fields = [Some("a"); 13];
         let link = key.link(&[1; 32], 5, 9, &fields);
         assert_eq!(link, key.link(&[1; 32], 5, 9, &fields));
         let mut others = vec![
@@ -144,6 +150,19 @@ mod tests {
         others.sort_unstable();
         others.dedup();
         assert_eq!(others.len(), all + 1);
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_all_fields_stays_whole() {
+        let mut text = Encoding::of("entry");
+        text.bytes(&[1; 32]).number(5).number(9);
+        (0..11).for_each(|_| {
+            text.number(1).text("a");
+        });
+        let mut fields: Fields = [Some("a"); 13];
+        assert_ne!(key().link(&[1; 32], 5, 9, &fields), key().sign(&text));
+        (fields[11], fields[12]) = (None, None);
+        assert_eq!(key().link(&[1; 32], 5, 9, &fields), key().sign(&text));
     }
 
     #[test]

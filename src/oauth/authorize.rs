@@ -23,7 +23,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     let visit = Visit::read(oauth, request, query).await?;
     let who = visit.signed_in().await?;
-    match oauth.server.consider(&visit.asked, who.as_ref()).await {
+    match oauth.server.consider(&visit.asked, who.as_ref(), &request.origin()).await {
         Ok(Step::Answer(answer)) => Ok(sent(&answer)),
         Ok(Step::SignIn) => Ok(sign_in::page(visit.oauth, &visit, "", None).await),
         Ok(Step::Consent(scopes)) => match &who {
@@ -41,13 +41,19 @@ pub(super) async fn decided(
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     let visit = Visit::posted(oauth, request, form).await?;
-    let Some(who) = visit.signed_in().await? else { return Ok(sign_in::page(visit.oauth, &visit, "", None).await) };
+    let who = visit.signed_in().await?;
+    if who.is_none() && visit.browser.session.is_some() {
+        // Their session has ended meanwhile: nothing is decided, whoever made the form.
+        return Ok(sign_in::page(visit.oauth, &visit, "", None).await);
+    }
+    visit.require(form, who.as_ref())?;
+    let Some(who) = who else { return Ok(sign_in::page(visit.oauth, &visit, "", None).await) };
     match form.get(field::DECISION).and_then(Decision::parse) {
         Some(Decision::Allow) => {
             // Whoever posts this may not have been shown the page: what stands before it stands before this too.
-            let agreed = match oauth.server.consider(&visit.asked, Some(&who)).await {
+            let agreed = match oauth.server.consider(&visit.asked, Some(&who), &request.origin()).await {
                 Ok(Step::SignIn) => return Ok(sign_in::page(oauth, &visit, "", None).await),
-                Ok(Step::Consent(_)) => oauth.server.agree(&visit.asked, &who).await,
+                Ok(Step::Consent(_)) => oauth.server.agree(&visit.asked, &who, &request.origin()).await,
                 Ok(Step::Answer(answer)) => Ok(answer),
                 Err(error) => Err(error),
             };
@@ -75,13 +81,14 @@ async fn consent(visit: &Visit<'_>, who: &SignedIn, scopes: &OAuthScopes) -> Res
         let error = OAuthError::new(Word::ServerError, "the redirect URI leads nowhere");
         return Err(error_page(visit.request, &error));
     };
-    let (csrf, cookie) = visit.proof();
+    let (csrf, cookie) = visit.proof(Some(who));
     let page = Consent {
         project: Text::default(),
         client: shown(&visit.asked.client),
         registered_itself: visit.asked.client.registered_itself,
         account: account(&who.user, &name),
         permissions: permissions(&described),
+        resources: visit.asked.resources.iter().map(|resource| Text::from(resource.as_str())).collect(),
         destination,
         form: Form { action: super::CONSENT, csrf: &csrf, carried: vec![(CARRIED, &visit.query)] },
     };

@@ -1,8 +1,9 @@
 //! What a browser carries: the session of whoever signed in, and the proof that a form is one of ours.
 //!
-//! The proof (against CSRF, at signing in too) is a MAC over a random value in a cookie and the session: nobody can make a
-//! form with it who cannot read the cookie or be the session. All cookies are `__Host-`: no other host and no plain HTTP can
-//! set them. Browsers take `http://localhost` for a secure place.
+//! The proof (against CSRF, at signing in too) is a MAC over a random value in a cookie and, where somebody decides, over who
+//! they are: nobody can make a form with it who cannot read the cookie, and what was asked of one is not decided by another.
+//! It is not one session's: of two tabs, each goes on when somebody signs in in the other. All cookies are `__Host-`: no other
+//! host and no plain HTTP can set them. Browsers take `http://localhost` for a secure place.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -11,6 +12,7 @@ use http::header::{COOKIE, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Response};
 
 use crate::domain::entropy::Entropy;
+use crate::domain::id::UserId;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::sealing::Keyring;
 
@@ -35,31 +37,38 @@ impl<'a> Browser<'a> {
         Self { session: one(SESSION), form: one(FORM) }
     }
 
-    /// The proof for a form, and the cookie that goes with it if the browser has none yet.
-    pub(super) fn proof(&self, keyring: &Keyring, entropy: &dyn Entropy) -> (String, Option<HeaderValue>) {
+    /// The proof for a form, and the cookie that goes with it if the browser has none yet. `whose` is who decides by the form; none
+    /// where somebody says who they are.
+    pub(super) fn proof(
+        &self,
+        whose: Option<&UserId>,
+        keyring: &Keyring,
+        entropy: &dyn Entropy,
+    ) -> (String, Option<HeaderValue>) {
         if let Some(form) = self.form {
-            return (self.proof_of(form, keyring), None);
+            return (proof_of(form, whose, keyring), None);
         }
         let mut random = [0; 16];
         entropy.fill(&mut random);
         let form = URL_SAFE_NO_PAD.encode(random);
         let cookie = format!("{FORM}={form}; {ATTRIBUTES}");
-        (self.proof_of(&form, keyring), HeaderValue::try_from(cookie).ok())
+        (proof_of(&form, whose, keyring), HeaderValue::try_from(cookie).ok())
     }
 
-    /// Whether a posted form is one that was made for this browser and session.
+    /// Whether a posted form is one that was made for this browser and for whoever decides by it.
     ///
     /// # Errors
     /// Says that it is not.
     pub(super) fn require(
         &self,
         posted: Option<&str>,
+        whose: Option<&UserId>,
         headers: &HeaderMap,
         keyring: &Keyring,
     ) -> Result<(), OAuthError> {
         // Browsers that say where a post comes from are believed where they say it is from elsewhere.
         let elsewhere = headers.get(FETCH_SITE).is_some_and(|site| site != "same-origin" && site != "none");
-        let wanted = self.form.map(|form| self.proof_of(form, keyring)).unwrap_or_default();
+        let wanted = self.form.map(|form| proof_of(form, whose, keyring)).unwrap_or_default();
         let posted = posted.unwrap_or_default();
         if elsewhere || wanted.is_empty() || verify_slices_are_equal(wanted.as_bytes(), posted.as_bytes()).is_err() {
             let what = "the form is not one of ours, or too old; go back, reload the page and try again";
@@ -67,11 +76,11 @@ impl<'a> Browser<'a> {
         }
         Ok(())
     }
+}
 
-    fn proof_of(&self, form: &str, keyring: &Keyring) -> String {
-        let bound = format!("form\n{form}\n{}", self.session.unwrap_or_default());
-        URL_SAFE_NO_PAD.encode(keyring.fingerprint(bound.as_bytes()))
-    }
+fn proof_of(form: &str, whose: Option<&UserId>, keyring: &Keyring) -> String {
+    let bound = format!("form\n{form}\n{}", whose.map_or("", UserId::as_str));
+    URL_SAFE_NO_PAD.encode(keyring.fingerprint(bound.as_bytes()))
 }
 
 /// Keeps a session in the browser for as long as it lasts.
@@ -128,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_of_one_browser_and_one_session() {
+    fn a_proof_is_of_one_browser_and_one_person() {
         let keyring = MasterKey::generate(&SystemEntropy).derive();
         let nobody = headers(&[]);
-        let (proof, cookie) = Browser::read(&nobody).proof(&keyring, &SystemEntropy);
+        let (proof, cookie) = Browser::read(&nobody).proof(None, &keyring, &SystemEntropy);
         let cookie = cookie.unwrap();
         let cookie = cookie.to_str().unwrap();
         for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
@@ -139,20 +148,27 @@ mod tests {
         }
         let pair = cookie.split(';').next().unwrap();
         let own = headers(&[pair]);
-        let require = |headers: &HeaderMap, posted: Option<&str>| {
-            Browser::read(headers).require(posted, headers, &keyring).is_ok()
+        let of = |whose: Option<&UserId>, headers: &HeaderMap, posted: Option<&str>| {
+            Browser::read(headers).require(posted, whose, headers, &keyring).is_ok()
         };
+        let require = |headers: &HeaderMap, posted: Option<&str>| of(None, headers, posted);
         assert!(require(&own, Some(&proof)));
         assert!(!require(&nobody, Some(&proof)), "without the cookie");
         assert!(!require(&headers(&["__Host-gatepost-form=x"]), Some(&proof)), "with another");
         assert!(!require(&own, None) && !require(&own, Some("")), "without the proof");
         let signed_in = headers(&[pair, "__Host-gatepost-session=t"]);
-        assert!(!require(&signed_in, Some(&proof)), "of another session");
-        let (proof, none) = Browser::read(&signed_in).proof(&keyring, &SystemEntropy);
-        assert!(none.is_none() && require(&signed_in, Some(&proof)));
+        assert!(require(&signed_in, Some(&proof)), "they signed in in another tab");
+        let [ada, bob] = [1, 2].map(|n| UserId::new(crate::store::tests::support::at(n), &SystemEntropy));
+        assert!(!of(Some(&ada), &signed_in, Some(&proof)), "nobody in particular decides nothing");
+        let (proof, none) = Browser::read(&signed_in).proof(Some(&ada), &keyring, &SystemEntropy);
+        assert!(none.is_none() && of(Some(&ada), &signed_in, Some(&proof)));
+        let again = headers(&[pair, "__Host-gatepost-session=u"]);
+        assert!(of(Some(&ada), &again, Some(&proof)), "they signed in again");
+        assert!(!of(Some(&bob), &again, Some(&proof)) && !require(&again, Some(&proof)), "another's");
+        assert!(!of(Some(&ada), &headers(&["__Host-gatepost-form=x"]), Some(&proof)), "in another browser");
         let mut elsewhere = own.clone();
         elsewhere.insert(FETCH_SITE, HeaderValue::from_static("cross-site"));
-        let (proof, _) = Browser::read(&own).proof(&keyring, &SystemEntropy);
+        let (proof, _) = Browser::read(&own).proof(None, &keyring, &SystemEntropy);
         assert!(!require(&elsewhere, Some(&proof)));
     }
 }

@@ -1,8 +1,9 @@
 //! `/oauth/device`: where somebody types the code that a device shows, and decides (RFC 8628, section 3.3).
 //!
 //! Nothing is kept between the pages: each carries the code, and the store says where it stands. Whoever is not signed in is
-//! asked to sign in, whatever they typed: in the project of the device's client, or in `default` where there is no such
-//! code, with a page that does not tell the two apart.
+//! asked to sign in, whatever they typed: in the project of the device's client, or else in `default`. It is tried in two
+//! places, whether there is such a code or not: neither the words nor the time tell codes of other projects from those that
+//! are not known or too old, before signing in or after it.
 
 use std::sync::LazyLock;
 
@@ -58,7 +59,8 @@ pub(super) async fn posted(
     if form.has(CARRIED) {
         return DeviceVisit::posted(oauth, request, form).await?.decided(form).await;
     }
-    let proof = Browser::read(request.headers).require(form.get(field::CSRF), request.headers, oauth.server.keyring());
+    let proof =
+        Browser::read(request.headers).require(form.get(field::CSRF), None, request.headers, oauth.server.keyring());
     proof.map_err(|error| error_page(request, &error))?;
     let typed = form.get(field::USER_CODE).unwrap_or_default();
     Ok(match UserCode::parse(typed) {
@@ -74,7 +76,7 @@ impl<'a> DeviceVisit<'a> {
         Ok(Self { oauth, request, browser, code, shown: code.to_string(), asked })
     }
 
-    /// Reads what a form of ours posted: the code it carried, and the proof that it is ours.
+    /// Reads what a form posted: the code it carried. Whether the form is ours is for [`Self::require`] to say.
     ///
     /// # Errors
     /// The page that says what is wrong.
@@ -83,13 +85,20 @@ impl<'a> DeviceVisit<'a> {
         request: Request<'a>,
         form: &Parameters,
     ) -> Result<Self, Response<Bytes>> {
-        let browser = Browser::read(request.headers);
-        let proof = browser.require(form.get(field::CSRF), request.headers, oauth.server.keyring());
-        proof.map_err(|error| error_page(request, &error))?;
         match form.get(CARRIED).and_then(UserCode::parse) {
             Some(code) => Self::read(oauth, request, code).await,
             None => Err(error_page(request, &OAuthError::new(Word::InvalidRequest, "the form says nothing"))),
         }
+    }
+
+    /// Whether a form is one of ours, by which this person decides, or somebody says who they are.
+    ///
+    /// # Errors
+    /// The page that says that it is not.
+    pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), Response<Bytes>> {
+        let (csrf, keyring) = (form.get(field::CSRF), self.oauth.server.keyring());
+        let proof = self.browser.require(csrf, whose.map(|who| &who.user.id), self.request.headers, keyring);
+        proof.map_err(|error| error_page(self.request, &error))
     }
 
     async fn go_on(&self) -> Result<Response<Bytes>, Response<Bytes>> {
@@ -103,6 +112,12 @@ impl<'a> DeviceVisit<'a> {
     }
 
     async fn decided(mut self, form: &Parameters) -> Result<Response<Bytes>, Response<Bytes>> {
+        let who = self.signed_in().await?;
+        if who.is_none() && self.browser.session.is_some() {
+            // Their session has ended meanwhile: nothing is decided, whoever made the form.
+            return Ok(self.instead(&DeviceStep::SignIn).await);
+        }
+        self.require(form, who.as_ref())?;
         let Some(decision) = form.get(field::DECISION).and_then(Decision::parse) else {
             return Err(error_page(self.request, &OAuthError::new(Word::InvalidRequest, "the form says nothing")));
         };
@@ -113,7 +128,6 @@ impl<'a> DeviceVisit<'a> {
             browser::forget_session(&mut page);
             return Ok(page);
         }
-        let who = self.signed_in().await?;
         let step = self.step(who.as_ref()).map_err(|error| error_page(self.request, &error))?;
         let (DeviceStep::Confirm(_), Some(asked), Some(who)) = (&step, &self.asked, &who) else {
             return Ok(match step {
@@ -121,10 +135,10 @@ impl<'a> DeviceVisit<'a> {
                 step => self.instead(&step).await,
             });
         };
-        let server = &self.oauth.server;
+        let (server, origin) = (&self.oauth.server, self.request.origin());
         let counts = match decision {
-            Decision::Allow => server.approve_device(&self.code, asked, who).await,
-            Decision::Deny | Decision::SwitchAccount => server.deny_device(&self.code, asked, who).await,
+            Decision::Allow => server.approve_device(&self.code, asked, who, &origin).await,
+            Decision::Deny | Decision::SwitchAccount => server.deny_device(&self.code, asked, who, &origin).await,
         };
         match counts.map_err(|error| error_page(self.request, &error))? {
             true => Ok(redirect(&self.onward())),
@@ -153,6 +167,11 @@ impl<'a> DeviceVisit<'a> {
         }
     }
 
+    fn proof_of(&self, whose: Option<&SignedIn>) -> (String, Option<HeaderValue>) {
+        let whose = whose.map(|who| &who.user.id);
+        self.browser.proof(whose, self.oauth.server.keyring(), self.oauth.server.entropy())
+    }
+
     async fn confirm(
         &self,
         asked: &DeviceAsked,
@@ -161,7 +180,7 @@ impl<'a> DeviceVisit<'a> {
     ) -> Result<Response<Bytes>, Response<Bytes>> {
         let described = self.oauth.server.describe(&asked.client, scopes).await;
         let described = described.map_err(|error| error_page(self.request, &error))?;
-        let (csrf, cookie) = self.proof();
+        let (csrf, cookie) = self.proof_of(Some(who));
         let name = name_of(&who.user);
         let page = DeviceConfirm {
             project: Text::default(),
@@ -170,6 +189,7 @@ impl<'a> DeviceVisit<'a> {
             account: account(&who.user, &name),
             code: Text::from(self.shown.as_str()),
             permissions: permissions(&described),
+            resources: asked.resources().iter().map(|resource| Text::from(resource.as_str())).collect(),
             form: Form { action: super::DEVICE, csrf: &csrf, carried: vec![self.carried()] },
         };
         Ok(with_form(&page, StatusCode::OK, cookie))
@@ -177,8 +197,17 @@ impl<'a> DeviceVisit<'a> {
 }
 
 impl Way for DeviceVisit<'_> {
-    fn place(&self) -> (&ProjectId, Environment) {
-        self.asked.as_ref().map_or((&*DEFAULT, Environment::Live), DeviceAsked::place)
+    fn places(&self) -> Vec<(&ProjectId, Environment)> {
+        let (usual, nowhere) = ((&*DEFAULT, Environment::Live), (&*NOWHERE, Environment::Live));
+        match self.asked.as_ref().filter(|asked| asked.in_time).map(DeviceAsked::place) {
+            None => vec![nowhere, usual],
+            Some(place) if place == usual => vec![usual, nowhere],
+            Some(place) => vec![place, usual],
+        }
+    }
+
+    fn wrong(&self) -> &'static str {
+        "The name, the password or the code is wrong."
     }
 
     fn client(&self) -> Option<&Client> {
@@ -195,7 +224,7 @@ impl Way for DeviceVisit<'_> {
     }
 
     /// Not here: who signs up by the way would be asked about a stranger's device next.
-    fn sign_up(&self) -> Option<String> {
+    fn sign_up(&self) -> Option<(&ProjectId, String)> {
         None
     }
 
@@ -208,12 +237,12 @@ impl Way for DeviceVisit<'_> {
     }
 
     fn proof(&self) -> (String, Option<HeaderValue>) {
-        self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
+        self.proof_of(None)
     }
 }
 
 fn code_page(oauth: &OAuth, request: Request<'_>, typed: &str, error: Option<&str>) -> Response<Bytes> {
-    let (csrf, cookie) = Browser::read(request.headers).proof(oauth.server.keyring(), oauth.server.entropy());
+    let (csrf, cookie) = Browser::read(request.headers).proof(None, oauth.server.keyring(), oauth.server.entropy());
     let page = DeviceCode {
         project: Text::default(),
         code: Text::from(typed),
@@ -238,6 +267,9 @@ fn address(code: &str) -> String {
 pub(super) const CARRIED: &str = "device";
 static DEFAULT: LazyLock<ProjectId> = LazyLock::new(ProjectId::default_project);
 const MALFORMED: &str = "This is not a code: one has eight letters.";
-const UNKNOWN: &str = "This code is not known, was used, or is too old. Check what your device shows.";
+/// No project has this name.
+static NOWHERE: LazyLock<ProjectId> = LazyLock::new(|| ProjectId::stored("?".to_owned()));
+const UNKNOWN: &str = "This code is not known, was used, or is too old. Check what your device shows. If it is right, you are \
+    signed in elsewhere than your device is at home: sign out first.";
 const NOTHING: &str =
     "The account that you are signed in with can give nothing of what your device asks for. Sign in with another.";

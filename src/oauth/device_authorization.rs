@@ -16,6 +16,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Bytes>, OAuthError> {
     let said = Said::read(request.headers, parameters)?;
     let client = oauth.server.authenticate(said.proof(), request.address).await?;
+    let client = oauth.server.as_allowed(client).await?;
     let resources: Vec<&str> = parameters.all("resource").collect();
     let codes = oauth.server.start_device(&client, parameters.get("scope"), &resources, request.address).await?;
     let verification_uri = format!("{}{}", oauth.server.issuer(), super::DEVICE.as_str());

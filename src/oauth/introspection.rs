@@ -2,7 +2,6 @@
 //! credentials asks about all of its project.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{Response, StatusCode};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -15,6 +14,7 @@ use crate::auth::guard::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::{Credential, Form};
 use crate::domain::dialect::Dialect;
+use crate::domain::error::Error;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::oauth::client::ClientAuthentication;
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -30,7 +30,7 @@ pub(super) async fn answer(
     parameters: &Parameters,
 ) -> Result<Response<Bytes>, OAuthError> {
     let token = parameters.need("token")?;
-    let known = if names_a_client(request, parameters) {
+    let known = if names_a_client(oauth, request, parameters) {
         let said = Said::read(request.headers, parameters)?;
         let client = oauth.server.authenticate(said.proof(), request.address).await?;
         if client.details.authentication == ClientAuthentication::None {
@@ -39,7 +39,10 @@ pub(super) async fn answer(
         }
         oauth.server.introspect(Asker::Client(&client), token).await?
     } else {
-        let caller = Box::pin(admit(oauth, request)).await?;
+        let caller = match Box::pin(admit(oauth, request)).await {
+            Ok(caller) => caller,
+            Err(error) => return unknown(oauth, error),
+        };
         oauth.server.introspect(Asker::Caller(&caller), token).await?
     };
     let issuer = oauth.server.issuer();
@@ -54,27 +57,32 @@ pub(super) async fn answer(
     })
 }
 
-fn names_a_client(request: Request<'_>, parameters: &Parameters) -> bool {
+fn names_a_client(oauth: &OAuth, request: Request<'_>, parameters: &Parameters) -> bool {
     parameters.has("client_id")
         || parameters.has("client_assertion")
         || super::client::is_basic(request.headers)
-        || !(request.headers.contains_key(AUTHORIZATION) || request.headers.contains_key("x-api-key"))
+        || !oauth.guard.is_credential_in(request.headers)
 }
 
 /// Whoever may call Verify may ask here.
-async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, OAuthError> {
+async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, Error> {
     let refused =
-        || OAuthError::new(Word::InvalidClient, "this takes a client, or a key with the scope verify:credentials");
+        || Error::new(Reason::MissingCredential, "this takes a client, or a credential that may verify others");
     let method = MethodId::find(VERIFY).ok_or_else(refused)?;
     let Request { method: http_method, uri, headers, client, address, request_id, .. } = request;
     let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
-    match oauth.guard.admit(call).await {
-        Ok(Some(caller)) => Ok(caller),
-        Ok(None) => Err(refused()),
-        Err(refusal) => Err(match refusal.error.reason {
-            Reason::StoreUnavailable | Reason::Overloaded | Reason::TooManyUnknown => refusal.error.into(),
-            _ => refused(),
-        }),
+    oauth.guard.admit(call).await.map_err(|refusal| refusal.error)?.ok_or_else(refused)
+}
+
+/// What whoever may not ask is told: of a proof that they hold the key of their token, what was wrong with it.
+fn unknown(oauth: &OAuth, error: Error) -> Result<Response<Bytes>, OAuthError> {
+    match error.reason {
+        Reason::UseDpopNonce | Reason::InvalidDpopProof => Ok(oauth.refused(&error)),
+        Reason::StoreUnavailable | Reason::Overloaded | Reason::TooManyUnknown => Err(error.into()),
+        _ => {
+            let what = "this takes a client, or a key or token with the scope verify:credentials";
+            Err(OAuthError::new(Word::InvalidClient, what))
+        }
     }
 }
 

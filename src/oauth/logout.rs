@@ -50,12 +50,12 @@ pub(super) async fn confirmed(
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     let leaving = Leaving::read(oauth, request, form.get(CARRIED).unwrap_or_default()).await?;
-    let proof = leaving.browser.require(form.get(field::CSRF), request.headers, oauth.server.keyring());
+    // Where nobody is signed in, nothing is left to decide.
+    let Some(who) = leaving.signed_in().await? else { return Ok(leaving.done()) };
+    let (csrf, keyring) = (form.get(field::CSRF), oauth.server.keyring());
+    let proof = leaving.browser.require(csrf, Some(&who.user.id), request.headers, keyring);
     proof.map_err(|error| error_page(request, &error))?;
-    match leaving.signed_in().await? {
-        None => Ok(leaving.done()),
-        Some(who) => leaving.end(&who).await,
-    }
+    leaving.end(&who).await
 }
 
 /// Somebody on their way out.
@@ -88,7 +88,8 @@ impl<'a> Leaving<'a> {
     }
 
     fn ask(&self, who: &SignedIn) -> Response<Bytes> {
-        let (csrf, cookie) = self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy());
+        let (csrf, cookie) =
+            self.browser.proof(Some(&who.user.id), self.oauth.server.keyring(), self.oauth.server.entropy());
         let (name, carried) = (name_of(&who.user), self.carried());
         let page = SignOut {
             project: Text::default(),

@@ -33,8 +33,10 @@ use self::pages::OwnUrl;
 use self::parameters::Parameters;
 use crate::auth::dpop::{DPOP_NONCE, Sent};
 use crate::auth::guard::Guard;
+use crate::domain::error::Error;
 use crate::domain::oauth::error::{OAuthError, Word};
-use crate::service::oauth::AuthorizationServer;
+use crate::domain::reason::Reason;
+use crate::service::oauth::{AuthorizationServer, Origin};
 use crate::service::sessions::Sessions;
 use crate::service::users::Users;
 
@@ -72,6 +74,11 @@ impl<'a> Request<'a> {
     /// As far as a proof that somebody holds a key is about it.
     fn sent(&self) -> Sent<'a> {
         Sent { method: self.method, uri: self.uri, headers: self.headers }
+    }
+
+    /// As the audit log tells it.
+    fn origin(&self) -> Origin {
+        Origin { address: self.address, request_id: Arc::clone(self.request_id) }
     }
 }
 
@@ -217,6 +224,15 @@ impl OAuth {
         if let Ok(nonce) = HeaderValue::try_from(self.server.possession().nonce()) {
             response.headers_mut().insert(DPOP_NONCE, nonce);
         }
+    }
+
+    /// Why whoever calls with a credential is not let in; where a nonce is needed, with the nonce.
+    fn refused(&self, error: &Error) -> Response<Bytes> {
+        let mut response = answer::refused(error);
+        if error.reason == Reason::UseDpopNonce {
+            self.offer_nonce(&mut response);
+        }
+        response
     }
 
     /// Somebody's browser is here: what is wrong is told by pages and redirects.

@@ -12,14 +12,13 @@ use crate::auth::caller::Caller;
 use crate::auth::guard::Call;
 use crate::domain::dialect::Dialect;
 use crate::domain::error::Error;
-use crate::domain::oauth::client::Client;
+use crate::domain::oauth::client::{Client, ClientKeys};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::oauth::registration::ClientMetadata;
 use crate::domain::reason::Reason;
 use crate::proto::MethodId;
-use crate::service::oauth::Origin;
 
 /// Somebody registers a client. Whether they may is asked before they are listened to.
 pub(super) async fn register(
@@ -27,12 +26,12 @@ pub(super) async fn register(
     request: Request<'_>,
     body: impl Body<Error: Into<BoxError>>,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
-    let refused = |error: Error| answer::refused(&error);
+    let refused = |error: Error| oauth.refused(&error);
     let caller = caller(oauth, request).await.map_err(refused)?;
     let registrant = oauth.server.registrant(caller.as_ref()).await.map_err(refused)?;
     let wrong = |error: OAuthError| answer::error(&error, false);
     let metadata = metadata(request.headers, body).await.map_err(wrong)?;
-    let registered = oauth.server.register(&registrant, origin(request), &metadata).await.map_err(wrong)?;
+    let registered = oauth.server.register(&registrant, &request.origin(), &metadata).await.map_err(wrong)?;
     let mut told = told(oauth, &registered.client, registered.token.expose());
     if let Some(secret) = &registered.secret {
         told.insert("client_secret".to_owned(), json!(secret.expose()));
@@ -51,7 +50,7 @@ pub(super) async fn manage(
     let id = request.path.strip_prefix(super::REGISTRATIONS).unwrap_or_default();
     let client = oauth.server.registered(id, token, request.address).await.map_err(refused)?;
     if *request.method == Method::DELETE {
-        oauth.server.end_registration(&client, origin(request)).await.map_err(refused)?;
+        oauth.server.end_registration(&client, &request.origin()).await.map_err(refused)?;
         let mut response = answer::empty();
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
@@ -59,7 +58,7 @@ pub(super) async fn manage(
     let client = if *request.method == Method::PUT {
         let wrong = |error: OAuthError| answer::error(&error, false);
         let metadata = metadata(request.headers, body).await.map_err(wrong)?;
-        oauth.server.change_registration(&client, origin(request), &metadata).await.map_err(wrong)?
+        oauth.server.change_registration(&client, &request.origin(), &metadata).await.map_err(wrong)?
     } else {
         client
     };
@@ -73,13 +72,11 @@ async fn caller(oauth: &OAuth, request: Request<'_>) -> Result<Option<Caller>, E
     let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
     match oauth.guard.admit(call).await {
         Ok(caller) => Ok(caller),
-        Err(refusal) if refusal.reason == Reason::MissingCredential && !headers.contains_key(AUTHORIZATION) => Ok(None),
+        Err(refusal) if refusal.reason == Reason::MissingCredential && !oauth.guard.is_credential_in(headers) => {
+            Ok(None)
+        }
         Err(refusal) => Err(refusal.error),
     }
-}
-
-fn origin(request: Request<'_>) -> Origin<'_> {
-    Origin { address: request.address, request_id: request.request_id }
 }
 
 async fn metadata(headers: &HeaderMap, body: impl Body<Error: Into<BoxError>>) -> Result<ClientMetadata, OAuthError> {
@@ -119,6 +116,12 @@ fn told(oauth: &OAuth, client: &Client, token: &str) -> Map<String, Value> {
         tell("post_logout_redirect_uris", uris(&details.post_logout_redirect_uris));
     }
     tell("token_endpoint_auth_method", json!(details.authentication.as_str()));
+    match &details.keys {
+        // As it was read when it was registered.
+        Some(ClientKeys::Inline(set)) => tell("jwks", serde_json::from_str(set).unwrap_or_default()),
+        Some(ClientKeys::At(uri)) => tell("jwks_uri", json!(uri)),
+        None => {}
+    }
     tell("grant_types", details.grant_types.iter().map(|grant| json!(grant.as_str())).collect());
     let with_code = details.grant_types.contains(&GrantType::AuthorizationCode);
     tell("response_types", if with_code { json!(["code"]) } else { json!([]) });

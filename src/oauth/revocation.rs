@@ -16,6 +16,6 @@ pub(super) async fn answer(
     let said = Said::read(request.headers, parameters)?;
     let client = oauth.server.authenticate(said.proof(), request.address).await?;
     // `token_type_hint` may be wrong, and what a token is can be seen: it is not needed.
-    oauth.server.revoke(&client, parameters.need("token")?).await?;
+    oauth.server.revoke(&client, parameters.need("token")?, &request.origin()).await?;
     Ok(answer::empty())
 }

@@ -11,7 +11,6 @@ use super::parameters::Parameters;
 use super::visit::{CARRIED, Visit, error_page, link, redirect, visitor, with_form};
 use super::{OAuth, Request};
 use crate::domain::environment::Environment;
-use crate::domain::error::Error;
 use crate::domain::id::ProjectId;
 use crate::domain::oauth::client::Client;
 use crate::domain::password::PlainPassword;
@@ -22,27 +21,33 @@ use crate::service::sessions::SignedIn;
 /// Where somebody is on their way to, who has to say who they are first. The form carries what it is made of again, never an
 /// address: nobody is sent elsewhere than to one of these.
 pub(super) trait Way {
-    /// Where those are who may go there.
-    fn place(&self) -> (&ProjectId, Environment);
+    /// Where those are who may go there: where a name and a password are tried, in this order.
+    fn places(&self) -> Vec<(&ProjectId, Environment)>;
+    /// What they are told who are nobody there.
+    fn wrong(&self) -> &'static str;
     /// Which client it is for, as far as they may know yet.
     fn client(&self) -> Option<&Client>;
     /// Who they are believed to be.
     fn login_hint(&self) -> &str;
     /// Whether it may end at a client's own address.
     fn leads_on(&self) -> bool;
-    /// The page to sign up on, if one may on this way.
-    fn sign_up(&self) -> Option<String>;
+    /// The project and the page to sign up on, if one may on this way.
+    fn sign_up(&self) -> Option<(&ProjectId, String)>;
     /// What the form carries.
     fn carried(&self) -> (&'static str, &str);
     /// The address to go on at.
     fn onward(&self) -> String;
-    /// The proof for a form, and its cookie.
+    /// The proof for a form by which somebody says who they are, and its cookie.
     fn proof(&self) -> (String, Option<HeaderValue>);
 }
 
 impl Way for Visit<'_> {
-    fn place(&self) -> (&ProjectId, Environment) {
-        (&self.asked.client.project, self.asked.client.environment)
+    fn places(&self) -> Vec<(&ProjectId, Environment)> {
+        vec![(&self.asked.client.project, self.asked.client.environment)]
+    }
+
+    fn wrong(&self) -> &'static str {
+        "The name or the password is wrong."
     }
 
     fn client(&self) -> Option<&Client> {
@@ -57,8 +62,8 @@ impl Way for Visit<'_> {
         true
     }
 
-    fn sign_up(&self) -> Option<String> {
-        Some(self.link(super::SIGN_UP))
+    fn sign_up(&self) -> Option<(&ProjectId, String)> {
+        Some((&self.asked.client.project, self.link(super::SIGN_UP)))
     }
 
     fn carried(&self) -> (&'static str, &str) {
@@ -70,7 +75,7 @@ impl Way for Visit<'_> {
     }
 
     fn proof(&self) -> (String, Option<HeaderValue>) {
-        self.proof()
+        self.proof(None)
     }
 }
 
@@ -84,7 +89,7 @@ pub(super) async fn page(
     let (csrf, cookie) = way.proof();
     // Whoever has an account gets in without the link, also when nobody can say whether there is to be one.
     let sign_up = match way.sign_up() {
-        Some(link) if oauth.sessions.is_open(way.place().0).await.unwrap_or(false) => Some(link),
+        Some((project, link)) if oauth.sessions.is_open(project).await.unwrap_or(false) => Some(link),
         _ => None,
     };
     let page = SignIn {
@@ -106,9 +111,13 @@ pub(super) async fn posted(
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     if form.has(DEVICE_CARRIED) {
-        return sign_in(oauth, request, form, &DeviceVisit::posted(oauth, request, form).await?).await;
+        let visit = DeviceVisit::posted(oauth, request, form).await?;
+        visit.require(form, None)?;
+        return sign_in(oauth, request, form, &visit).await;
     }
-    sign_in(oauth, request, form, &Visit::posted(oauth, request, form).await?).await
+    let visit = Visit::posted(oauth, request, form).await?;
+    visit.require(form, None)?;
+    sign_in(oauth, request, form, &visit).await
 }
 
 async fn sign_in(
@@ -122,15 +131,22 @@ async fn sign_in(
     let password = PlainPassword::presented(form.get(field::PASSWORD).unwrap_or_default().to_owned());
     // What cannot be a name or a password is nobody's: it is not told apart.
     let (Some(known), Some(password)) = (known, password) else {
-        return Ok(page(oauth, way, login, Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY))).await);
+        return Ok(page(oauth, way, login, Some((way.wrong(), StatusCode::UNPROCESSABLE_ENTITY))).await);
     };
-    match oauth.sessions.sign_in(&visitor(request, Some(way.place())), &known, password).await {
-        Ok(signed_in) => Ok(go_on(way, &signed_in)),
-        Err(error) => match told(&error) {
-            Some(told) => Ok(page(oauth, way, login, Some(told)).await),
-            None => Err(error_page(request, &error.into())),
-        },
+    let mut too_many = None;
+    for place in way.places() {
+        match oauth.sessions.sign_in(&visitor(request, Some(place)), &known, password.clone()).await {
+            Ok(signed_in) => return Ok(go_on(way, &signed_in)),
+            Err(error) if error.reason == Reason::SignInFailed => {}
+            Err(error) if error.reason == Reason::TooManyAttempts => too_many = Some(error),
+            Err(error) => return Err(error_page(request, &error.into())),
+        }
     }
+    let told = match &too_many {
+        Some(error) => (error.message.as_str(), StatusCode::TOO_MANY_REQUESTS),
+        None => (way.wrong(), StatusCode::UNPROCESSABLE_ENTITY),
+    };
+    Ok(page(oauth, way, login, Some(told)).await)
 }
 
 /// Whoever is signed in now goes on.
@@ -141,17 +157,6 @@ pub(super) fn go_on(way: &impl Way, signed_in: &SignedIn) -> Response<Bytes> {
     keep_session(&mut response, signed_in.token.expose(), lasts.as_secs());
     response
 }
-
-/// What people are told who cannot sign in.
-fn told(error: &Error) -> Option<(&str, StatusCode)> {
-    match error.reason {
-        Reason::SignInFailed => Some((WRONG, StatusCode::UNPROCESSABLE_ENTITY)),
-        Reason::TooManyAttempts => Some((&error.message, StatusCode::TOO_MANY_REQUESTS)),
-        _ => None,
-    }
-}
-
-const WRONG: &str = "The name or the password is wrong.";
 
 /// The request of somebody who has just signed in: what asked for that is done.
 fn just_signed_in(query: &str) -> String {

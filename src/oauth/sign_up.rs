@@ -35,6 +35,7 @@ pub(super) async fn posted(
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     let visit = Visit::posted(oauth, request, form).await?;
+    visit.require(form, None)?;
     let given = |name| form.get(name).unwrap_or_default();
     let filled = Filled { handle: given(field::HANDLE), alias: given(field::ALIAS) };
     let mut faults = Faults::default();
@@ -78,7 +79,7 @@ struct Faults {
 }
 
 fn page(visit: &Visit<'_>, filled: &Filled<'_>, faults: &Faults, status: StatusCode) -> Response<Bytes> {
-    let (csrf, cookie) = visit.proof();
+    let (csrf, cookie) = visit.proof(None);
     let sign_in = visit.link(super::AUTHORIZE);
     let page = SignUp {
         project: Text::default(),

@@ -24,7 +24,7 @@ pub(super) async fn answer(
         Some(proof) => Some(oauth.server.use_proof(proof).await?),
         None => None,
     };
-    let client = Applicant::new(client, key)?;
+    let client = Applicant::new(oauth.server.as_allowed(client).await?, key, request.origin())?;
     let resources: Vec<&str> = parameters.all("resource").collect();
     let scope = parameters.get("scope");
     let issued = match GrantType::parse(grant_type) {

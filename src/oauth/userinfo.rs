@@ -16,13 +16,7 @@ use crate::proto::MethodId;
 pub(super) async fn answer(oauth: &OAuth, request: Request<'_>) -> Response<Bytes> {
     match told(oauth, request).await {
         Ok(document) => answer::fleeting(StatusCode::OK, &document),
-        Err(error) => {
-            let mut response = answer::refused(&error);
-            if error.reason == Reason::UseDpopNonce {
-                oauth.offer_nonce(&mut response);
-            }
-            response
-        }
+        Err(error) => oauth.refused(&error),
     }
 }
 

@@ -66,7 +66,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Reads what a form of ours posted: the request it carried, and the proof that it is ours.
+    /// Reads what a form posted: the request it carried. Whether the form is ours is for [`Self::require`] to say.
     ///
     /// # Errors
     /// The answer where something is wrong, as above.
@@ -75,10 +75,17 @@ impl<'a> Visit<'a> {
         request: Request<'a>,
         form: &Parameters,
     ) -> Result<Self, Response<Bytes>> {
-        let visit = Self::read(oauth, request, form.get(CARRIED).unwrap_or_default()).await?;
-        let proof = visit.browser.require(form.get(pages::field::CSRF), request.headers, oauth.server.keyring());
-        proof.map_err(|error| error_page(request, &error))?;
-        Ok(visit)
+        Self::read(oauth, request, form.get(CARRIED).unwrap_or_default()).await
+    }
+
+    /// Whether a form is one of ours, by which this person decides, or somebody says who they are.
+    ///
+    /// # Errors
+    /// The page that says that it is not.
+    pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), Response<Bytes>> {
+        let (csrf, keyring) = (form.get(pages::field::CSRF), self.oauth.server.keyring());
+        let proof = self.browser.require(csrf, whose.map(|who| &who.user.id), self.request.headers, keyring);
+        proof.map_err(|error| error_page(self.request, &error))
     }
 
     /// Who is signed in, if it is somebody whom the client may ask.
@@ -103,8 +110,9 @@ impl<'a> Visit<'a> {
     }
 
     /// The proof for a form, and the cookie that goes with it if the browser has none yet.
-    pub(super) fn proof(&self) -> (String, Option<HeaderValue>) {
-        self.browser.proof(self.oauth.server.keyring(), self.oauth.server.entropy())
+    pub(super) fn proof(&self, whose: Option<&SignedIn>) -> (String, Option<HeaderValue>) {
+        let whose = whose.map(|who| &who.user.id);
+        self.browser.proof(whose, self.oauth.server.keyring(), self.oauth.server.entropy())
     }
 }
 

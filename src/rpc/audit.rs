@@ -46,6 +46,8 @@ fn encode(entry: AuditEntry) -> v1::AuditEvent {
         occurred_at: Some(convert::time(event.occurred_at)),
         before: event.before,
         after: event.after,
+        user_id: event.token.as_ref().and_then(|token| token.user.as_ref()).map(ToString::to_string),
+        token_id: event.token.map(|token| token.id.to_string()),
     }
 }
 
@@ -62,7 +64,7 @@ fn filter(message: &v1::ListAuditEventsRequest) -> Result<AuditFilter> {
         Some(COMMAND_LINE) => filter.actor = Some(None),
         Some(id) => match CredentialId::parse(id) {
             Some(id) => filter.actor = Some(Some(id)),
-            None => fields.refuse("actor", format!("must be the id of a key or a user, or {COMMAND_LINE}")),
+            None => fields.refuse("actor", format!("must be the id of a key, a user or a client, or {COMMAND_LINE}")),
         },
     }
     if let Some(action) = &message.action {

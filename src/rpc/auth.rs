@@ -4,34 +4,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use futures_util::stream;
-use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::clients::ClientRpcs;
 use super::convert;
 use super::fields::Fields;
+use super::grants::GrantRpcs;
 use super::issuers::IssuerRpcs;
 use super::page::{page_fields, place};
 use super::projects::ProjectRpcs;
-use super::request::{Around, Arrival, Deadline};
+use super::request::{Around, Arrival};
 use super::sessions::SessionRpcs;
 use super::verify::{self, Asked};
+use super::watch::events;
 use crate::auth::decide::Outcome;
-use crate::domain::change::{Change, ChangeKind, Revision};
+use crate::domain::change::Revision;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::CredentialId;
-use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::proto::dispatch::Reply;
 use crate::proto::v1;
 use crate::proto::v1::auth_server::Auth as AuthRpc;
 use crate::proto::v1::explain_verify_response::{Check, Outcome as WireOutcome};
-use crate::proto::v1::watch_revocations_response::Kind;
 use crate::service::Context;
 use crate::service::paging::ListScope;
-use crate::service::revocations::{Event, Revocations, Watch};
+use crate::service::revocations::Revocations;
 use crate::service::scopes::Scopes;
 use crate::service::verify::{Verdict, Verify};
 use crate::telemetry::metrics::{Door, Metrics};
@@ -46,6 +43,7 @@ pub struct AuthService {
     projects: ProjectRpcs,
     issuers: IssuerRpcs,
     sessions: SessionRpcs,
+    grants: GrantRpcs,
     revocations: Revocations,
     metrics: Arc<Metrics>,
 }
@@ -58,7 +56,8 @@ impl AuthService {
         let projects = ProjectRpcs::new(Arc::clone(&context));
         let issuers = IssuerRpcs::new(Arc::clone(&context));
         let sessions = SessionRpcs::new(Arc::clone(&context), Arc::clone(&metrics));
-        Self { context, verify, scopes, clients, projects, issuers, sessions, revocations, metrics }
+        let grants = GrantRpcs::new(Arc::clone(&context));
+        Self { context, verify, scopes, clients, projects, issuers, sessions, grants, revocations, metrics }
     }
 
     /// Verify, for a question that was read where it lies.
@@ -398,6 +397,31 @@ impl AuthRpc for AuthService {
     ) -> Result<Response<v1::RevokeSessionResponse>, Status> {
         self.sessions.revoke(request).await
     }
+
+    async fn list_my_grants(
+        &self,
+        request: Request<v1::ListMyGrantsRequest>,
+    ) -> Result<Response<v1::ListMyGrantsResponse>, Status> {
+        self.grants.list_own(request).await
+    }
+
+    async fn end_my_grant(
+        &self,
+        request: Request<v1::EndMyGrantRequest>,
+    ) -> Result<Response<v1::EndMyGrantResponse>, Status> {
+        self.grants.end_own(request).await
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<v1::ListGrantsRequest>,
+    ) -> Result<Response<v1::ListGrantsResponse>, Status> {
+        self.grants.list(request).await
+    }
+
+    async fn end_grant(&self, request: Request<v1::EndGrantRequest>) -> Result<Response<v1::EndGrantResponse>, Status> {
+        self.grants.end(request).await
+    }
 }
 
 fn outcome(outcome: Outcome) -> WireOutcome {
@@ -408,73 +432,10 @@ fn outcome(outcome: Outcome) -> WireOutcome {
     }
 }
 
-/// The events of a watch as messages, until the first error.
-fn events(watch: Watch, around: Around) -> impl Stream<Item = Result<v1::WatchRevocationsResponse, Status>> + Send {
-    stream::unfold(Some((watch, around)), async |state| {
-        let (mut watch, around) = state?;
-        let next = async {
-            match around.deadline {
-                Some(Deadline(at)) => timeout_at(at, watch.next()).await.unwrap_or_else(|_| Err(too_late())),
-                None => watch.next().await,
-            }
-        };
-        match next.await {
-            Ok(event) => Some((Ok(event_out(event)), Some((watch, around)))),
-            Err(error) => Some((Err(around.status(&error)), None)),
-        }
-    })
-}
-
-fn too_late() -> Error {
-    Error::new(Reason::DeadlineExceeded, "the client's time is over; go on from the last revision")
-}
-
-fn event_out(event: Event) -> v1::WatchRevocationsResponse {
-    match event {
-        Event::Heartbeat(revision) => v1::WatchRevocationsResponse {
-            revision: revision.0,
-            kind: Kind::Heartbeat.into(),
-            ..v1::WatchRevocationsResponse::default()
-        },
-        Event::Changed(Change { revision, subject, kind, occurred_at, .. }) => v1::WatchRevocationsResponse {
-            revision: revision.0,
-            kind: kind_out(kind).into(),
-            occurred_at: Some(convert::time(occurred_at)),
-            ..subject_out(subject)
-        },
-    }
-}
-
-fn subject_out(subject: Option<CredentialId>) -> v1::WatchRevocationsResponse {
-    let mut answer = v1::WatchRevocationsResponse::default();
-    match subject {
-        Some(CredentialId::Key(id)) => answer.key_id = Some(id.to_string()),
-        Some(CredentialId::Session(id)) => answer.session_id = Some(id.to_string()),
-        Some(CredentialId::User(id)) => answer.user_id = Some(id.to_string()),
-        Some(CredentialId::Client(id)) => answer.client_id = Some(id.to_string()),
-        Some(CredentialId::Grant(id)) => answer.grant_id = Some(id.to_string()),
-        Some(CredentialId::Token(id)) => answer.token_id = Some(id.to_string()),
-        Some(CredentialId::Issuer(id)) => answer.issuer_id = Some(id.to_string()),
-        None => {}
-    }
-    answer
-}
-
-fn kind_out(kind: ChangeKind) -> Kind {
-    match kind {
-        ChangeKind::Created => Kind::Created,
-        ChangeKind::Updated => Kind::Updated,
-        ChangeKind::Rotated => Kind::Rotated,
-        ChangeKind::Suspended => Kind::Suspended,
-        ChangeKind::Resumed => Kind::Resumed,
-        ChangeKind::Revoked => Kind::Revoked,
-        ChangeKind::ProjectDeleted => Kind::ProjectDeleted,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reason::Reason;
 
     #[test]
     fn every_reason_is_named_in_the_protos_and_the_reverse() {

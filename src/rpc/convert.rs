@@ -7,6 +7,7 @@ use crate::domain::environment::Environment;
 use crate::domain::issuer::{Algorithm, Issuer, IssuerKeys};
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
 use crate::domain::oauth::client::{Client, ClientKeys, ClientKind, ClientSecret, TokenFormat};
+use crate::domain::oauth::token::ListedGrant;
 use crate::domain::product::Product;
 use crate::domain::project::{ClientRegistration, Project, SignUp};
 use crate::domain::scope::ScopeSet;
@@ -247,6 +248,22 @@ pub(super) fn client_registration_in(setting: v1::project::ClientRegistration) -
         Wire::Unspecified | Wire::RegistrationClosed => Some(ClientRegistration::Closed),
         Wire::RegistrationToken => Some(ClientRegistration::Token),
         Wire::RegistrationOpen => Some(ClientRegistration::Open),
+    }
+}
+
+pub(super) fn grant(listed: ListedGrant) -> v1::Grant {
+    let ListedGrant { grant, client_name, refreshed_at } = listed;
+    v1::Grant {
+        id: grant.id.to_string(),
+        user_id: grant.user.to_string(),
+        client_id: grant.client.to_string(),
+        client_name,
+        environment: environment(grant.environment).into(),
+        scopes: grant.scopes.words().map(str::to_owned).collect(),
+        resources: grant.resources,
+        created_at: Some(time(grant.created_at)),
+        refreshed_at: refreshed_at.map(time),
+        expires_at: Some(time(grant.expires_at)),
     }
 }
 

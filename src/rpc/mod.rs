@@ -5,6 +5,7 @@ pub mod auth;
 mod clients;
 mod convert;
 mod fields;
+mod grants;
 mod issuers;
 mod key_sets;
 pub mod keys;
@@ -17,6 +18,7 @@ pub mod status;
 mod user_keys;
 pub mod users;
 mod verify;
+mod watch;
 
 use tonic::Status;
 

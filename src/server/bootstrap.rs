@@ -62,6 +62,7 @@ pub(super) fn command_line_event(world: &World, project: &ProjectId, action: &st
         project: project.clone(),
         environment: None,
         actor: None,
+        token: None,
         action: action.to_owned(),
         target: target.to_owned(),
         request_id: None,

@@ -75,6 +75,8 @@ struct Known {
     wire: Wire,
     client: ClientAddress,
     began: Instant,
+    /// The endpoint of the authorization server, if its path is that of one.
+    oauth: Option<oauth::Endpoint>,
     /// The RPC, once it is resolved.
     rpc: Option<MethodId>,
     /// The key, once it is recognised.
@@ -97,6 +99,7 @@ impl Parts {
         let mut known = Known {
             header: header(&id),
             id,
+            oauth: oauth::Endpoint::at(head.uri.path()),
             uri: mem::take(&mut head.uri),
             wire: Wire::of(&head.headers),
             client: self.client(connection, &head.headers),
@@ -135,7 +138,9 @@ impl Parts {
 
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, known.header);
-        self.cors.mark(origin.filter(|_| !is_for_browsers_alone(known.uri.path())).as_ref(), headers);
+        // Where browsers are sent with their cookies, scripts of other sites have no business.
+        let for_scripts = known.oauth.is_none_or(oauth::Endpoint::is_for_scripts);
+        self.cors.mark(origin.filter(|_| for_scripts).as_ref(), headers);
         if connection.tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
         }
@@ -155,13 +160,12 @@ impl Parts {
             let message = "this service is reached over HTTPS only; do not send credentials in the clear";
             return self.refuse(known, &Error::new(Reason::HttpsRequired, message));
         }
-        let endpoint = oauth::Endpoint::at(path);
-        if endpoint.is_none_or(oauth::Endpoint::is_for_scripts)
+        if known.oauth.is_none_or(oauth::Endpoint::is_for_scripts)
             && let Some(preflight) = self.cors.preflight(&head.method, &head.headers)
         {
             return preflight;
         }
-        if let Some(endpoint) = endpoint {
+        if let Some(endpoint) = known.oauth {
             return Box::pin(self.oauth(endpoint, head, body, known)).await;
         }
         match known.wire {
@@ -364,11 +368,6 @@ fn outcome(wire: Wire, response: &Response<Body>) -> Status {
     // A status that is not in the headers comes after a message, which only successes have.
     let code = response.headers().get(GRPC_STATUS).map(|value| tonic::Code::from_bytes(value.as_bytes()));
     Status::Grpc(code.map_or(0, i32::from))
-}
-
-/// Whether a path is one that browsers are sent to with their cookies, where scripts of other sites have no business.
-fn is_for_browsers_alone(path: &str) -> bool {
-    oauth::Endpoint::at(path).is_some_and(|endpoint| !endpoint.is_for_scripts())
 }
 
 /// Who sent a request.

@@ -226,7 +226,7 @@ impl Keys {
         let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
         let hash = self.0.keyring.hash(secret.expose());
         let audit = self.0.audit(caller, "key.created", key.id.as_str()).changing_key(None, &key);
-        let actor = caller.actor();
+        let actor = caller.asker();
         let promised = idempotency.map(|idempotency| {
             let answer = Zeroizing::new(format!("{}\n{}", key.id, secret.expose()));
             let fingerprint = self.0.keyring.fingerprint(&idempotency.request);
@@ -410,7 +410,7 @@ fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
 }
 
 fn answer_context(caller: &Caller, idempotency_key: &str) -> String {
-    sealing::answer_context(caller.project().as_str(), caller.actor().as_str(), idempotency_key)
+    sealing::answer_context(caller.project().as_str(), caller.asker().as_str(), idempotency_key)
 }
 
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

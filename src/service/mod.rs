@@ -22,6 +22,7 @@ use crate::store::Store;
 
 pub mod audit;
 pub mod clients;
+pub mod grants;
 pub mod issuers;
 pub mod keys;
 pub mod oauth;

@@ -27,7 +27,8 @@ impl Passwords {
         Self { users: Users::new(Arc::clone(&context)), context }
     }
 
-    /// Gives the user who calls another password, and ends their other sessions.
+    /// Gives the user who calls another password, and ends their other sessions and what they gave to clients: whoever
+    /// knew the old one may have given something away.
     ///
     /// # Errors
     /// INVALID_FIELD where the old one is wrong or the new one breaks a rule; TOO_MANY_ATTEMPTS; OVERLOADED.
@@ -62,7 +63,7 @@ impl Passwords {
         Ok(())
     }
 
-    /// Gives a user whom the caller governs a password, and ends their sessions.
+    /// Gives a user whom the caller governs a password, and ends their sessions and what they gave to clients.
     ///
     /// # Errors
     /// INVALID_FIELD for one that breaks a rule; INVALID_STATE for a service account; OVERLOADED.

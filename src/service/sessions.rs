@@ -328,6 +328,7 @@ impl Visitor<'_> {
             project: project.clone(),
             environment: Some(*environment),
             actor: Some(CredentialId::User(user.clone())),
+            token: None,
             action: action.to_owned(),
             target: target.to_owned(),
             request_id: Some(self.request_id.to_owned()),

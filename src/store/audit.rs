@@ -4,11 +4,11 @@ use super::Store;
 use super::db::{Failure, Row, Tx, damaged, values};
 use super::error::Result;
 use super::pages::{self, Statements};
-use crate::domain::audit::{AuditEntry, AuditEvent};
+use crate::domain::audit::{ActingToken, AuditEntry, AuditEvent};
 use crate::domain::audit_chain::{AuditKey, BROKEN, Fields, Head, Link};
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, CredentialId, ProjectId};
+use crate::domain::id::{AuditEventId, CredentialId, ProjectId, TokenId, UserId};
 use crate::domain::page::{Page, PageRequest};
 
 /// Which entries a list is to hold.
@@ -81,10 +81,13 @@ impl Store {
             client_ip.as_deref(),
             event.before.as_deref(),
             event.after.as_deref(),
+            event.token.as_ref().map(|token| token.id.as_str()),
+            event.token.as_ref().and_then(|token| token.user.as_ref()).map(UserId::as_str),
         ];
         let link = key.link(&before, seq, event.occurred_at.micros(), &fields);
-        let [id, project_field, environment, actor, action, noun, target, request_id, client_ip, before, after] =
+        let [id, project_field, environment, actor, action, noun, target, request_id, client_ip, before, after, ..] =
             fields;
+        let [.., token, user] = fields;
         let values = values![
             id,
             project_field,
@@ -100,6 +103,8 @@ impl Store {
             event.occurred_at,
             seq,
             &link,
+            token,
+            user,
         ];
         tx.execute(INSERT, values).await?;
         let seal = key.seal(project, &Head { seq, link, unchained });
@@ -160,6 +165,7 @@ fn read(row: &Row) -> Result<AuditEntry> {
         project: ProjectId::stored(row.text("project")?),
         environment,
         actor: row.opt_text("actor")?.filter(|actor| actor != COMMAND_LINE).map(CredentialId::stored),
+        token: acting_token(row)?,
         action: row.text("action")?,
         target: row.text("target")?,
         request_id: row.opt_text("request_id")?,
@@ -169,6 +175,11 @@ fn read(row: &Row) -> Result<AuditEntry> {
         after: row.opt_text("fields_after")?,
     };
     Ok(AuditEntry { seq, event, place: format!("{} {seq}", occurred_at.micros()) })
+}
+
+fn acting_token(row: &Row) -> Result<Option<ActingToken>> {
+    let user = row.opt_text("acting_user")?.map(UserId::stored);
+    Ok(row.opt_text("acting_token")?.map(|id| ActingToken { id: TokenId::stored(id), user }))
 }
 
 fn actor(actor: &Option<CredentialId>) -> &str {
@@ -185,7 +196,7 @@ fn place(text: &str) -> Result<(i64, i64)> {
 macro_rules! entry_columns {
     () => {
         "e.id, e.project, e.environment, e.actor, e.action, e.noun, e.target, e.request_id, e.client_ip, e.fields_before,
-        e.fields_after, e.occurred_at, e.seq, e.link"
+        e.fields_after, e.acting_token, e.acting_user, e.occurred_at, e.seq, e.link"
     };
 }
 pub(super) use entry_columns;
@@ -244,8 +255,8 @@ const BEGIN: &str = "INSERT INTO audit_chains (project, seq, link, unchained, se
 const SET_HEAD: &str = "UPDATE audit_chains SET link = $2, seal = $3 WHERE project = $1";
 const INSERT: &str =
     "INSERT INTO audit_events (id, project, environment, actor, action, noun, target, request_id, client_ip,
-        fields_before, fields_after, occurred_at, seq, link)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        fields_before, fields_after, occurred_at, seq, link, acting_token, acting_user)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 /// How the command line is called as an actor.
 pub const COMMAND_LINE: &str = "command-line";

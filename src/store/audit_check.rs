@@ -135,13 +135,13 @@ impl Store {
 struct Entry {
     seq: i64,
     occurred_at: i64,
-    texts: [Option<String>; 11],
+    texts: [Option<String>; 13],
     link: Vec<u8>,
 }
 
 impl Entry {
     fn read(row: &Row) -> Result<Self> {
-        let mut texts: [Option<String>; 11] = Default::default();
+        let mut texts: [Option<String>; 13] = Default::default();
         for (text, column) in texts.iter_mut().zip(COLUMNS) {
             *text = row.opt_text(column)?;
         }
@@ -234,7 +234,7 @@ impl Walk<'_> {
 }
 
 /// The columns that are tied, in order.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 13] = [
     "id",
     "project",
     "environment",
@@ -246,6 +246,8 @@ const COLUMNS: [&str; 11] = [
     "client_ip",
     "fields_before",
     "fields_after",
+    "acting_token",
+    "acting_user",
 ];
 
 const PROJECTS: &str = "SELECT id AS project FROM projects UNION SELECT project FROM audit_chains

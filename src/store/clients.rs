@@ -149,11 +149,7 @@ impl Store {
     /// [`Conflict::Version`].
     pub async fn delete_client(&self, client: &Client, expected_version: i64, event: &AuditEvent) -> Result<Change> {
         let mut tx = self.db.begin().await?;
-        client_rows::update(&mut tx, client, expected_version).await?;
-        let hashes = hashes(&mut tx, &client.id).await?;
-        tx.execute(DELETE_SECRETS, values![client.id.as_str()]).await?;
-        registrations::remove(&mut tx, &client.id).await?;
-        client_rows::delete_lists(&mut tx, &client.id).await?;
+        let hashes = remove(&mut tx, client, expected_version).await?;
         self.record_in(&mut tx, event).await?;
         let change = tell(&mut tx, client, ChangeKind::Revoked, hashes).await?;
         tx.commit().await?;
@@ -161,8 +157,18 @@ impl Store {
     }
 }
 
+/// Removes all of a client but its row; the hashes of the secrets it had.
+pub(super) async fn remove(tx: &mut Tx, client: &Client, expected_version: i64) -> Result<Vec<SecretHash>> {
+    client_rows::update(tx, client, expected_version).await?;
+    let hashes = hashes(tx, &client.id).await?;
+    tx.execute(DELETE_SECRETS, values![client.id.as_str()]).await?;
+    registrations::remove(tx, &client.id).await?;
+    client_rows::delete_lists(tx, &client.id).await?;
+    Ok(hashes)
+}
+
 /// Writes a change of a client.
-async fn tell(tx: &mut Tx, client: &Client, kind: ChangeKind, hashes: Vec<SecretHash>) -> Result<Change> {
+pub(super) async fn tell(tx: &mut Tx, client: &Client, kind: ChangeKind, hashes: Vec<SecretHash>) -> Result<Change> {
     let (subject, now): (_, Timestamp) = (CredentialId::Client(client.id.clone()), client.updated_at);
     changes::write_of(tx, &client.project, client.environment, subject, kind, hashes, now).await
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::db::{Tx, damaged, values};
 use super::error::Result;
+use super::oauth::given;
 use super::{Store, sessions};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
@@ -69,7 +70,7 @@ impl Store {
         PasswordHash::parse(row.str("phc")?).map(Some).ok_or_else(|| damaged("passwords.phc"))
     }
 
-    /// Gives a user a password, and ends their sessions. None if the user is gone, or their password is another by now.
+    /// Gives a user a password, and ends their sessions and what they gave to clients. None if the user is gone, or their password is another by now.
     pub async fn set_password(&self, new: &NewPassword<'_>, event: &AuditEvent) -> Result<Option<Vec<Change>>> {
         let NewPassword { user, password, in_place_of, keep, now } = *new;
         let mut tx = self.db.begin().await?;
@@ -87,8 +88,10 @@ impl Store {
             return Ok(None);
         }
         let ended = sessions::end_all(&mut tx, &user.id, keep, now).await?;
+        let grants = given::end_all(&mut tx, &user.id, now).await?;
         self.record_in(&mut tx, event).await?;
-        let changes = sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, now).await?;
+        let mut changes = sessions::tell(&mut tx, user, ended, ChangeKind::Revoked, now).await?;
+        changes.extend(given::tell(&mut tx, user, grants, now).await?);
         tx.commit().await?;
         Ok(Some(changes))
     }

@@ -22,6 +22,7 @@ mod oauth_device;
 mod oauth_dpop;
 mod oauth_exchange;
 mod oauth_foreign;
+mod oauth_grants;
 mod oauth_logout;
 mod oauth_par;
 mod oauth_registration;

@@ -251,3 +251,67 @@ async fn the_keys_of_a_client_keep_their_rules() {
     let request = server.request(Method::GET, "/oauth/token", &Actor::anonymous());
     assert_eq!(server.send(request).await.status, 405);
 }
+
+#[tokio::test]
+async fn a_client_registers_itself_with_a_key() {
+    let server = TestServer::start().await;
+    let project = json!({"id": "default", "clientRegistration": "REGISTRATION_OPEN"});
+    let change = json!({"project": project, "updateMask": "clientRegistration"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), change).await.ok();
+    let (key, other) = (Key::p256("one"), Key::ed25519("two"));
+    let set = |key: &Key| serde_json::from_str::<Value>(&key.jwks()).unwrap();
+    let said = |keys: Value| {
+        let mut said = json!({
+            "redirect_uris": [crate::oauth::CALLBACK], "token_endpoint_auth_method": "private_key_jwt",
+            "grant_types": ["authorization_code"],
+        });
+        said.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        said
+    };
+    let nobody = Actor::anonymous();
+    let made = server.post("/oauth/register", &nobody, &said(json!({"jwks": set(&key)}))).await.expect(201, "").json();
+    assert_eq!((&made["jwks"], made.get("client_secret")), (&set(&key), None), "{made}");
+    let id = made["client_id"].as_str().unwrap();
+    // Whether it is known shows in what is wrong with the rest.
+    let ask = async |key: &Key| {
+        let assertion = key.sign(&header(key), &claims(&server, id));
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", "x"),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &assertion),
+        ];
+        error(&post(&server, "/oauth/token", None, &form).await).1
+    };
+    assert_eq!((ask(&key).await.as_str(), ask(&other).await.as_str()), ("invalid_grant", "invalid_client"));
+
+    let (path, token) = (format!("/oauth/register/{id}"), made["registration_access_token"].as_str().unwrap());
+    let put = async |keys: Value| {
+        let mut said = said(keys);
+        said["client_id"] = json!(id);
+        server.send(server.request(Method::PUT, &path, &Actor::bearer(token)).json(&said)).await
+    };
+    let told = put(json!({"jwks": set(&other)})).await.expect(200, "").json();
+    assert_eq!(told["jwks"], set(&other));
+    assert_eq!((ask(&key).await.as_str(), ask(&other).await.as_str()), ("invalid_client", "invalid_grant"));
+    let told = put(json!({"jwks_uri": "https://app.example.com/keys"})).await.expect(200, "").json();
+    assert_eq!((told.get("jwks"), &told["jwks_uri"]), (None, &json!("https://app.example.com/keys")));
+    let refused = put(json!({"token_endpoint_auth_method": "client_secret_basic"})).await;
+    assert_eq!(error(&refused), (400, "invalid_client_metadata".to_owned()), "it was given no secret");
+
+    let mut private = set(&key);
+    private["keys"][0]["d"] = json!("AAAA");
+    for keys in [
+        json!({}),
+        json!({"jwks": private}),
+        json!({"jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]}}),
+        json!({"jwks": key.jwks()}),
+        json!({"jwks": set(&key), "jwks_uri": "https://app.example.com/keys"}),
+        json!({"jwks_uri": "http://127.0.0.1/keys"}),
+        json!({"jwks_uri": "file:///etc/passwd"}),
+    ] {
+        for reply in [server.post("/oauth/register", &nobody, &said(keys.clone())).await, put(keys.clone()).await] {
+            assert_eq!(error(&reply), (400, "invalid_client_metadata".to_owned()), "{keys}: {reply:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::oauth::{Browser, Client, claims, error, post, register};
-use crate::support::{Actor, Reply, TestServer, Wire};
+use crate::support::{Actor, Reply, TestServer, Wire, leaks};
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -314,12 +314,12 @@ async fn only_who_may_decide_does() {
     let told = ask(&server, "/oauth/device_authorization", &client, &form).await.expect(200, "").json();
     let (device, user) = (told["device_code"].as_str().unwrap(), told["user_code"].as_str().unwrap());
 
-    // Of the other environment: whoever is signed in there has to sign in here.
+    // Of the other environment: whoever is signed in there is told nothing.
     let eve = server.sign_in(&server.test(), "eve").await;
     let cookie = format!("__Host-gatepost-session={}", eve.secret);
     let page = server.request(Method::GET, &page_of(user), &Actor::anonymous()).header("cookie", cookie);
     let page = server.send(page).await;
-    assert!(page.text.contains("Password") && !page.text.contains("TV"), "{page:?}");
+    assert!(page.status == 422 && page.text.contains("not known") && !page.text.contains("TV"), "{page:?}");
 
     // With nothing to give: asked to sign in as somebody else, and nothing is decided.
     let mut browser = Browser::new(&server);
@@ -355,4 +355,52 @@ async fn only_who_may_decide_does() {
     let page = browser.get(&page_of(user)).await;
     let used = browser.sign_in(&page, "bob").await;
     assert!(used.status == 422 && !used.text.contains("TV"), "{used:?}");
+}
+
+#[tokio::test]
+async fn codes_of_other_projects_are_as_unknown_as_those_that_there_are_not() {
+    let server = TestServer::start().await;
+    let elsewhere = server.other_project("elsewhere", gatepost::domain::environment::Environment::Live).await;
+    server.person(&server.live(), "ada", &["read:users"]).await;
+    server.person(&elsewhere, "eve", &["read:users"]).await;
+    let client = json!({
+        "name": "TV", "type": "PUBLIC", "scopes": ["openid", "read:users", "write:users"], "grantTypes": [DEVICE_CODE],
+    });
+    let made = server.call(Wire::Grpc, "Auth/CreateClient", &elsewhere, json!({"client": client})).await.ok();
+    let client = Client { id: made["client"]["id"].as_str().unwrap().to_owned(), secret: String::new() };
+    let late = start(&server, &client).await;
+    server.advance(Duration::from_secs(600));
+    let theirs = start(&server, &client).await;
+    let mut told = Vec::new();
+    for code in [&*theirs.user, &*late.user, "BCDF-GHJK"] {
+        let mut pages = Vec::new();
+        // A password that is wrong, and somebody of `default`, who then is signed in; and so again.
+        let mut browser = Browser::new(&server);
+        let page = browser.get(&page_of(code)).await.expect(200, "");
+        let wrong = browser.submit(&page, &[("login", "ada"), ("password", leaks::OTHER_PASSWORD)]).await;
+        assert!(wrong.text.contains("the password or the code is wrong"), "{wrong:?}");
+        pages.push(wrong);
+        pages.push(browser.sign_in(&page, "ada").await);
+        pages.push(browser.get(&page_of(code)).await);
+        // Nobody of `default`, with a password that is right elsewhere.
+        if code != theirs.user {
+            let mut browser = Browser::new(&server);
+            let page = browser.get(&page_of(code)).await.expect(200, "");
+            let wrong = browser.submit(&page, &[("login", "eve"), ("password", leaks::PASSWORD)]).await;
+            assert!(wrong.status == 422 && wrong.text.contains("the password or the code is wrong"), "{wrong:?}");
+        }
+        let shown = |page: &Reply| {
+            let form = crate::oauth::form_of(&page.text).1;
+            let csrf = form.into_iter().find(|(name, _)| name == "csrf").unwrap().1;
+            (page.status, page.text.replace(code, "").replace(&csrf, ""))
+        };
+        told.push(pages.iter().map(shown).collect::<Vec<_>>());
+    }
+    assert_eq!((&told[0], &told[1]), (&told[2], &told[2]));
+    assert_eq!(told[0].iter().map(|(status, _)| *status).collect::<Vec<_>>(), [422, 422, 422]);
+    // Those who are at home there find it.
+    let mut browser = Browser::new(&server);
+    let page = browser.get(&page_of(&theirs.user)).await.expect(200, "");
+    let question = browser.sign_in(&page, "eve").await.expect(200, "");
+    assert!(question.text.contains(&theirs.user) && question.text.contains("TV"), "{question:?}");
 }

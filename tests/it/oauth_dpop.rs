@@ -14,12 +14,12 @@ use crate::support::jose::{Key, encode, unsigned};
 use crate::support::server::PUBLIC_URL;
 use crate::support::{Actor, Reply, TestServer, Wire};
 
-fn header(key: &Key) -> Value {
+pub(crate) fn header(key: &Key) -> Value {
     json!({"alg": key.alg(), "typ": "dpop+jwt", "jwk": key.public()})
 }
 
 /// What a good proof says; each has an id of its own.
-fn says(server: &TestServer, method: &str, path: &str, token: Option<&str>) -> Value {
+pub(crate) fn says(server: &TestServer, method: &str, path: &str, token: Option<&str>) -> Value {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let id = format!("id-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let now = server.now().millis() / 1_000;
@@ -34,7 +34,7 @@ fn proof(server: &TestServer, key: &Key, method: &str, path: &str, token: Option
     key.sign(&header(key), &says(server, method, path, token))
 }
 
-fn with(mut value: Value, name: &str, member: Value) -> Value {
+pub(crate) fn with(mut value: Value, name: &str, member: Value) -> Value {
     match member {
         Value::Null => drop(value.as_object_mut().unwrap().remove(name)),
         member => value[name] = member,
@@ -43,7 +43,7 @@ fn with(mut value: Value, name: &str, member: Value) -> Value {
 }
 
 /// Somebody who sends a token and a proof.
-fn holder(token: &str, proof: &str) -> Actor {
+pub(crate) fn holder(token: &str, proof: &str) -> Actor {
     Actor::anonymous().with("authorization", &format!("DPoP {token}")).with("dpop", proof)
 }
 
@@ -71,7 +71,7 @@ async fn job(server: &TestServer, more: Value) -> Client {
 }
 
 /// A token that is bound to this key.
-async fn bound(server: &TestServer, client: &Client, key: &Key) -> String {
+pub(crate) async fn bound(server: &TestServer, client: &Client, key: &Key) -> String {
     let proof = proof(server, key, "POST", "/oauth/token", None);
     let issued = ask(server, client, Some(&proof), &FOR_ITSELF).await.expect(200, "").json();
     assert_eq!(issued["token_type"], "DPoP");

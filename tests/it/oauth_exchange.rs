@@ -289,6 +289,13 @@ async fn an_address_list_holds_at_the_exchange_and_after_it() {
         let asked = json!({"credential": actor.secret, "clientIp": "198.51.100.1"});
         let told = server.call(Wire::Grpc, "Auth/Verify", &https(server.live()), asked).await.ok();
         assert_eq!(told["code"], "IP_DENIED");
+        // Whoever is not asked where it was used cannot answer for it; whoever is, does.
+        let form = [("token", actor.secret.as_str())];
+        let request = server.request(http::Method::POST, "/oauth/introspect", &https(server.live())).form(&form);
+        assert_eq!(server.send(request).await.expect(200, "").text, r#"{"active":false}"#);
+        let asked = json!({"credential": actor.secret, "clientIp": "203.0.113.77"});
+        let told = server.call(Wire::Grpc, "Auth/Verify", &https(server.live()), asked).await.ok();
+        assert_eq!(told["code"], "VALID");
     }
 }
 

@@ -1,5 +1,5 @@
 //! The authorization server in front of clients that others wrote, and of people with a browser: openid-client, Authlib, the
-//! crate oauth2, oauth4webapi within a page, and Chromium.
+//! crates oauth2 and openidconnect, oauth4webapi within a page, and Chromium.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::oauth::{Client, query_of, register};
-use crate::support::tools::{Answer, VISIT, package_file, run_in_browser, run_python};
-use crate::support::{Actor, TestServer, leaks};
+use crate::support::tools::{Answer, VISIT, package_file, run_in_browser, run_openidconnect, run_python};
+use crate::support::{Actor, TestServer, Wire, leaks};
 
 #[tokio::test]
 async fn openid_client_signs_people_in() {
@@ -46,6 +46,31 @@ async fn authlib_signs_people_in() {
     (given["client"], given["machine"]) = (as_json(shop), as_json(machine));
     let Some(answer) = run_python(include_str!("../clients/authlib_client.py"), given, visit).await else { return };
     assert_eq!(passed(answer), json!({"passed": true}));
+}
+
+#[tokio::test]
+async fn the_crate_openidconnect_signs_people_in() {
+    // The crate revokes nothing over plain HTTP.
+    let server = TestServer::builder().tls().for_browsers().start().await;
+    let sub = server.person(&server.live(), "ada", &["read:users"]).await;
+    let project = json!({"id": "default", "clientRegistration": "REGISTRATION_OPEN"});
+    let change = json!({"project": project, "updateMask": "clientRegistration"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), change).await.ok();
+    let mut clients = Vec::new();
+    for (method, more) in [
+        ("client_secret_basic", json!({})),
+        ("client_secret_post", json!({"tokenEndpointAuthMethod": "client_secret_post", "accessTokenFormat": "OPAQUE"})),
+        ("none", json!({"type": "PUBLIC"})),
+    ] {
+        let client = web_app(&server, more).await;
+        clients.push(json!({"id": client.id, "secret": client.secret, "method": method}));
+    }
+    let issuer = format!("https://localhost:{}", server.address().port());
+    let certificate = std::fs::read_to_string(server.directory().join("cert.pem")).expect("a certificate");
+    let given = json!({"issuer": issuer, "certificate": certificate, "sub": sub, "clients": clients});
+    let visit = json!({"login": "ada", "password": leaks::PASSWORD});
+    let Some(answer) = run_openidconnect(given, visit).await else { return };
+    assert_eq!(passed(answer), json!({"passed": 4}));
 }
 
 #[tokio::test]

@@ -282,6 +282,71 @@ async fn a_registration_is_managed_by_its_own_token_alone() {
     assert_eq!(manage(&server, Method::GET, text(&other, "client_id"), theirs, None).await.status, 401);
 }
 
+/// What came of signing in anew and of refreshing: the scope, or the error.
+async fn scopes_now(server: &TestServer, client: &Client, scope: &str, refresh: &str) -> (String, String) {
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &*client.id)];
+    let refreshed = post(server, "/oauth/token", None, &form).await.json();
+    let told = |member: &str| refreshed[member].as_str().unwrap_or_default().to_owned();
+    let page = Browser::new(server).get(&authorize(client, &[("scope", scope)])).await;
+    let asked = if page.status == 200 { String::new() } else { page.text };
+    (told(if refreshed["scope"].is_string() { "scope" } else { "error" }), asked)
+}
+
+#[tokio::test]
+async fn what_a_project_takes_back_such_a_client_has_no_more() {
+    let server = TestServer::start().await;
+    server.person(&server.live(), "ada", &["read:users"]).await;
+    allow(&server, "REGISTRATION_OPEN").await;
+    let said = with(public(), "grant_types", json!(["authorization_code", "refresh_token"]));
+    let made = register(&server, &Actor::anonymous(), &said).await.expect(201, "").json();
+    let client = Client { id: text(&made, "client_id").to_owned(), secret: String::new() };
+    let first = async |resource: &str| {
+        let mut browser = Browser::new(&server);
+        let page = browser.get(&authorize(&client, &[("resource", resource)])).await.expect(200, "");
+        let consent = browser.sign_in(&page, "ada").await.expect(200, "");
+        let sent = browser.submit(&consent, &[("decision", "allow")]).await;
+        let code = query_of(sent.header("location"))["code"].clone();
+        let mut form = exchange(&code);
+        form.push(("client_id", &client.id));
+        text(&post(&server, "/oauth/token", None, &form).await.expect(200, "").json(), "refresh_token").to_owned()
+    };
+    let update = async |project: Value, mask: &str| {
+        let request = json!({"project": with(project, "id", json!("default")), "updateMask": mask});
+        server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), request).await.ok();
+    };
+    let (plain, bound) = (first("").await, first("https://mcp.example.com/").await);
+    update(json!({"registrationScopes": []}), "registrationScopes").await;
+    let (refreshed, page) = scopes_now(&server, &client, "openid read:users", &plain).await;
+    assert_eq!(refreshed, "openid");
+    assert!(page.contains("There is no scope read:users to have here"), "{page}");
+    update(json!({"registrationResources": []}), "registrationResources").await;
+    assert_eq!(scopes_now(&server, &client, "openid", &bound).await, ("invalid_target".to_owned(), String::new()));
+    // No others are let in; those who were go on.
+    allow(&server, "REGISTRATION_CLOSED").await;
+    assert_eq!(scopes_now(&server, &client, "openid", &bound).await, ("invalid_target".to_owned(), String::new()));
+}
+
+#[tokio::test]
+async fn nobody_registers_a_client_for_more_than_they_hold() {
+    let server = TestServer::start().await;
+    allow(&server, "REGISTRATION_TOKEN").await;
+    let scope = "openid read:users";
+    let lesser = server.key(&["write:clients"]).await;
+    for (actor, wanted) in [(&lesser, "openid"), (&server.key(&["write:clients", "read:users"]).await, scope)] {
+        let made = register(&server, actor, &with(public(), "scope", json!(scope))).await.expect(201, "").json();
+        assert_eq!(made["scope"], wanted);
+        // Nor does the client itself afterwards.
+        let (id, token) = (text(&made, "client_id"), text(&made, "registration_access_token"));
+        let said = with(with(public(), "scope", json!(scope)), "client_id", json!(id));
+        let put = manage(&server, Method::PUT, id, token, Some(&said)).await.expect(200, "").json();
+        assert_eq!(put["scope"], wanted);
+    }
+    // Where anybody may, a credential only says where.
+    allow(&server, "REGISTRATION_OPEN").await;
+    let made = register(&server, &lesser, &with(public(), "scope", json!(scope))).await.expect(201, "").json();
+    assert_eq!(made["scope"], scope);
+}
+
 #[tokio::test]
 async fn registrations_of_one_address_are_bounded() {
     let server = TestServer::start().await;

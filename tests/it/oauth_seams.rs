@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::oauth::{
     Browser, CALLBACK, CHALLENGE, Client, authorize, code, error, exchange, post, query_of, register, web_client,
 };
+use crate::oauth_dpop::{bound, header, holder, says, with};
+use crate::support::jose::Key;
 use crate::support::{Actor, Reply, TestServer, Wire};
 
 async fn tokens(server: &TestServer, client: &Client, form: &[(&str, &str)]) -> (String, String) {
@@ -324,4 +326,113 @@ async fn guesses_of_others_do_not_shut_out_a_client_that_is_known() {
         assert!(guesses < 20_000, "there is no end");
     }
     tokens(&server, &known, &form).await;
+}
+
+#[tokio::test]
+async fn people_are_told_where_a_client_wants_to_go_for_them() {
+    let server = TestServer::start().await;
+    server.person(&server.live(), "ada", &["read:users"]).await;
+    let resources = ["https://one.example/", "https://two.example/"];
+    let client = json!({
+        "name": "App", "redirectUris": [CALLBACK], "scopes": ["openid", "read:users"], "resources": resources,
+        "grantTypes": ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"],
+    });
+    let client = register(&server, client).await;
+    for named in [&resources[..], &resources[..1], &[]] {
+        let mut asked = authorize(&client, &[]);
+        named.iter().for_each(|resource| asked.push_str(&format!("&resource={resource}")));
+        let mut browser = Browser::new(&server);
+        let page = browser.get(&asked).await.expect(200, "");
+        let consent = browser.sign_in(&page, "ada").await.expect(200, "");
+        let mut form = vec![("scope", "read:users")];
+        form.extend(named.iter().map(|resource| ("resource", *resource)));
+        let begun = post(&server, "/oauth/device_authorization", Some(&client), &form).await.expect(200, "").json();
+        let code = begun["user_code"].as_str().unwrap();
+        let confirm = browser.get(&format!("/oauth/device?user_code={code}")).await.expect(200, "");
+        for page in [consent, confirm] {
+            for resource in resources {
+                let shown = page.text.contains(&format!("<bdi class=\"name\">{resource}</bdi>"));
+                assert_eq!(shown, named.contains(&resource), "{}", page.text);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_read_alike_wherever_they_are_shown() {
+    let server = TestServer::builder().set("key_headers", "x-shop-key").start().await;
+    let project = json!({"id": "default", "clientRegistration": "REGISTRATION_TOKEN"});
+    let change = json!({"project": project, "updateMask": "clientRegistration"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), change).await.ok();
+    let scopes = ["write:clients", "verify:credentials"];
+    let administrator = server.key(&scopes).await;
+    let client = json!({"name": "Job", "grantTypes": ["client_credentials"], "scopes": scopes});
+    let (client, key) = (register(&server, client).await, Key::p256("one"));
+    let token = bound(&server, &client, &key).await;
+    let ask = async |path: &str, actor: &Actor| {
+        let request = server.request(http::Method::POST, path, actor);
+        let request = match path {
+            "/oauth/register" => request.json(&metadata()),
+            _ => request.form(&[("token", &token)]),
+        };
+        server.send(request).await
+    };
+    for (path, status) in [("/oauth/register", 201), ("/oauth/introspect", 200)] {
+        let by_headers = ["x-api-key", "x-shop-key"].map(|name| administrator.by_header(name));
+        for actor in by_headers.iter().chain([&administrator]) {
+            ask(path, actor).await.expect(status, "");
+        }
+        // A token that is bound to a key, with the proof, and where a nonce is needed with that.
+        let with_nonce = |nonce: Value| {
+            let says = with(says(&server, "POST", path, Some(&token)), "nonce", nonce);
+            holder(&token, &key.sign(&header(&key), &says))
+        };
+        let good = with_nonce(Value::Null);
+        ask(path, &good).await.expect(status, "");
+        let again = ask(path, &good).await;
+        assert_eq!(error(&again), (401, "invalid_dpop_proof".to_owned()), "{path}");
+        let refused = ask(path, &with_nonce(json!("made up"))).await;
+        assert_eq!(error(&refused), (401, "use_dpop_nonce".to_owned()), "{path}");
+        assert!(refused.header("www-authenticate").contains("error=\"use_dpop_nonce\""), "{refused:?}");
+        ask(path, &with_nonce(json!(refused.header("dpop-nonce")))).await.expect(status, "");
+        let stripped = ask(path, &Actor::bearer(&token)).await;
+        assert_eq!(error(&stripped), (401, "invalid_dpop_proof".to_owned()), "{path}");
+    }
+    let powerless = server.key(&["read:users"]).await.by_header("x-shop-key");
+    assert_eq!(error(&ask("/oauth/introspect", &powerless).await), (401, "invalid_client".to_owned()));
+    assert_eq!(error(&ask("/oauth/register", &powerless).await), (403, "insufficient_scope".to_owned()));
+}
+
+#[tokio::test]
+async fn two_tabs_do_not_shut_each_other_out() {
+    let server = TestServer::start().await;
+    for handle in ["ada", "bob"] {
+        server.person(&server.live(), handle, &["read:users"]).await;
+    }
+    let tabs = async |browser: &mut Browser<'_>, client: &Client| {
+        let first = browser.get(&authorize(client, &[("state", "one")])).await.expect(200, "");
+        (first, browser.get(&authorize(client, &[("state", "two")])).await.expect(200, ""))
+    };
+    let client = web_client(&server).await;
+    let mut browser = Browser::new(&server);
+    let (first, second) = tabs(&mut browser, &client).await;
+    let first = browser.sign_in(&first, "ada").await.expect(200, "");
+    let second = browser.sign_in(&second, "ada").await.expect(200, "");
+    for (consent, state) in [(&first, "one"), (&second, "two")] {
+        let sent = browser.submit(consent, &[("decision", "allow")]).await;
+        let answer = query_of(sent.header("location"));
+        assert!(answer.contains_key("code") && answer["state"] == state, "{answer:?}");
+    }
+    // What one person was asked is not decided by another, in the same browser.
+    let client = web_client(&server).await;
+    let mut browser = Browser::new(&server);
+    let (first, second) = tabs(&mut browser, &client).await;
+    let of_ada = browser.sign_in(&first, "ada").await.expect(200, "");
+    let of_bob = browser.sign_in(&second, "bob").await.expect(200, "");
+    let refused = browser.submit(&of_ada, &[("decision", "allow")]).await;
+    assert!(refused.status == 400 && refused.text.contains("not one of ours"), "{refused:?}");
+    assert_eq!(browser.submit(&of_bob, &[("decision", "allow")]).await.status, 303);
+    // Nor is a page on which somebody said who they are good for a decision.
+    let csrf = crate::oauth::form_of(&second.text).1.into_iter().find(|(name, _)| name == "csrf").unwrap().1;
+    assert_eq!(browser.submit(&of_bob, &[("decision", "allow"), ("csrf", &csrf)]).await.status, 400);
 }

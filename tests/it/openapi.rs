@@ -4,6 +4,7 @@ use gatepost::proto::descriptor_pool;
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::oauth_grants::given;
 use crate::support::tools::{Tool, run_node};
 use crate::support::{Actor, Reply, TestServer, Wire};
 
@@ -166,6 +167,9 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
         let user = server.person(&server.live(), &handle, &[]).await;
         let session = server.sign_in(&server.live(), &handle).await;
         return call.template.replace("{userId}", &user).replace("{id}", &session.id);
+    }
+    if call.template.starts_with("/v1/grants/") {
+        return call.template.replace("{id}", &given(server, &server.live(), "giver", "App").await);
     }
     let value = if !call.template.contains('{') {
         String::new()

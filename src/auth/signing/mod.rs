@@ -94,11 +94,7 @@ impl Signing {
     /// # Errors
     /// None about the token. STORE_UNAVAILABLE when the keys had to be read again and could not be.
     pub async fn verify(&self, presented: &str) -> Result<Result<SessionClaims, InvalidToken>> {
-        let Some(kid) = token::unverified_kid(presented) else { return Ok(Err(InvalidToken::Malformed)) };
-        let mut ring = self.ring();
-        if !ring.knows(&kid) && self.may_ask_again().await? {
-            ring = self.ring();
-        }
+        let Some((ring, kid)) = self.ring_for(presented).await? else { return Ok(Err(InvalidToken::Malformed)) };
         let now = self.clock.now();
         Ok(match ring.verifier(&kid, now) {
             Some(key) => token::verify(presented, key, &self.issuer, now),
@@ -135,22 +131,14 @@ impl Signing {
     /// # Errors
     /// None about the token. STORE_UNAVAILABLE when the keys had to be read again and could not be.
     pub async fn verify_access(&self, presented: &str) -> Result<bool> {
-        let Some(kid) = token::unverified_kid(presented) else { return Ok(false) };
-        let mut ring = self.ring();
-        if !ring.knows(&kid) && self.may_ask_again().await? {
-            ring = self.ring();
-        }
+        let Some((ring, kid)) = self.ring_for(presented).await? else { return Ok(false) };
         let now = self.clock.now();
         Ok(ring.verifier(&kid, now).is_some_and(|key| access::is_ours(presented, key, &self.issuer, now)))
     }
 
     /// Reads an `id_token` of ours, past its end or not; none for anything else.
     pub async fn read_hint(&self, presented: &str) -> Result<Option<IdentityHint>> {
-        let Some(kid) = token::unverified_kid(presented) else { return Ok(None) };
-        let mut ring = self.ring();
-        if !ring.knows(&kid) && self.may_ask_again().await? {
-            ring = self.ring();
-        }
+        let Some((ring, kid)) = self.ring_for(presented).await? else { return Ok(None) };
         Ok(ring.verifier(&kid, self.clock.now()).and_then(|key| hint::read(presented, key, &self.issuer)))
     }
 
@@ -209,6 +197,16 @@ impl Signing {
             }
         }
         Ok(())
+    }
+
+    /// The keys to check a token by, read again if they lack the one it names, and the name of that; none if it names none.
+    async fn ring_for(&self, presented: &str) -> Result<Option<(Arc<Ring>, String)>> {
+        let Some(kid) = token::unverified_kid(presented) else { return Ok(None) };
+        let mut ring = self.ring();
+        if !ring.knows(&kid) && self.may_ask_again().await? {
+            ring = self.ring();
+        }
+        Ok(Some((ring, kid)))
     }
 
     fn ring(&self) -> Arc<Ring> {

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
-use super::client::{ClientAuthentication, ClientDetails, ClientKind, MAX_URIS};
+use super::client::{ClientAuthentication, ClientDetails, ClientKeys, ClientKind, MAX_KEYS, MAX_URIS};
 use super::error::{OAuthError, Word};
 use super::grant::GrantType;
 use super::redirect_uri::RedirectUri;
 use super::scope::{OAuthScope, OAuthScopes, OpenIdScope};
-use super::uri::{LogoUri, ResourceUri};
+use super::uri::{LogoUri, ResourceUri, plain};
 use crate::domain::name::broken_by_name;
 use crate::domain::project::ProjectDetails;
 use crate::domain::scope::ScopeSet;
@@ -38,6 +39,10 @@ pub struct ClientMetadata {
     pub logo_uri: Option<String>,
     /// What it may ask for.
     pub scope: Option<String>,
+    /// The public keys it proves itself by: a JWK Set.
+    pub jwks: Option<Value>,
+    /// Where it publishes them.
+    pub jwks_uri: Option<String>,
     /// Whether its access tokens are bound to a key of its own (RFC 9449, section 5.2).
     pub dpop_bound_access_tokens: Option<bool>,
     /// What somebody else says of it.
@@ -75,6 +80,22 @@ impl Allowance {
         let own = own.filter(|own| !others.contains(own));
         Self { scopes, resources: own.into_iter().chain(others.iter().cloned()).collect() }
     }
+
+    /// What of this somebody may give who holds no more than these scopes.
+    pub fn within(mut self, held: &ScopeSet) -> Self {
+        let kept = self.scopes.registered.iter().filter(|scope| held.holds(scope.plain())).cloned();
+        self.scopes.registered = ScopeSet::new(kept);
+        self
+    }
+
+    /// Takes from a client what is not allowed any more.
+    pub fn hold(&self, details: &mut ClientDetails) {
+        details.scopes.openid.retain(|scope| self.scopes.openid.contains(scope));
+        let kept =
+            details.scopes.registered.iter().filter(|scope| self.scopes.registered.holds(scope.plain())).cloned();
+        details.scopes.registered = ScopeSet::new(kept);
+        details.resources.retain(|resource| self.resources.contains(resource));
+    }
 }
 
 impl ClientMetadata {
@@ -89,7 +110,8 @@ impl ClientMetadata {
         })
     }
 
-    /// What becomes of it: in place of what `before` says of all that a client says of itself (RFC 7592, section 2.2).
+    /// What becomes of it: in place of what `before` says of all that a client says of itself (RFC 7592, section 2.2). Whether its
+    /// `jwks` hold a key that is of use is left to be asked.
     ///
     /// # Errors
     /// `invalid_redirect_uri`, `invalid_client_metadata`, `unapproved_software_statement`.
@@ -106,6 +128,7 @@ impl ClientMetadata {
             name: self.name(&redirect_uris)?,
             logo_uri,
             authentication: self.authentication()?,
+            keys: self.keys()?,
             post_logout_redirect_uris: uris(POST_LOGOUT, self.post_logout_redirect_uris.as_deref(), kind)?,
             redirect_uris,
             grant_types: self.grant_types()?,
@@ -127,6 +150,26 @@ impl ClientMetadata {
             None | Some("") => Ok(ClientAuthentication::SecretBasic),
             Some(text) => ClientAuthentication::parse(text)
                 .ok_or_else(|| invalid("token_endpoint_auth_method", ClientAuthentication::RULE)),
+        }
+    }
+
+    /// What it proves itself by, if it does so with a key; keys for anything else are not looked at.
+    fn keys(&self) -> Result<Option<ClientKeys>, OAuthError> {
+        if self.authentication()? != ClientAuthentication::PrivateKeyJwt {
+            return Ok(None);
+        }
+        match (&self.jwks, self.jwks_uri.as_deref().filter(|uri| !uri.is_empty())) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(invalid("jwks", "must not be given beside jwks_uri")),
+            (Some(keys), None) => match keys.to_string() {
+                text if text.len() > MAX_KEYS => Err(invalid("jwks", &format!("must be at most {MAX_KEYS} bytes"))),
+                text => Ok(Some(ClientKeys::Inline(text))),
+            },
+            (None, Some(uri)) => match plain(uri) {
+                Ok(url) if url.scheme() == "https" => Ok(Some(ClientKeys::At(uri.to_owned()))),
+                Ok(_) => Err(invalid("jwks_uri", "must begin with https://")),
+                Err(rule) => Err(invalid("jwks_uri", rule)),
+            },
         }
     }
 
@@ -243,6 +286,41 @@ mod tests {
     }
 
     #[test]
+    fn keys_count_for_whoever_proves_itself_by_them() {
+        let with = |method: &str, keys: &str| {
+            let json = format!(
+                r#"{{"redirect_uris": ["https://app.example/cb"], "token_endpoint_auth_method": "{method}", {keys}}}"#
+            );
+            read(&json).unwrap().1.keys
+        };
+        let set = r#""jwks": {"keys":[{"kty":"OKP"}]}"#;
+        let inline = ClientKeys::Inline(r#"{"keys":[{"kty":"OKP"}]}"#.to_owned());
+        assert_eq!(with("private_key_jwt", set), Some(inline));
+        let at = ClientKeys::At("https://app.example/keys".to_owned());
+        assert_eq!(with("private_key_jwt", r#""jwks_uri": "https://app.example/keys", "jwks": null"#), Some(at));
+        for method in ["client_secret_basic", "none"] {
+            assert_eq!(with(method, set), None, "{method}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_gone() {
+        let (_, before) =
+            read(r#"{"redirect_uris": ["https://app.example/cb"], "scope": "openid read:orders WRITE_ORDERS"}"#)
+                .unwrap();
+        let mut details = before.clone();
+        allowance().hold(&mut details);
+        assert_eq!(details, before, "all of it is allowed");
+        let lesser =
+            allowance().within(&ScopeSet::new(["write:orders", "read:users"].map(|text| Scope::parse(text).unwrap())));
+        lesser.hold(&mut details);
+        assert_eq!(details.scopes.to_string(), "openid WRITE_ORDERS");
+        Allowance { resources: Vec::new(), ..lesser }.hold(&mut details);
+        assert_eq!(details.resources, []);
+        assert_eq!(allowance().within(&ScopeSet::new(Scope::parse("admin"))), allowance(), "who holds all gives all");
+    }
+
+    #[test]
     fn nothing_is_had_by_asking_that_was_not_set_apart() {
         for (wanted, got) in [
             ("openid read:orders", "openid read:orders"),
@@ -285,6 +363,16 @@ mod tests {
         ] {
             let json = format!("{{{}}}", json.replace(r#""private_key"#, r#""private_key""#));
             assert_eq!(read(&json).unwrap_err(), word, "{json}");
+        }
+        for keys in [
+            "",
+            r#", "jwks_uri": "http://app.example/keys""#,
+            r#", "jwks_uri": "https://app.example/keys#one""#,
+            r#", "jwks_uri": "https://app.example/keys", "jwks": {"keys": []}"#,
+            &format!(r#", "jwks": {{"keys": ["{}"]}}"#, "x".repeat(MAX_KEYS)),
+        ] {
+            let json = format!(r#"{{{good}, "token_endpoint_auth_method": "private_key_jwt"{keys}}}"#);
+            assert_eq!(read(&json).unwrap_err(), InvalidClientMetadata, "{json}");
         }
         let native = r#"{"redirect_uris": ["com.example.app:/cb"], "token_endpoint_auth_method": "none"}"#;
         assert_eq!(read(native).unwrap().0, ClientKind::Public);

@@ -38,6 +38,17 @@ pub struct Grant {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// A grant as it is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// What the client is called.
+    pub client_name: String,
+    /// When it gave tokens last; none if nobody has fetched any.
+    pub refreshed_at: Option<Timestamp>,
+}
+
 /// A code that can be redeemed once (RFC 6749, section 4.1.2).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorizationCode {

@@ -18,6 +18,8 @@ pub struct Consent<'a> {
     pub account: Account<'a>,
     /// What is asked for.
     pub permissions: Permissions<'a>,
+    /// Which services it is to be used at, by address; none where the request names none.
+    pub resources: Vec<Text<'a>>,
     /// Where either answer leads.
     pub destination: Destination<'a>,
     /// What the form holds.

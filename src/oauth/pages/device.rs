@@ -36,6 +36,8 @@ pub struct DeviceConfirm<'a> {
     pub code: Text<'a>,
     /// What is asked for.
     pub permissions: Permissions<'a>,
+    /// Which services it is to be used at, by address; none where the request names none.
+    pub resources: Vec<Text<'a>>,
     /// What the form holds.
     pub form: Form<'a>,
 }

@@ -1,5 +1,6 @@
-//! Who asks for tokens: a client, and the key that they are to be bound to.
+//! Who asks for tokens: a client, the key that they are to be bound to, and where the request comes from.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -12,6 +13,16 @@ use crate::domain::oauth::thumbprint::Thumbprint;
 pub struct Applicant {
     client: Arc<Client>,
     key: Option<Thumbprint>,
+    origin: Origin,
+}
+
+/// A request to one of the endpoints, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// Its id.
+    pub request_id: Arc<str>,
 }
 
 impl Applicant {
@@ -19,12 +30,17 @@ impl Applicant {
     ///
     /// # Errors
     /// `invalid_dpop_proof` for a client whose tokens have to be bound to one, and that proved none.
-    pub fn new(client: Arc<Client>, key: Option<Thumbprint>) -> Result<Self, OAuthError> {
+    pub fn new(client: Arc<Client>, key: Option<Thumbprint>, origin: Origin) -> Result<Self, OAuthError> {
         if client.details.dpop_bound_access_tokens && key.is_none() {
             let what = "the client's tokens are bound to a key: a proof that it holds one is needed in the header DPoP";
             return Err(OAuthError::new(Word::InvalidDpopProof, what));
         }
-        Ok(Self { client, key })
+        Ok(Self { client, key, origin })
+    }
+
+    /// Where it asks from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// What its access tokens are bound to.

@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::AuthorizationServer;
 use super::request::{AnswerTo, AuthorizationRequest};
+use super::{AuthorizationServer, Origin};
 use crate::auth::decide::{Question, decide};
 use crate::auth::lookup::Found;
 use crate::domain::audit::{AuditEvent, fields};
 use crate::domain::clock::Timestamp;
-use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, CredentialId, GrantId, ProjectId, UserId};
+use crate::domain::id::{CredentialId, GrantId};
 use crate::domain::oauth::client::{Client, ClientKind};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::scope::OAuthScopes;
@@ -69,7 +68,12 @@ impl AuthorizationServer {
     }
 
     /// What is to happen with a request next.
-    pub async fn consider(&self, request: &AuthorizationRequest, who: Option<&SignedIn>) -> Result<Step, OAuthError> {
+    pub async fn consider(
+        &self,
+        request: &AuthorizationRequest,
+        who: Option<&SignedIn>,
+        origin: &Origin,
+    ) -> Result<Step, OAuthError> {
         let now = self.0.now();
         let Some(who) = who.filter(|who| is_known_well_enough(request, &who.session, now)) else {
             return match request.prompt.none {
@@ -90,7 +94,7 @@ impl AuthorizationServer {
                 || request.answer_to.redirect_uri.starts_with("https://"));
         let agreed = provable && !request.prompt.consent && remembered.is_some_and(|held| covers(&held, &scopes));
         if agreed {
-            return Ok(Step::Answer(self.agree(request, who).await?));
+            return Ok(Step::Answer(self.agree(request, who, origin).await?));
         }
         match request.prompt.none {
             true => self.refused(request, Word::ConsentRequired, "the user has not agreed yet").await,
@@ -105,7 +109,12 @@ impl AuthorizationServer {
     }
 
     /// The user agreed: the client gets a code, and what they agreed to is remembered.
-    pub async fn agree(&self, request: &AuthorizationRequest, who: &SignedIn) -> Result<Answer, OAuthError> {
+    pub async fn agree(
+        &self,
+        request: &AuthorizationRequest,
+        who: &SignedIn,
+        origin: &Origin,
+    ) -> Result<Answer, OAuthError> {
         self.take_pushed(request).await?;
         let now = self.0.now();
         let client = &request.client;
@@ -136,7 +145,7 @@ impl AuthorizationServer {
         let prefix = SecretPrefix::fixed(SecretPrefix::CODE);
         let secret = PlainSecret::generate(&prefix, client.environment, &*self.0.entropy);
         let hash = self.0.keyring.hash(secret.expose());
-        self.0.store.create_grant(&grant, &hash, &code, &self.given(&grant, now)).await?;
+        self.0.store.create_grant(&grant, &hash, &code, &self.given(&grant, origin)).await?;
         Ok(self.answer(&request.answer_to, vec![("code", secret.expose().to_owned())]))
     }
 
@@ -180,38 +189,16 @@ impl AuthorizationServer {
         Answer { to: to.clone(), parameters }
     }
 
-    pub(super) fn given(&self, grant: &Grant, now: Timestamp) -> AuditEvent {
+    pub(super) fn given(&self, grant: &Grant, origin: &Origin) -> AuditEvent {
         let place = (&grant.project, grant.environment);
-        let event = self.by_user(&grant.user, place, "grant.given", grant.id.as_str(), now);
+        let actor = CredentialId::User(grant.user.clone());
+        let event = self.event(Some(actor), place, "grant.given", grant.id.as_str(), origin);
         let what = fields([
             ("client", json!(grant.client.as_str())),
             ("scopes", json!(grant.scopes.to_string())),
             ("resources", json!(grant.resources)),
         ]);
         event.changing(None, Some(what))
-    }
-
-    pub(super) fn by_user(
-        &self,
-        user: &UserId,
-        (project, environment): (&ProjectId, Environment),
-        action: &str,
-        target: &str,
-        now: Timestamp,
-    ) -> AuditEvent {
-        AuditEvent {
-            id: AuditEventId::new(now, &*self.0.entropy),
-            project: project.clone(),
-            environment: Some(environment),
-            actor: Some(CredentialId::User(user.clone())),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            request_id: None,
-            client_ip: None,
-            occurred_at: now,
-            before: None,
-            after: None,
-        }
     }
 }
 

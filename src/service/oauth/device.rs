@@ -5,13 +5,14 @@
 //! link from a stranger would let the stranger's device in. What they decide is not remembered, for the same reason.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::authorization::{SignedIn, within};
 use super::tokens::{Issued, narrowed, require_grant, targets};
-use super::{Applicant, AuthorizationServer};
+use super::{Applicant, AuthorizationServer, Origin};
 use crate::domain::environment::Environment;
-use crate::domain::id::{GrantId, ProjectId};
+use crate::domain::id::{CredentialId, GrantId, ProjectId};
 use crate::domain::oauth::client::{Client, ClientKind};
 use crate::domain::oauth::device::{DeviceRequest, DeviceState, INTERVAL, LIFETIME, Poll};
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -41,11 +42,18 @@ pub struct DeviceAsked {
     request: DeviceRequest,
     /// What it runs.
     pub client: Client,
+    /// Whether it is not too late for it.
+    pub in_time: bool,
 }
 
 impl DeviceAsked {
     fn is_of(&self, who: &SignedIn) -> bool {
         self.place() == (&who.session.project, who.session.environment)
+    }
+
+    /// Which services the tokens are to be used at.
+    pub fn resources(&self) -> &[String] {
+        &self.request.resources
     }
 
     /// Where those are who may decide.
@@ -89,7 +97,7 @@ impl AuthorizationServer {
         }
         let resources = targets(resources, client, &[])?;
         if client.kind == ClientKind::Public {
-            self.0.attempts.user_codes().start(address)?;
+            self.0.attempts.unproven(address)?;
         }
         let (project, environment) = (client.project.clone(), client.environment);
         let request = DeviceRequest::new(project, environment, client.id.clone(), scopes, resources, self.0.now());
@@ -117,8 +125,15 @@ impl AuthorizationServer {
     pub async fn device_asked(&self, code: &UserCode) -> Result<Option<DeviceAsked>, OAuthError> {
         let hash = self.user_code_hash(code);
         let Some(request) = self.0.store.find_device_of_user_code(&hash).await? else { return Ok(None) };
-        let client = self.0.store.find_client_by_id(&request.client).await?;
-        Ok(client.map(|client| DeviceAsked { request, client }))
+        let Some(client) = self.0.store.find_client_by_id(&request.client).await? else { return Ok(None) };
+        // What was asked for and is not allowed any more is not agreed to either.
+        let client = match self.as_allowed(Arc::new(client)).await {
+            Ok(client) => Arc::unwrap_or_clone(client),
+            Err(error) if error.word == Word::UnauthorizedClient => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let in_time = self.0.now() < request.expires_at;
+        Ok(Some(DeviceAsked { request, client, in_time }))
     }
 
     /// What is to happen next with somebody who typed a code.
@@ -133,11 +148,8 @@ impl AuthorizationServer {
     ) -> Result<DeviceStep, OAuthError> {
         let Some(who) = who else { return Ok(DeviceStep::SignIn) };
         let guess = self.0.attempts.user_codes().guess(&who.user.id, address)?;
-        let Some(asked) = asked else { return Ok(DeviceStep::Unknown) };
-        if !asked.is_of(who) {
-            // They are somebody else there, perhaps. It is charged, for it says that there is such a code.
-            return Ok(DeviceStep::SignIn);
-        }
+        // That there is such a code elsewhere is not told.
+        let Some(asked) = asked.filter(|asked| asked.is_of(who)) else { return Ok(DeviceStep::Unknown) };
         let step = match &asked.request.state {
             DeviceState::Pending if asked.request.is_open(self.0.now()) => {
                 let scopes = within(&asked.request.scopes, &who.user.details.scopes);
@@ -159,6 +171,7 @@ impl AuthorizationServer {
         code: &UserCode,
         asked: &DeviceAsked,
         who: &SignedIn,
+        origin: &Origin,
     ) -> Result<bool, OAuthError> {
         let now = self.0.now();
         let scopes = within(&asked.request.scopes, &who.user.details.scopes);
@@ -181,17 +194,24 @@ impl AuthorizationServer {
             expires_at: request.expires_at,
             revoked_at: None,
         };
-        let event = self.given(&grant, now);
+        let event = self.given(&grant, origin);
         Ok(self.0.store.approve_device(&self.user_code_hash(code), &grant, now, &event).await?)
     }
 
     /// The user does not agree; whether that still counts.
-    pub async fn deny_device(&self, code: &UserCode, asked: &DeviceAsked, who: &SignedIn) -> Result<bool, OAuthError> {
+    pub async fn deny_device(
+        &self,
+        code: &UserCode,
+        asked: &DeviceAsked,
+        who: &SignedIn,
+        origin: &Origin,
+    ) -> Result<bool, OAuthError> {
         if !asked.is_of(who) {
             return Ok(false);
         }
         let now = self.0.now();
-        let event = self.by_user(&who.user.id, asked.place(), "device.denied", asked.client.id.as_str(), now);
+        let actor = CredentialId::User(who.user.id.clone());
+        let event = self.event(Some(actor), asked.place(), "device.denied", asked.client.id.as_str(), origin);
         Ok(self.0.store.deny_device(&self.user_code_hash(code), &who.user.id, now, &event).await?)
     }
 
@@ -226,7 +246,7 @@ impl AuthorizationServer {
             }
             Poll::Denied => return told(Word::AccessDenied, "the user does not agree"),
             Poll::Expired => return told(Word::ExpiredToken, "nobody decided in time; begin anew"),
-            Poll::Spent(grant) => return Err(self.spent(&grant).await?),
+            Poll::Spent(grant) => return Err(self.spent(&grant, client.origin()).await?),
             Poll::Approved(grant) => grant,
         };
         let grant = self.0.store.find_grant(&grant).await?.ok_or_else(bad_code)?;
@@ -237,15 +257,15 @@ impl AuthorizationServer {
         let (id, ends) = (&first.grant.id, first.grant.expires_at);
         if !self.0.store.redeem_device(&hash, id, ends, &first.tokens(), now).await? {
             // Somebody else was faster.
-            return Err(self.spent(id).await?);
+            return Err(self.spent(id, client.origin()).await?);
         }
-        self.first_issued(first).await
+        self.first_issued(client, first).await
     }
 
     /// Two hold what one should: neither keeps it.
-    async fn spent(&self, grant: &GrantId) -> Result<OAuthError, OAuthError> {
+    async fn spent(&self, grant: &GrantId, origin: &Origin) -> Result<OAuthError, OAuthError> {
         if let Some(grant) = self.0.store.find_grant(grant).await? {
-            self.end_stolen(&grant, "grant.device_code_reused").await?;
+            self.end_stolen(&grant, "grant.device_code_reused", origin).await?;
         }
         Ok(bad_code())
     }

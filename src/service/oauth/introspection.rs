@@ -63,7 +63,8 @@ impl Asker<'_> {
 }
 
 impl AuthorizationServer {
-    /// What a token says.
+    /// What a token says. Who asks does not say where it came from (RFC 7662 has no word for that), and an address list cannot be
+    /// satisfied by an address that nobody knows: what stands behind such a list is inactive here, and Verify takes the address.
     pub async fn introspect(&self, asker: Asker<'_>, token: &str) -> Result<Introspection, OAuthError> {
         if let Some(hash) = self.hash(token, SecretPrefix::REFRESH) {
             return Box::pin(self.introspect_refresh(asker, &hash)).await;
@@ -78,7 +79,21 @@ impl AuthorizationServer {
             (_, Asker::Caller(_)) => true,
             (_, Asker::Client(_)) => false,
         };
-        if !concerns || credential.project() != project || decide(&credential, &question, &mut ()).is_err() {
+        if !concerns || credential.project() != project {
+            return Ok(Introspection::Inactive);
+        }
+        if let Err(objection) = decide(&credential, &question, &mut ()) {
+            let (credential, reason) = (credential.id(), objection.reason);
+            if reason == Reason::IpDenied {
+                // Whoever put the list there may look for why.
+                tracing::info!(
+                    credential = credential.as_str(),
+                    ?reason,
+                    "a token with an address list was told inactive"
+                );
+            } else {
+                tracing::debug!(credential = credential.as_str(), ?reason, "a token was told inactive");
+            }
             return Ok(Introspection::Inactive);
         }
         // Whoever is told that it is good accepts it.

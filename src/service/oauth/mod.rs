@@ -13,7 +13,7 @@ mod request;
 mod revocation;
 mod tokens;
 
-pub use applicant::Applicant;
+pub use applicant::{Applicant, Origin};
 pub use authentication::ClientProof;
 pub use authorization::{Answer, SignedIn, Step};
 pub use device::{DeviceAsked, DeviceCodes, DeviceStep};
@@ -21,7 +21,7 @@ pub use exchange::{Exchange, Exchanged};
 pub use introspection::{Asker, Introspection, Known};
 pub use logout::{LogoutAsked, LogoutRequest};
 pub use pushed::{Named, Pushed};
-pub use registration::{Origin, Registered, Registrant};
+pub use registration::{Registered, Registrant};
 pub use request::{AnswerTo, Asked, AuthorizationRequest, Prompt, ResponseMode, Wrong};
 pub use tokens::{CodeUse, Issued};
 
@@ -29,7 +29,10 @@ use std::sync::Arc;
 
 use super::Context;
 use crate::auth::dpop::{Possession, Proof};
+use crate::domain::audit::AuditEvent;
 use crate::domain::entropy::Entropy;
+use crate::domain::environment::Environment;
+use crate::domain::id::{AuditEventId, CredentialId, ProjectId};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::sealing::Keyring;
@@ -69,6 +72,32 @@ impl AuthorizationServer {
             return Err(OAuthError::new(Word::InvalidDpopProof, "the proof was used before"));
         }
         Ok(proof.key)
+    }
+
+    /// The entry of the audit log about what somebody does at one of the endpoints.
+    fn event(
+        &self,
+        actor: Option<CredentialId>,
+        (project, environment): (&ProjectId, Environment),
+        action: &str,
+        target: &str,
+        origin: &Origin,
+    ) -> AuditEvent {
+        let now = self.0.now();
+        AuditEvent {
+            id: AuditEventId::new(now, &*self.0.entropy),
+            project: project.clone(),
+            environment: Some(environment),
+            actor,
+            token: None,
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: Some(origin.request_id.to_string()),
+            client_ip: Some(origin.address),
+            occurred_at: now,
+            before: None,
+            after: None,
+        }
     }
 
     /// The identifier of this server (RFC 8414, section 2, `issuer`).

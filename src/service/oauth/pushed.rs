@@ -49,7 +49,7 @@ impl AuthorizationServer {
     ) -> Result<Named, OAuthError> {
         if client.details.authentication == ClientAuthentication::None {
             // Anybody can say to be it.
-            self.0.attempts.user_codes().start(address)?;
+            self.0.attempts.unproven(address)?;
         }
         if parameters.len() > MOST_BYTES {
             let what = format!("the request has more than {MOST_BYTES} bytes");

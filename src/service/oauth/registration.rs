@@ -1,21 +1,24 @@
 //! Clients that register themselves (RFC 7591) and manage that (RFC 7592), where the project lets them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::AuthorizationServer;
+use super::{AuthorizationServer, Origin};
 use crate::auth::caller::Caller;
+use crate::auth::outside::key_set::KeySet;
 use crate::domain::audit::AuditEvent;
-use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AuditEventId, ClientId, CredentialId, ProjectId};
-use crate::domain::oauth::client::{Client, ClientDetails, ClientSecret};
+use crate::domain::id::{ClientId, CredentialId, ProjectId};
+use crate::domain::oauth::client::{Client, ClientDetails, ClientKeys, ClientSecret};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::registration::{Allowance, ClientMetadata};
 use crate::domain::project::{ClientRegistration, Project};
 use crate::domain::reason::Reason;
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::service::clients::told;
+use crate::store::Room;
 
 /// Who wants to register a client, once the project lets them.
 #[derive(Debug)]
@@ -24,15 +27,6 @@ pub struct Registrant<'a> {
     project: Project,
     /// Who calls, if anybody shows a credential.
     caller: Option<&'a Caller>,
-}
-
-/// A request to register or to manage a client.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
-    /// Where it comes from.
-    pub address: IpAddr,
-    /// Its id.
-    pub request_id: &'a str,
 }
 
 /// A client that registered itself, for the answer.
@@ -83,12 +77,16 @@ impl AuthorizationServer {
     pub async fn register(
         &self,
         by: &Registrant<'_>,
-        origin: Origin<'_>,
+        origin: &Origin,
         metadata: &ClientMetadata,
     ) -> Result<Registered, OAuthError> {
         let kind = metadata.kind()?;
-        let allowed = Allowance::of(&by.project.details, self.issuer());
-        let details = metadata.details(ClientDetails::usual(kind), &allowed)?;
+        let mut allowed = Allowance::of(&by.project.details, self.issuer());
+        if let (ClientRegistration::Token, Some(caller)) = (by.project.details.client_registration, by.caller) {
+            // Nobody vouches for more than they hold.
+            allowed = allowed.within(caller.scopes());
+        }
+        let details = usable(metadata.details(ClientDetails::usual(kind), &allowed)?)?;
         // Who may write clients is not bounded by the address it speaks from.
         if !by.caller.is_some_and(|caller| caller.scopes().holds(WRITE)) {
             self.0.attempts.registration(origin.address)?;
@@ -114,14 +112,19 @@ impl AuthorizationServer {
         let token = new(SecretPrefix::REGISTRATION);
         let event = match by.caller {
             Some(caller) => self.0.audit(caller, "client.registered", client.id.as_str()),
-            None => self.registration_event(origin, &client, Some(&client.id), "client.registered", now),
+            None => self.registration_event(origin, &client, Some(&client.id), "client.registered"),
         };
         let event = event.changing(None, Some(told(&client)));
         let secret_hash = secret.as_ref().map(|secret| self.0.keyring.hash(secret.expose()));
         let token_hash = self.0.keyring.hash(token.expose());
-        let stored = self.0.store.register_client(&client, secret_hash.as_ref(), &token_hash, MAX_CLIENTS, &event);
+        let makes_room = |oldest: &Client| {
+            let event = self.registration_event(origin, oldest, Some(&client.id), "client.deleted");
+            event.changing(Some(told(oldest)), None)
+        };
+        let room = Room { at_most: MAX_CLIENTS, unused_since: now.minus(UNUSED_AT_LEAST), event: &makes_room };
+        let stored = self.0.store.register_client(&client, secret_hash.as_ref(), &token_hash, &room, &event);
         match stored.await? {
-            Some(change) => self.0.committed(&change),
+            Some(changes) => changes.iter().for_each(|change| self.0.committed(change)),
             None => {
                 let what = "the project has as many clients that registered themselves as it may; ask whoever runs it";
                 return Err(OAuthError::new(Word::TemporarilyUnavailable, what));
@@ -154,7 +157,7 @@ impl AuthorizationServer {
     pub async fn change_registration(
         &self,
         before: &Client,
-        origin: Origin<'_>,
+        origin: &Origin,
         metadata: &ClientMetadata,
     ) -> Result<Client, OAuthError> {
         let invalid = |what: &str| OAuthError::new(Word::InvalidClientMetadata, what);
@@ -183,23 +186,48 @@ impl AuthorizationServer {
         }
         let project = self.0.store.find_project(&before.project).await?;
         let project = project.ok_or_else(|| invalid("the project is gone"))?;
-        let details = metadata.details(before.details.clone(), &Allowance::of(&project.details, self.issuer()))?;
+        let mut allowed = Allowance::of(&project.details, self.issuer());
+        if project.details.client_registration != ClientRegistration::Open {
+            // Somebody vouched for what it has, and for no more.
+            allowed = allowed.within(&before.details.scopes.registered);
+        }
+        let details = usable(metadata.details(before.details.clone(), &allowed)?)?;
+        if details.authentication.needs_secret() && before.secret.is_none() {
+            let what = "token_endpoint_auth_method cannot change to one that needs a secret: register a client anew";
+            return Err(invalid(what));
+        }
         let (mut client, now) = (before.clone(), self.0.now());
         client.update(details, now);
-        let event = self.registration_event(origin, &client, Some(&client.id), "client.updated", now);
+        let event = self.registration_event(origin, &client, Some(&client.id), "client.updated");
         let event = event.changing(Some(told(before)), Some(told(&client)));
         self.0.committed(&self.0.store.update_client(&client, before.version, &event).await?);
         Ok(client)
     }
 
     /// Ends a client that wants to be no more.
-    pub async fn end_registration(&self, before: &Client, origin: Origin<'_>) -> Result<()> {
+    pub async fn end_registration(&self, before: &Client, origin: &Origin) -> Result<()> {
         let (mut client, now) = (before.clone(), self.0.now());
         client.delete(now);
-        let event = self.registration_event(origin, &client, Some(&client.id), "client.deleted", now);
+        let event = self.registration_event(origin, &client, Some(&client.id), "client.deleted");
         let event = event.changing(Some(told(before)), None);
         self.0.committed(&self.0.store.delete_client(&client, before.version, &event).await?);
         Ok(())
+    }
+
+    /// A client with what it may ask for now: of one that registered itself, the project can take back what it has set apart.
+    ///
+    /// # Errors
+    /// `unauthorized_client` where there is no such project any more.
+    pub async fn as_allowed(&self, client: Arc<Client>) -> Result<Arc<Client>, OAuthError> {
+        if !client.registered_itself {
+            return Ok(client);
+        }
+        let project = self.0.store.find_project(&client.project).await?;
+        let gone = || OAuthError::new(Word::UnauthorizedClient, "the project of the client is gone");
+        let project = project.ok_or_else(gone)?;
+        let mut client = Arc::unwrap_or_clone(client);
+        Allowance::of(&project.details, self.issuer()).hold(&mut client.details);
+        Ok(Arc::new(client))
     }
 
     async fn is_secret_of(&self, client: &Client, secret: &str) -> Result<bool, OAuthError> {
@@ -210,28 +238,28 @@ impl AuthorizationServer {
 
     fn registration_event(
         &self,
-        origin: Origin<'_>,
+        origin: &Origin,
         client: &Client,
         actor: Option<&ClientId>,
         action: &str,
-        now: Timestamp,
     ) -> AuditEvent {
-        AuditEvent {
-            id: AuditEventId::new(now, &*self.0.entropy),
-            project: client.project.clone(),
-            environment: Some(client.environment),
-            actor: actor.cloned().map(CredentialId::Client),
-            action: action.to_owned(),
-            target: client.id.to_string(),
-            request_id: Some(origin.request_id.to_owned()),
-            client_ip: Some(origin.address),
-            occurred_at: now,
-            before: None,
-            after: None,
-        }
+        let (actor, place) = (actor.cloned().map(CredentialId::Client), (&client.project, client.environment));
+        self.event(actor, place, action, client.id.as_str(), origin)
     }
+}
+
+/// Refuses keys that nothing can be checked by.
+fn usable(details: ClientDetails) -> Result<ClientDetails, OAuthError> {
+    if let Some(ClientKeys::Inline(set)) = &details.keys
+        && let Err(flaw) = KeySet::parse(set.as_bytes())
+    {
+        return Err(OAuthError::new(Word::InvalidClientMetadata, format!("jwks {flaw}")));
+    }
+    Ok(details)
 }
 
 const WRITE: &str = "write:clients";
 /// Clients of one project and environment that registered themselves, at most.
 const MAX_CLIENTS: i64 = 10_000;
+/// How long one waits at least for somebody who agrees to it before it makes room for others.
+const UNUSED_AT_LEAST: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -4,6 +4,7 @@
 //! anywhere: the user is told here ([`Wrong::Here`]). After that, the client is told, by a redirect ([`Wrong::ToClient`]); but
 //! not one that registered itself, whose redirect URI is anybody's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::AuthorizationServer;
@@ -151,7 +152,8 @@ impl AuthorizationServer {
     async fn client_of(&self, asked: &Asked<'_>) -> Result<Client, OAuthError> {
         let unknown = || OAuthError::new(Word::InvalidRequest, "the client_id is missing, or there is no such client");
         let id = asked.client_id.and_then(ClientId::parse).ok_or_else(unknown)?;
-        self.0.store.find_client_by_id(&id).await?.ok_or_else(unknown)
+        let client = self.0.store.find_client_by_id(&id).await?.ok_or_else(unknown)?;
+        Ok(Arc::unwrap_or_clone(self.as_allowed(Arc::new(client)).await?))
     }
 }
 

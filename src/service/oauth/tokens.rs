@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Applicant, AuthorizationServer};
+use super::{Applicant, AuthorizationServer, Origin};
 use crate::auth::signing::{AccessClaims, IdentityClaims};
-use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AuditEventId, CredentialId, TokenId};
+use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::oauth::client::{Client, TokenFormat};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
@@ -115,7 +114,7 @@ impl AuthorizationServer {
             return Err(bad_code());
         }
         if stored.used_at.is_some() {
-            self.end_stolen(&grant, "grant.code_reused").await?;
+            self.end_stolen(&grant, "grant.code_reused", client.origin()).await?;
             return Err(bad_code());
         }
         if now >= stored.expires_at || !grant.is_open(now) {
@@ -129,10 +128,10 @@ impl AuthorizationServer {
         let (grant, tokens) = (&first.grant, first.tokens());
         if !self.0.store.redeem_code(&hash, &grant.id, grant.expires_at, &tokens, now).await? {
             // Somebody else was faster.
-            self.end_stolen(grant, "grant.code_reused").await?;
+            self.end_stolen(grant, "grant.code_reused", client.origin()).await?;
             return Err(bad_code());
         }
-        self.first_issued(first).await
+        self.first_issued(client, first).await
     }
 
     /// The first tokens of a grant, before they are stored, and the grant as it lasts from then on.
@@ -164,8 +163,8 @@ impl AuthorizationServer {
     }
 
     /// The first tokens of a grant, once they are stored.
-    pub(super) async fn first_issued(&self, first: FirstTokens) -> Result<Issued, OAuthError> {
-        self.end_surplus(&first.grant).await?;
+    pub(super) async fn first_issued(&self, client: &Applicant, first: FirstTokens) -> Result<Issued, OAuthError> {
+        self.end_surplus(&first.grant, client.origin()).await?;
         let id_token = self.id_token(&first.token, &first.grant, first.grant.nonce.as_deref()).await?;
         Ok(self.issued(first.access, first.token, first.refresh.map(|(secret, _)| secret), id_token))
     }
@@ -213,7 +212,7 @@ impl AuthorizationServer {
             }
             Refreshed::Ended => Err(bad_refresh()),
             Refreshed::Stolen => {
-                self.end_stolen(&grant, "grant.refresh_token_reused").await?;
+                self.end_stolen(&grant, "grant.refresh_token_reused", client.origin()).await?;
                 Err(bad_refresh())
             }
         }
@@ -325,35 +324,24 @@ impl AuthorizationServer {
 
     /// A user's oldest grants to a client make room for new ones: whoever signs in again and again leaves no more behind than
     /// this.
-    async fn end_surplus(&self, grant: &Grant) -> Result<(), OAuthError> {
+    async fn end_surplus(&self, grant: &Grant, origin: &Origin) -> Result<(), OAuthError> {
         let (user, client) = (&grant.user, &grant.client);
         for old in self.0.store.list_surplus_grants(user, client, MOST_GRANTS, self.0.now()).await? {
-            self.end_grant(&old, "grant.superseded").await?;
+            self.end_grant(&old, "grant.superseded", origin).await?;
         }
         Ok(())
     }
 
     /// Two hold what one should: neither keeps it.
-    pub(super) async fn end_stolen(&self, grant: &Grant, action: &str) -> Result<(), OAuthError> {
+    pub(super) async fn end_stolen(&self, grant: &Grant, action: &str, origin: &Origin) -> Result<(), OAuthError> {
         tracing::warn!(grant_id = %grant.id, client_id = %grant.client, action, "a grant was ended: what is good once came twice");
-        self.end_grant(grant, action).await
+        self.end_grant(grant, action, origin).await
     }
 
-    pub(super) async fn end_grant(&self, grant: &Grant, action: &str) -> Result<(), OAuthError> {
+    pub(super) async fn end_grant(&self, grant: &Grant, action: &str, origin: &Origin) -> Result<(), OAuthError> {
         let now = self.0.now();
-        let event = AuditEvent {
-            id: AuditEventId::new(now, &*self.0.entropy),
-            project: grant.project.clone(),
-            environment: Some(grant.environment),
-            actor: Some(CredentialId::Client(grant.client.clone())),
-            action: action.to_owned(),
-            target: grant.id.to_string(),
-            request_id: None,
-            client_ip: None,
-            occurred_at: now,
-            before: None,
-            after: None,
-        };
+        let (actor, place) = (CredentialId::Client(grant.client.clone()), (&grant.project, grant.environment));
+        let event = self.event(Some(actor), place, action, grant.id.as_str(), origin);
         if let Some(change) = self.0.store.revoke_grant(grant, now, &event).await? {
             self.0.committed(&change);
         }

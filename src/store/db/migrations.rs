@@ -46,6 +46,7 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(15, "0015_exchanged_tokens.sql", "exchanged_tokens"),
     step!(16, "0016_registration.sql", "registration"),
     step!(17, "0017_token_rows.sql", "token_rows"),
+    step!(18, "0018_given_grants.sql", "given_grants"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

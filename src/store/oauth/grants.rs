@@ -4,6 +4,7 @@
 //! the same time one sees what the other did.
 
 use super::access_tokens::{self, NewAccessToken};
+use super::registrations;
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
@@ -160,7 +161,7 @@ impl Store {
     /// Ends a grant with all that came of it; none if it had ended.
     pub async fn revoke_grant(&self, grant: &Grant, now: Timestamp, event: &AuditEvent) -> Result<Option<Change>> {
         let mut tx = self.db.begin().await?;
-        if tx.execute(REVOKE, values![grant.id.as_str(), now]).await? == 0 {
+        if !end(&mut tx, &grant.id, now).await? {
             return Ok(None);
         }
         let hashes = access_tokens::of_grant(&mut tx, &grant.id, now).await?;
@@ -208,6 +209,11 @@ impl Store {
     }
 }
 
+/// Ends a grant; whether it had not ended.
+pub(super) async fn end(tx: &mut Tx, grant: &GrantId, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute(REVOKE, values![grant.as_str(), now]).await? > 0)
+}
+
 /// Lets a grant last until another time, if it has not ended; whether it does.
 pub(super) async fn prolong(tx: &mut Tx, grant: &GrantId, ends: Timestamp, now: Timestamp) -> Result<bool> {
     Ok(tx.execute(PROLONG, values![grant.as_str(), ends, now]).await? > 0)
@@ -242,7 +248,7 @@ pub(super) async fn insert(tx: &mut Tx, grant: &Grant) -> Result<()> {
         grant.expires_at,
     ];
     tx.execute(INSERT, values).await?;
-    Ok(())
+    registrations::agreed(tx, &grant.client, grant.created_at).await
 }
 
 /// Stores the tokens of a grant.
@@ -255,7 +261,7 @@ pub(super) async fn give(tx: &mut Tx, tokens: &NewTokens<'_>) -> Result<()> {
     Ok(())
 }
 
-fn read(row: &Row) -> Result<Grant> {
+pub(super) fn read(row: &Row) -> Result<Grant> {
     Ok(Grant {
         id: GrantId::stored(row.text("id")?),
         project: ProjectId::stored(row.text("project")?),
@@ -301,6 +307,7 @@ macro_rules! grant_columns {
         g.created_at, g.expires_at AS grant_expires_at, g.revoked_at"
     };
 }
+pub(super) use grant_columns;
 
 const INSERT: &str = "INSERT INTO grants (id, project, environment, client_id, user_id, scopes, resources,
         authenticated_at, nonce, created_at, expires_at)
@@ -326,7 +333,8 @@ const FIND_CODE: &str = concat!(
 const USE_CODE: &str =
     "UPDATE authorization_codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
 /// A grant lasts no longer than its code until that is redeemed.
-const PROLONG: &str = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND revoked_at IS NULL AND expires_at > $3";
+const PROLONG: &str = "UPDATE grants SET expires_at = $2, refreshed_at = $3
+    WHERE id = $1 AND revoked_at IS NULL AND expires_at > $3";
 const FIND_REFRESH: &str = concat!(
     "SELECT ",
     grant_columns!(),
@@ -334,8 +342,8 @@ const FIND_REFRESH: &str = concat!(
     FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id JOIN projects o ON o.id = g.project
     WHERE r.hash = $1 AND o.deleted_at IS NULL"
 );
-/// Changes nothing; the row is held until the transaction ends.
-const HOLD: &str = "UPDATE grants SET nonce = nonce WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2";
+/// The row is held until the transaction ends.
+const HOLD: &str = "UPDATE grants SET refreshed_at = $2 WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2";
 const FIND_STATE: &str =
     "SELECT idle_until, spent_at, successor, successor_access FROM refresh_tokens WHERE hash = $1 AND grant_id = $2";
 /// It is its own successor from then on, and so is used: whoever presents it has it, and somebody else what came in its place.

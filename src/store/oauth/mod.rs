@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod devices;
+pub(super) mod given;
 mod grants;
 mod issuing;
 mod pushed_requests;
@@ -10,15 +11,18 @@ mod used_proofs;
 
 pub use access_tokens::NewAccessToken;
 pub use devices::{DeviceStarted, MAX_DEVICE_REQUESTS};
+pub use given::GrantFilter;
 pub use grants::{NewTokens, Refreshed};
 pub(super) use issuing::Issuing;
 pub use pushed_requests::PushedRequest;
+pub use registrations::Room;
 
 /// For the test of their plans.
 #[cfg(test)]
-pub(super) const PLANNED: [&[(&str, &str)]; 6] = [
+pub(super) const PLANNED: [&[(&str, &str)]; 7] = [
     access_tokens::PLANNED,
     devices::PLANNED,
+    given::PLANNED,
     grants::PLANNED,
     pushed_requests::PLANNED,
     registrations::PLANNED,

@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 
 use super::on_both_engines;
 use super::support::*;
-use crate::domain::audit::{AuditEntry, AuditEvent};
+use crate::domain::audit::{ActingToken, AuditEntry, AuditEvent};
 use crate::domain::change::ChangeKind;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{CredentialId, KeyId};
+use crate::domain::id::{CredentialId, KeyId, TokenId, UserId};
 use crate::domain::page::PageRequest;
 use crate::domain::scope::Scope;
 use crate::store::{AuditCheck, AuditFilter, Break, BreakKind, ScopeDeleted, StoredScope};
@@ -29,6 +29,10 @@ on_both_engines! {
 /// An entry of the live environment about `target`, at a time.
 fn entry(action: &str, target: &str, seconds: u64) -> AuditEvent {
     AuditEvent { action: action.to_owned(), target: target.to_owned(), occurred_at: at(seconds), ..event(&project()) }
+}
+
+fn acting_token() -> ActingToken {
+    ActingToken { id: TokenId::new(at(0), &SystemEntropy), user: Some(UserId::new(at(0), &SystemEntropy)) }
 }
 
 async fn list(db: &TestDb, filter: &AuditFilter) -> Vec<AuditEntry> {
@@ -52,6 +56,7 @@ async fn whole(db: &TestDb, entries: i64) {
 async fn entries_come_back_as_they_were_written(db: TestDb) {
     let mut full = event(&project());
     full.actor = Some(KeyId::new(at(0), &SystemEntropy).into());
+    full.token = Some(acting_token());
     (full.before, full.after) = (Some("{\"a\":\"\u{fc}\"}".to_owned()), Some("{\"a\":null}".to_owned()));
     let mut bare = event(&project()).of_whole_project();
     (bare.request_id, bare.client_ip, bare.occurred_at) = (None, None, at(1));
@@ -200,6 +205,7 @@ async fn tampering_is_named(db: TestDb) {
     for n in 1..=9 {
         let mut event = entry("key.revoked", &format!("key_{n}"), n);
         (event.before, event.after) = (Some(format!("{{\"n\":{n}}}")), Some("{}".to_owned()));
+        event.token = (n == 6).then(acting_token);
         db.store.record(&event).await.unwrap();
     }
     let mut ids: Vec<_> =
@@ -280,6 +286,10 @@ async fn tampering_is_named(db: TestDb) {
         "occurred_at = occurred_at + 1",
         "fields_before = NULL",
         "fields_after = '{ }'",
+        "acting_token = NULL",
+        "acting_user = NULL",
+        "acting_token = NULL, acting_user = NULL",
+        "acting_user = 'usr_x'",
         "link = CAST('x' AS %BYTES%)",
         "target = 'key_6\u{e9}'",
     ];
@@ -290,6 +300,8 @@ async fn tampering_is_named(db: TestDb) {
     // The first and the last are nothing special.
     for seq in [1, 9] {
         cases.push((format!("UPDATE audit_events SET target = 'x' WHERE seq = {seq}"), at_seq(seq, changed)));
+        let token = format!("UPDATE audit_events SET acting_token = 'tok_x' WHERE seq = {seq}");
+        cases.push((token, at_seq(seq, changed)));
     }
     for (sql, (seq, id, kind)) in cases {
         db.raw(&sql).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::grants::Party;
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::{Change, ChangeKind};
@@ -17,9 +18,10 @@ use crate::domain::oauth::uri::{LogoUri, ResourceUri};
 use crate::domain::page::PageRequest;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
-use crate::store::{Conflict, ScopeDeleted, StoreError, StoredScope};
+use crate::store::{Conflict, Room, ScopeDeleted, StoreError, StoredScope};
 
 on_both_engines! {
+    a_client_that_nobody_ever_agreed_to_makes_room,
     a_client_comes_back_as_it_was_stored,
     a_deleted_client_is_gone_and_its_secrets_with_it,
     a_secret_is_found_for_its_own_client_only,
@@ -187,7 +189,9 @@ async fn a_deleted_client_is_gone_and_its_secrets_with_it(db: TestDb) {
 
 async fn clients_that_register_themselves_are_bounded_and_known_by_their_token(db: TestDb) {
     let register = async |client: &Client, token: &SecretHash| {
-        db.store.register_client(client, None, token, 2, &event(&client.project)).await.unwrap()
+        let room = Room { at_most: 2, unused_since: at(0), event: &|_| unreachable!("all are too young") };
+        let changes = db.store.register_client(client, None, token, &room, &event(&client.project)).await.unwrap();
+        changes.map(|changes| <[Change; 1]>::try_from(changes).unwrap()[0].clone())
     };
     let own = |seconds| Client { registered_itself: true, ..client(at(seconds)) };
     let (mut one, two, three) = (own(1), own(2), own(3));
@@ -213,6 +217,34 @@ async fn clients_that_register_themselves_are_bounded_and_known_by_their_token(d
     let made = client(at(6));
     add(&db, &made).await;
     assert!(!find(&db, &made).await.unwrap().registered_itself);
+}
+
+async fn a_client_that_nobody_ever_agreed_to_makes_room(db: TestDb) {
+    let register = async |seconds, unused_since| {
+        let client = Client { registered_itself: true, ..client(at(seconds)) };
+        let room = Room { at_most: 3, unused_since: at(unused_since), event: &|_| event(&project()) };
+        let secret = new_hash();
+        let stored = db.store.register_client(&client, Some(&secret), &new_hash(), &room, &event(&project())).await;
+        stored.unwrap().map(|changes| (client, secret, changes))
+    };
+    let (used, ..) = register(1, 0).await.unwrap();
+    let (oldest, secret, _) = register(2, 0).await.unwrap();
+    register(3, 0).await.unwrap();
+    let party = Party::of(&db, used.clone()).await;
+    let grant = party.redeemed(&db, at(4)).await.0;
+    assert!(register(5, 2).await.is_none(), "none has waited for so long");
+    let (_, _, changes) = register(6, 3).await.unwrap();
+    let ([gone, made], hashes) = (&changes[..], vec![secret]) else { panic!("{changes:?}") };
+    assert_eq!((gone.kind, &gone.hashes, made.kind), (ChangeKind::Revoked, &hashes, ChangeKind::Created));
+    assert_eq!(gone.subject, Some(CredentialId::Client(oldest.id.clone())));
+    assert_eq!((find(&db, &oldest).await, find(&db, &used).await.is_some()), (None, true));
+    // Also when nothing is left of what they agreed to.
+    db.store.end_grant(&grant, at(7), &event(&project())).await.unwrap().unwrap();
+    db.store.prune_grants(at(1_000_000), 10).await.unwrap();
+    for n in 0..2 {
+        register(8 + n, 7).await.unwrap();
+    }
+    assert!(register(10, 7).await.is_none() && find(&db, &used).await.is_some());
 }
 
 async fn only_one_of_two_changes_of_a_version_is_made(db: TestDb) {

@@ -49,6 +49,12 @@ impl Party {
         client.project = project.clone();
         client.details.scopes = scopes("openid read:users write:users");
         db.store.create_client(&client, None, &event(project)).await.unwrap();
+        Self::of(db, client).await
+    }
+
+    /// Somebody who agrees to this client.
+    pub(super) async fn of(db: &TestDb, client: Client) -> Self {
+        let project = &client.project.clone();
         let mut user = human(&format!("agrees-{}", client.id.as_str().to_lowercase().replace('_', "-")), at(0));
         user.details.handle = None;
         user.project = project.clone();

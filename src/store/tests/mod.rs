@@ -9,6 +9,7 @@ mod clients;
 mod credentials;
 mod devices;
 mod faults;
+mod given;
 mod grants;
 mod issuers;
 mod keys;

@@ -19,7 +19,7 @@ use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretPrefix;
 use crate::domain::session::Origin;
 use crate::store::PushedRequest;
-use crate::store::{AuditFilter, Conflict, NewIdempotent, NewSession, StoreError, StoredScope};
+use crate::store::{AuditFilter, Conflict, NewIdempotent, NewSession, Room, StoreError, StoredScope};
 
 on_both_engines! {
     a_deleted_project_is_emptied_in_batches,
@@ -165,7 +165,8 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         let mut client = client(at(n));
         client.project = id.clone();
         client.details.scopes = "read:budgets".split(' ').filter_map(OAuthScope::parse).collect();
-        db.store.register_client(&client, Some(&new_hash()), &new_hash(), 100, &event(id)).await.unwrap().unwrap();
+        let room = Room { at_most: 100, unused_since: at(0), event: &|_| event(id) };
+        db.store.register_client(&client, Some(&new_hash()), &new_hash(), &room, &event(id)).await.unwrap().unwrap();
         let pushed = PushedRequest {
             hash: new_hash(),
             client: client.id.clone(),

@@ -278,6 +278,7 @@ pub(super) fn event(project: &ProjectId) -> AuditEvent {
         project: project.clone(),
         environment: Some(Environment::Live),
         actor: None,
+        token: None,
         action: "key.created".to_owned(),
         target: "key_x".to_owned(),
         request_id: Some("req_x".to_owned()),

@@ -10,6 +10,7 @@ use prost_reflect::Kind as FieldKind;
 use serde_json::{Map, Value, json};
 use tonic::Request;
 
+use crate::oauth_grants::given;
 use crate::support::{Actor, Answer, Rpc, TestServer, Wire, leaks};
 
 /// In every text of the things behind the wall.
@@ -94,6 +95,7 @@ impl Behind {
         server.sign_in(admin, "zanzibar").await;
         self.names.extend([user.clone(), person.id.clone(), format!("{user}/{}", person.id)]);
         self.secrets.push(person.secret.clone());
+        self.names.push(given(server, admin, "zanzibar-too", MARK).await);
         let key = server.user_key(&person, "zanzibar-key").await;
         self.names.extend([key.id, "zanzibar-key".to_owned()]);
         self.secrets.push(key.secret);
@@ -116,6 +118,7 @@ impl Behind {
                 "Users/ListUsers",
                 "Auth/ListClients",
                 "Auth/ListIssuers",
+                "Auth/ListGrants",
             ] {
                 ask(list, json!({"pageSize": 1000})).await;
             }

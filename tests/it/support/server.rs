@@ -210,13 +210,14 @@ impl Builder {
         self
     }
 
-    /// As browsers meet it: at `http://localhost` and a port, which they take for a secure place, and in the machine's own
-    /// time, which clients go by that hold its tokens against theirs.
+    /// As browsers meet it: at `localhost` and a port, which they take for a secure place without TLS too, and in the machine's
+    /// own time, which clients go by that hold its tokens against theirs.
     pub(crate) fn for_browsers(mut self) -> Self {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let port = free.expect("there is a free port").port();
         self.in_real_time = true;
-        self.set("listen", format!("127.0.0.1:{port}")).set("public_url", format!("http://localhost:{port}"))
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        self.set("listen", format!("127.0.0.1:{port}")).set("public_url", format!("{scheme}://localhost:{port}"))
     }
 
     /// Starts it.

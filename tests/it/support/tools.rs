@@ -77,20 +77,34 @@ pub(crate) async fn run_in_browser(module: &str, mut given: Value) -> Option<Ans
 
 /// Runs a Python module with the packages of `tests/clients` to its end, with this as its one argument, to which is added how
 /// it has `tests/clients/visit.mjs` run (`browser`); `None`, after saying so, where one of what it needs is missing.
-pub(crate) async fn run_python(module: &str, mut given: Value, visit: Value) -> Option<Answer> {
+pub(crate) async fn run_python(module: &str, given: Value, visit: Value) -> Option<Answer> {
     let python = tools_dir().join("python/bin/python");
-    let (Some((node, packages)), Some(browser), true) = (node(), browser(), python.is_file()) else {
+    let Some(given) = with_visits(given, visit).filter(|_| python.is_file()) else {
         left_out("what needs Python and the packages of tests/clients");
         return None;
     };
-    let module_of_browser = [BROWSER, VISIT].concat();
-    given["browser"] = json!({
-        "program": node, "directory": packages, "module": module_of_browser, "arguments": visit,
-    });
-    given["browser"]["arguments"]["chromium"] = browser.into();
     // Whatever proxy this machine goes out by: all that is called is on it.
     let mut command = Command::new(python);
     Some(run(command.arg("-").arg(given.to_string()).env("NO_PROXY", "*"), module).await)
+}
+
+/// The same with the program made of the crate in `tests/clients/openidconnect`.
+pub(crate) async fn run_openidconnect(given: Value, visit: Value) -> Option<Answer> {
+    let program = tools_dir().join("bin/openidconnect-client");
+    let Some(given) = with_visits(given, visit).filter(|_| program.is_file()) else {
+        left_out("what needs the program of tests/clients/openidconnect");
+        return None;
+    };
+    Some(run(Command::new(program).arg(given.to_string()), "").await)
+}
+
+/// What a program is given, and how it has somebody follow a link.
+fn with_visits(mut given: Value, visit: Value) -> Option<Value> {
+    let ((node, packages), browser) = (node()?, browser()?);
+    let module = [BROWSER, VISIT].concat();
+    given["browser"] = json!({"program": node, "directory": packages, "module": module, "arguments": visit});
+    given["browser"]["arguments"]["chromium"] = browser.into();
+    Some(given)
 }
 
 /// A file of one of the packages of `tests/clients`.

@@ -78,6 +78,7 @@ pub(super) fn all() -> Vec<Sample> {
         registered_itself: false,
         account,
         permissions: permissions.clone(),
+        resources: vec!["https://api.example.com/".into()],
         destination: site,
         form: form("/oauth/consent"),
     };
@@ -91,6 +92,7 @@ pub(super) fn all() -> Vec<Sample> {
         account,
         code: "WDJB-MJHT".into(),
         permissions: few.clone(),
+        resources: Vec::new(),
         form: form("/oauth/device/confirm"),
     };
     let error = ErrorPage {
@@ -143,11 +145,15 @@ pub(super) fn all() -> Vec<Sample> {
                 client: nameless,
                 account: Account { name: "".into(), login: "ada".into() },
                 permissions: Permissions::default(),
+                resources: Vec::new(),
                 destination: program,
                 ..consent.clone()
             },
         ),
-        Sample::of("consent_admin", &Consent { client: unreachable, permissions: everything(), ..consent }),
+        Sample::of(
+            "consent_admin",
+            &Consent { client: unreachable, permissions: everything(), resources: services(), ..consent },
+        ),
         Sample::of("device_code", &code),
         Sample::of(
             "device_code_wrong",
@@ -160,7 +166,7 @@ pub(super) fn all() -> Vec<Sample> {
         Sample::of("device_confirm", &confirm),
         Sample::of(
             "device_confirm_much",
-            &DeviceConfirm { client: pictured, registered_itself: true, permissions, ..confirm },
+            &DeviceConfirm { client: pictured, registered_itself: true, permissions, resources: services(), ..confirm },
         ),
         Sample::of("device_done", &DeviceDone { project, client: tv, allowed: true }),
         Sample::of("device_denied", &DeviceDone { project, client: tv, allowed: false }),
@@ -188,6 +194,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
         Permission { scope: if shown.is_blank() { "write:orders" } else { text }, words: shown },
         Permission { scope: "admin", words: shown },
     ]);
+    let resources = vec![if shown.is_blank() { "https://api.example.com/".into() } else { shown }];
     vec![
         Sample::of(
             "sign_in",
@@ -225,6 +232,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
                 registered_itself: true,
                 account,
                 permissions: permissions.clone(),
+                resources: resources.clone(),
                 destination,
                 form: form.clone(),
             },
@@ -239,6 +247,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
                 account,
                 code: shown,
                 permissions,
+                resources,
                 form: form.clone(),
             },
         ),
@@ -255,6 +264,11 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
             },
         ),
     ]
+}
+
+fn services() -> Vec<Text<'static>> {
+    let long = "https://orders.eu-central-1.services.brightside-workshop-and-sons.example/v2/tenants/0192f6a9/";
+    ["https://mcp.example.com/", long, "urn:example:billing"].map(Text::from).to_vec()
 }
 
 fn permissions() -> Permissions<'static> {
