@@ -60,6 +60,9 @@
 //! [`service::oauth`], what is good once is claimed in `store/oauth`, and an access token is from then on looked up like the
 //! secret of a key.
 //!
+//! A client may be known by the address of a document of its own ([`domain::oauth::document`]): [`service::oauth`] has it fetched when
+//! something begins, and keeps the client like any other.
+//!
 //! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
 //! to the other nodes. What changes keys, users, sessions, scopes or projects writes its event of the audit log there too

@@ -19,6 +19,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -63,7 +64,7 @@ use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
 use crate::rpc::users::UsersService;
 use crate::service::Context;
-use crate::service::oauth::AuthorizationServer;
+use crate::service::oauth::{AuthorizationServer, DocumentSource};
 use crate::service::revocations::Revocations;
 use crate::service::sessions::Sessions;
 use crate::service::users::Users;
@@ -91,12 +92,14 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// The certificate authorities that are trusted beside the machine's, where documents are fetched.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl World {
     /// The machine's clock and randomness.
     pub fn real() -> Self {
-        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), authorities: Vec::new() }
     }
 }
 
@@ -237,8 +240,9 @@ impl Server {
         let signing = Arc::new(signing.await.map_err(StartError::Store)?);
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
-        let fetch = issuer_keys::fetch(config);
+        let fetch = issuer_keys::fetch(config, &world);
         let outside = Outside::new(issuer_keys::source(&fetch, &world), Arc::clone(&world.clock), &*world.entropy);
+        let documents = DocumentSource::new(issuer_keys::documents(config, &world));
         let client_keys = ClientKeySource::new(issuer_keys::source(&fetch, &world));
         let credentials = Credentials::new(
             store.clone(),
@@ -254,7 +258,7 @@ impl Server {
         let passwords = config.passwords;
         let passwords = PasswordHasher::start(passwords.cost, passwords.threads, Arc::clone(&world.entropy));
         let passwords = Arc::new(passwords.map_err(StartError::Threads)?);
-        let World { clock, entropy } = world;
+        let World { clock, entropy, .. } = world;
         // What is listened on tells no name by which the service is reached.
         let addresses = match &config.public_url {
             Some(url) => Addresses::only(url.as_str()),
@@ -269,6 +273,7 @@ impl Server {
             keyring: Arc::clone(&keyring),
             signing: Arc::clone(&signing),
             possession: Arc::clone(&possession),
+            documents,
             client_keys,
             passwords: Arc::clone(&passwords),
             attempts: Arc::new(Attempts::new(Arc::clone(&clock))),

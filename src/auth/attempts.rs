@@ -1,5 +1,5 @@
 //! How often passwords may be tried, on one account and from one address, and how often users may add themselves
-//! and clients register themselves.
+//! and clients register themselves, or have documents of theirs fetched.
 //!
 //! An attempt is charged before the password is looked at, so that many at one time are no way around the bound, and is
 //! given back when it was right or could not be judged. Accounts are known by what was presented to name them, so that the
@@ -43,6 +43,7 @@ pub struct Attempts {
     user_codes: UserCodes,
     registrations: Budgets,
     unproven: Budgets,
+    documents: Budgets,
     known: Known,
     /// How many attempts of each address wait or are being judged.
     under_way: Box<[AtomicU8]>,
@@ -102,6 +103,7 @@ impl Attempts {
             user_codes: UserCodes::new(Arc::clone(&clock)),
             registrations: Budgets::new(SLOTS, REGISTRATION_EACH, REGISTRATIONS_AT_ONCE),
             unproven: Budgets::new(SLOTS, UNPROVEN_EACH, UNPROVEN_AT_ONCE),
+            documents: Budgets::new(SLOTS, DOCUMENT_EACH, DOCUMENTS_AT_ONCE),
             known: Known::default(),
             under_way: std::iter::repeat_with(AtomicU8::default).take(SLOTS).collect(),
             clock,
@@ -156,6 +158,14 @@ impl Attempts {
     /// TOO_MANY_ATTEMPTS, as above.
     pub fn unproven(&self, address: IpAddr) -> Result<()> {
         self.unproven.take(&network_of(address), self.clock.now()).map_err(refused)
+    }
+
+    /// Charges an address for a document of a client that has to be fetched.
+    ///
+    /// # Errors
+    /// TOO_MANY_ATTEMPTS, as above.
+    pub fn document(&self, address: IpAddr) -> Result<()> {
+        self.documents.take(&network_of(address), self.clock.now()).map_err(refused)
     }
 
     /// One of the few attempts that an address may have under way: it must not fill the line that everybody waits in.
@@ -261,6 +271,9 @@ const REGISTRATIONS_AT_ONCE: u32 = 20;
 /// Devices and pushed requests of public clients from one address: 60 at once, for a fleet behind one router, and then one a second.
 const UNPROVEN_EACH: Duration = Duration::from_secs(1);
 const UNPROVEN_AT_ONCE: u32 = 60;
+/// Documents of clients that are fetched for one address: 20 at once, and then 120 an hour. Each serves everybody for minutes.
+const DOCUMENT_EACH: Duration = Duration::from_secs(30);
+const DOCUMENTS_AT_ONCE: u32 = 20;
 
 #[cfg(test)]
 mod tests {

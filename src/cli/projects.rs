@@ -123,6 +123,9 @@ struct SettingsArgs {
     /// Whether OAuth clients may register themselves.
     #[arg(long, value_name = "SETTING", value_enum)]
     client_registration: Option<RegistrationArg>,
+    /// Whether a client may be known by the https address of a document that says what it is.
+    #[arg(long, value_name = "BOOL")]
+    client_id_metadata_documents: Option<bool>,
     /// A scope for clients that register themselves, beside openid, profile, email and offline_access; may be given several
     /// times. In an update, they come in place of all there are now.
     #[arg(long = "registration-scope", value_name = "SCOPE")]
@@ -237,6 +240,7 @@ impl UpdateArgs {
             ("session_lifetime", session_lifetime.is_some()),
             ("user_scopes", !self.settings.user_scopes.is_empty() || self.settings.no_user_scopes),
             ("client_registration", self.settings.client_registration.is_some()),
+            ("client_id_metadata_documents", self.settings.client_id_metadata_documents.is_some()),
             (
                 "registration_scopes",
                 !self.settings.registration_scopes.is_empty() || self.settings.no_registration_scopes,
@@ -268,6 +272,7 @@ impl SettingsArgs {
                 .client_registration
                 .map_or(v1::project::ClientRegistration::Unspecified, Into::into)
                 .into(),
+            client_id_metadata_documents: self.client_id_metadata_documents.unwrap_or_default(),
             registration_scopes: self.registration_scopes.clone(),
             registration_resources: self.registration_resources.clone(),
             ..v1::Project::default()
@@ -335,6 +340,7 @@ fn record(project: &v1::Project) -> Rows {
     rows.field("scopes of users", project.user_scopes.join(" "));
     let registration = project.client_registration().as_str_name().to_lowercase();
     rows.field("clients register", registration.trim_start_matches("registration_"));
+    rows.field("clients by document", if project.client_id_metadata_documents { "taken" } else { "not taken" });
     rows.field("scopes of such clients", project.registration_scopes.join(" "));
     for uri in &project.registration_resources {
         rows.field("resource of such clients", uri);
@@ -367,6 +373,7 @@ fn told(project: &Project) -> v1::Project {
             ClientRegistration::Open => v1::project::ClientRegistration::RegistrationOpen,
         }
         .into(),
+        client_id_metadata_documents: project.details.client_documents,
         registration_scopes: spelt(&project.details.registration_scopes),
         registration_resources: project.details.registration_resources.iter().map(ToString::to_string).collect(),
         created_at: Some(at(project.created_at)),

@@ -175,7 +175,7 @@ settings! {
     ISSUER_PRIVATE_ADDRESSES = "issuer_private_addresses", "GATEPOST_ISSUER_PRIVATE_ADDRESSES", Form::List("NETWORKS"),
         Tokens, Fallback::Value("none"), Open,
         "Networks besides the public internet, such as `10.0.0.0/8`, in which the keys of trusted issuers may be fetched, over \
-         `http` too; `none` for no other";
+         `http` too, and what clients publish; `none` for no other";
 
     REQUIRE_DPOP_NONCES = "require_dpop_nonces", "GATEPOST_REQUIRE_DPOP_NONCES", Form::Switch, Tokens,
         Fallback::Value("false"), Open,

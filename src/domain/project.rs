@@ -47,6 +47,9 @@ pub struct ProjectDetails {
     pub user_scopes: ScopeSet,
     /// Whether clients may register themselves (RFC 7591).
     pub client_registration: ClientRegistration,
+    /// Whether clients may be known by the address of a document that says what they are
+    /// (draft-ietf-oauth-client-id-metadata-document). They are clients that register themselves like any other.
+    pub client_documents: bool,
     /// What of the scopes of the registry such clients may ask for at most.
     pub registration_scopes: ScopeSet,
     /// The APIs that such clients may ask tokens for (RFC 8707), up to [`MAX_URIS`].
@@ -118,6 +121,7 @@ impl Default for ProjectDetails {
             session_lifetime: Duration::from_secs(60 * 60),
             user_scopes: ScopeSet::default(),
             client_registration: ClientRegistration::Closed,
+            client_documents: false,
             registration_scopes: ScopeSet::default(),
             registration_resources: Vec::new(),
         }

@@ -10,6 +10,7 @@ use super::parameters::Parameters;
 use super::visit::{CARRIED, Visit, error_page, redirect, sent, with_form};
 use super::{OAuth, Request, browser, sign_in};
 use crate::domain::oauth::client::Client as Registered;
+use crate::domain::oauth::document::DocumentUrl;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::scope::OAuthScopes;
 use crate::domain::user::{Email, Handle, User, UserDetails};
@@ -124,5 +125,6 @@ pub(super) fn shown(client: &Registered) -> Client<'_> {
     // Whoever registers itself may choose the picture of somebody whom people trust.
     let logo = client.details.logo_uri.as_ref().filter(|_| !client.registered_itself);
     let logo = logo.and_then(|uri| Logo::parse(uri.as_str()));
-    Client { name: Text::from(client.details.name.as_str()), logo }
+    let host = Text::from(client.document_url().map_or("", DocumentUrl::host));
+    Client { name: Text::from(client.details.name.as_str()), logo, host }
 }

@@ -15,7 +15,7 @@ pub(super) async fn answer(
     parameters: &Parameters,
 ) -> Result<Response<Bytes>, OAuthError> {
     let said = Said::read(request.headers, parameters)?;
-    let client = oauth.server.authenticate(said.proof(), request.address).await?;
+    let client = oauth.server.authenticate_to_begin(said.proof(), &request.origin()).await?;
     let client = oauth.server.as_allowed(client).await?;
     let resources: Vec<&str> = parameters.all("resource").collect();
     let codes = oauth.server.start_device(&client, parameters.get("scope"), &resources, request.address).await?;

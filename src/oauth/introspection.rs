@@ -51,8 +51,8 @@ pub(super) async fn answer(
         Introspection::Active(Known::Access(credential)) => {
             answer::fleeting(StatusCode::OK, &Told::of_credential(issuer, &credential))
         }
-        Introspection::Active(Known::Refresh(grant)) => {
-            answer::fleeting(StatusCode::OK, &Told::of_grant(issuer, &grant))
+        Introspection::Active(Known::Refresh(grant, client)) => {
+            answer::fleeting(StatusCode::OK, &Told::of_grant(issuer, &grant, &client))
         }
     })
 }
@@ -136,7 +136,7 @@ impl<'a> Told<'a> {
             jti: Some(credential.id()),
             exp: credential.expires_at().map(seconds),
             scope,
-            client_id: token.map(|token| token.client.as_str()),
+            client_id: token.map(AccessToken::client_id),
             token_type: token.map(|token| if token.key.is_some() { "DPoP" } else { "Bearer" }),
             cnf: token.and_then(|token| token.key.as_ref()).map(|key| Confirmation { jkt: key.to_string() }),
             iat: token.map(|token| seconds(token.issued_at)),
@@ -146,14 +146,14 @@ impl<'a> Told<'a> {
     }
 
     /// Of a refresh token.
-    fn of_grant(issuer: &'a str, grant: &'a Grant) -> Self {
+    fn of_grant(issuer: &'a str, grant: &'a Grant, client_id: &'a str) -> Self {
         Self {
             active: true,
             iss: issuer,
             jti: None,
             exp: Some(seconds(grant.expires_at)),
             scope: grant.scopes.to_string(),
-            client_id: Some(grant.client.as_str()),
+            client_id: Some(client_id),
             token_type: Some("refresh_token"),
             cnf: None,
             iat: Some(seconds(grant.created_at)),

@@ -10,9 +10,10 @@ use crate::domain::issuer::Algorithm;
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::scope::OpenIdScope;
 use crate::domain::scope::BUILT_IN;
+use crate::service::oauth::Welcome;
 
 /// The authorization server (RFC 8414, section 2).
-pub(super) fn server(issuer: &str, registers_clients: bool) -> Response<Bytes> {
+pub(super) fn server(issuer: &str, welcome: Welcome) -> Response<Bytes> {
     let algorithms = Algorithm::ALL.map(Algorithm::as_str);
     let mut document = json!({
         "issuer": issuer,
@@ -45,9 +46,10 @@ pub(super) fn server(issuer: &str, registers_clients: bool) -> Response<Bytes> {
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": CLIENT_METHODS,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "client_id_metadata_document_supported": welcome.documents,
         "service_documentation": format!("{issuer}/openapi.json"),
     });
-    if registers_clients {
+    if welcome.registration {
         document["registration_endpoint"] = json!(format!("{issuer}/oauth/register"));
     }
     kept(&document)

@@ -193,8 +193,8 @@ impl OAuth {
             return Box::pin(self.in_browser(endpoint, request, body)).await.unwrap_or_else(|response| response);
         }
         match endpoint {
-            Endpoint::Metadata => match self.server.registers_clients().await {
-                Ok(registers_clients) => metadata::server(self.server.issuer(), registers_clients),
+            Endpoint::Metadata => match self.server.welcome().await {
+                Ok(welcome) => metadata::server(self.server.issuer(), welcome),
                 Err(error) => answer::error(&error.into(), false),
             },
             Endpoint::ProtectedResource => metadata::resource(self.server.issuer()),

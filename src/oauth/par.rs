@@ -18,12 +18,12 @@ pub(super) async fn answer(
 ) -> Result<Response<Bytes>, OAuthError> {
     let said = Said::read(request.headers, &parameters)?;
     let proof = oauth.server.possession().read(&request.sent())?;
-    let client = oauth.server.authenticate(said.proof(), request.address).await?;
+    let client = oauth.server.authenticate_to_begin(said.proof(), &request.origin()).await?;
     if parameters.has("request_uri") {
         return Err(OAuthError::new(Word::InvalidRequest, "request_uri is what this gives (RFC 9126, section 2.1)"));
     }
     if !parameters.has("client_id") {
-        parameters.set("client_id", client.id.as_str());
+        parameters.set("client_id", client.public_id());
     }
     if let Some(proof) = &proof {
         // The code is bound to the key at once (RFC 9449, section 10.1).
@@ -36,7 +36,7 @@ pub(super) async fn answer(
     parameters.keep(&AUTHORIZATION);
     let resources: Vec<&str> = parameters.all("resource").collect();
     let asked = Asked { is_pushed: true, ..asked(&parameters, &resources) };
-    let named = oauth.server.push(&client, &asked, parameters.to_form(), request.address).await?;
+    let named = oauth.server.push(&client, &asked, parameters.to_form(), &request.origin()).await?;
     let document = json!({"request_uri": named.request_uri, "expires_in": named.expires_in.as_secs()});
     let mut response = answer::fleeting(StatusCode::CREATED, &document);
     if proof.is_some() {

@@ -56,7 +56,7 @@ impl<'a> Visit<'a> {
         }
         let resources: Vec<&str> = parameters.all("resource").collect();
         let asked = Asked { is_pushed: pushed.is_some(), ..asked(&parameters, &resources) };
-        match oauth.server.read_request(&asked).await {
+        match oauth.server.read_request(&asked, &request.origin()).await {
             Ok(asked) => {
                 let browser = Browser::read(request.headers);
                 Ok(Self { oauth, request, browser, query, asked: AuthorizationRequest { pushed, ..asked } })

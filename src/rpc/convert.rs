@@ -227,6 +227,7 @@ pub(super) fn project(project: Project) -> v1::Project {
             ClientRegistration::Open => v1::project::ClientRegistration::RegistrationOpen,
         }
         .into(),
+        client_id_metadata_documents: project.details.client_documents,
         registration_scopes: scopes(&project.details.registration_scopes),
         registration_resources: texts(&project.details.registration_resources),
         created_at: Some(time(project.created_at)),
@@ -319,6 +320,7 @@ pub(super) fn client(client: Client, now: Timestamp) -> v1::Client {
         jwks_uri,
         require_pushed_authorization_requests: details.require_pushed_requests,
         registered_itself: client.registered_itself,
+        metadata_document: client.document.map(|document| document.url.to_string()),
     }
 }
 

@@ -132,6 +132,7 @@ fn new_project(project: v1::Project) -> Result<(ProjectId, ProjectDetails)> {
     }
     details.user_scopes = fields.scope_set("user_scopes", &project.user_scopes);
     client_registration(&mut fields, project.client_registration, &mut details);
+    details.client_documents = project.client_id_metadata_documents;
     details.registration_scopes = fields.scope_set("registration_scopes", &project.registration_scopes);
     details.registration_resources = resources(&mut fields, &project.registration_resources);
     let id = fields.finish(id)?.ok_or_else(|| Error::field("project.id", ProjectId::RULE))?;
@@ -149,6 +150,7 @@ fn change(details: &mut ProjectDetails, project: v1::Project, mask: &[&str]) -> 
             "session_lifetime" => session_lifetime(&mut fields, project.session_lifetime, details),
             "user_scopes" => details.user_scopes = fields.scope_set("user_scopes", &project.user_scopes),
             "client_registration" => client_registration(&mut fields, project.client_registration, details),
+            "client_id_metadata_documents" => details.client_documents = project.client_id_metadata_documents,
             "registration_scopes" => {
                 details.registration_scopes = fields.scope_set("registration_scopes", &project.registration_scopes);
             }
@@ -197,7 +199,7 @@ fn session_lifetime(fields: &mut Fields, wanted: Option<prost_types::Duration>, 
     }
 }
 
-const CHANGEABLE: [&str; 9] = [
+const CHANGEABLE: [&str; 10] = [
     "display_name",
     "description",
     "key_prefix",
@@ -205,6 +207,7 @@ const CHANGEABLE: [&str; 9] = [
     "session_lifetime",
     "user_scopes",
     "client_registration",
+    "client_id_metadata_documents",
     "registration_scopes",
     "registration_resources",
 ];

@@ -1,16 +1,27 @@
-//! Fetches the keys of trusted issuers and of clients over the network, for the parts that keep them.
+//! Fetches the keys of trusted issuers and of clients, and clients' documents, over the network for the parts that keep them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::World;
-use crate::auth::outside::key_source::{Fetch, Fetched, Fetching, KeySource};
+use crate::auth::outside::key_source::{self, Fetch, Fetching, KeySource};
 use crate::config::Config;
 use crate::net::{FetchSettings, Fetcher};
 
 /// What the network has of them.
-pub(super) fn fetch(config: &Config) -> Arc<dyn Fetch> {
-    let private_networks = config.issuer_private_addresses.clone();
-    Arc::new(IssuerKeys(Fetcher::new(FetchSettings { private_networks, ..FetchSettings::default() })))
+pub(super) fn fetch(config: &Config, world: &World) -> Arc<dyn Fetch> {
+    Arc::new(Fetched(Fetcher::new(settings(config, world))))
+}
+
+/// What the network has of the documents that say what clients are. Somebody waits for each, at a page.
+pub(super) fn documents(config: &Config, world: &World) -> Arc<dyn Fetch> {
+    let (connect, total) = (Duration::from_secs(2), Duration::from_secs(5));
+    Arc::new(Fetched(Fetcher::new(FetchSettings {
+        connect,
+        total,
+        max_bytes: MAX_DOCUMENT,
+        ..settings(config, world)
+    })))
 }
 
 /// Keys that are published elsewhere: none are known yet.
@@ -18,17 +29,24 @@ pub(super) fn source(fetch: &Arc<dyn Fetch>, world: &World) -> KeySource {
     KeySource::new(Arc::clone(fetch), Arc::clone(&world.clock), Arc::clone(&world.entropy), MOST_IN_MEMORY)
 }
 
-#[derive(Debug)]
-struct IssuerKeys(Fetcher);
+fn settings(config: &Config, world: &World) -> FetchSettings {
+    let private_networks = config.issuer_private_addresses.clone();
+    FetchSettings { private_networks, authorities: world.authorities.clone(), ..FetchSettings::default() }
+}
 
-impl Fetch for IssuerKeys {
+#[derive(Debug)]
+struct Fetched(Fetcher);
+
+impl Fetch for Fetched {
     fn fetch<'a>(&'a self, url: &'a str) -> Fetching<'a> {
         Box::pin(async move {
             let document = self.0.fetch(url).await.map_err(|error| format!("{url}: {error}"))?;
-            Ok(Fetched { body: document.body, fresh_for: document.fresh_for })
+            Ok(key_source::Fetched { body: document.body, fresh_for: document.fresh_for })
         })
     }
 }
 
 /// Issuers, or clients, whose keys are kept at one time.
 const MOST_IN_MEMORY: usize = 1_000;
+/// Bytes of a client's document (draft-ietf-oauth-client-id-metadata-document, section 8.7).
+const MAX_DOCUMENT: usize = 5 * 1024;

@@ -127,6 +127,8 @@ impl Janitor {
             while self.store.prune_access_tokens(now.minus(KEEP_TOKENS), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_refresh_tokens(now, BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_grants(now.minus(KEEP_TOKENS), GRANT_BATCH).await? == u64::from(GRANT_BATCH) {}
+            let forgotten = now.minus(KEEP_DOCUMENTS);
+            while self.store.prune_document_clients(forgotten, GRANT_BATCH).await? == u64::from(GRANT_BATCH) {}
             for (project, deleted_at) in self.store.list_projects_to_empty(BATCH).await? {
                 while self.store.empty_project(&project, PROJECT_BATCH).await? {}
                 // A call that was let in before the deletion may still have added something.
@@ -156,6 +158,9 @@ const CLOCKS_OF_NODES: Duration = Duration::from_secs(60);
 const KEEP_DEVICES: Duration = Duration::from_secs(10 * 60);
 /// How long it can be told of an access token that it is past its end, and not only that it is none.
 const KEEP_TOKENS: Duration = Duration::from_secs(60 * 60);
+/// How long a client is kept that is known by its document, that nobody comes for and has given anything. What is known of it can
+/// be had again; kept for longer, those that strangers name would keep others out.
+const KEEP_DOCUMENTS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const BATCH: u32 = 500;
 /// Each removal is several rows.
 const GRANT_BATCH: u32 = 100;

@@ -118,7 +118,7 @@ impl Offline {
         project: &Project,
         environment: Environment,
     ) -> Result<AdministratorKey, OfflineError> {
-        let World { clock, entropy } = &self.world;
+        let World { clock, entropy, .. } = &self.world;
         let new = AdministratorKey::of(project, environment, &**clock, &**entropy);
         let event = made_event(&self.world, &new);
         self.store.create_key(&new.key, &new.hash(&self.keyring), None, None, &event).await?;
@@ -172,7 +172,7 @@ impl Offline {
     }
 
     async fn rotate_signing_key(&self, algorithm: SigningAlgorithm, at_once: bool) -> Result<SigningKey, OfflineError> {
-        let World { clock, entropy } = &self.world;
+        let World { clock, entropy, .. } = &self.world;
         let project = ProjectId::default_project();
         loop {
             let now = clock.now();

@@ -12,6 +12,7 @@ use crate::domain::audit;
 use crate::domain::error::{Error, Result, Violation};
 use crate::domain::id::ClientId;
 use crate::domain::oauth::client::{Client, ClientDetails, ClientKeys, ClientKind, ClientSecret};
+use crate::domain::oauth::document::DocumentUrl;
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::page::{Page, PageRequest};
@@ -50,6 +51,7 @@ impl Clients {
             secret: secret.as_ref().map(|secret| ClientSecret { hint: secret.hint().into(), created_at: now }),
             old_secret: None,
             registered_itself: false,
+            document: None,
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -85,6 +87,11 @@ impl Clients {
         change: impl FnOnce(ClientKind, &mut ClientDetails) -> Result<()>,
     ) -> Result<Client> {
         let before = self.governed(caller, id, etag).await?;
+        if let Some(url) = before.document_url() {
+            let message =
+                format!("what this client is, is said by its document at {url}; it changes with that, or is deleted");
+            return Err(Error::new(Reason::InvalidState, message));
+        }
         let mut details = before.details.clone();
         change(before.kind, &mut details)?;
         refuse_broken(before.kind, &details)?;
@@ -198,6 +205,7 @@ pub(super) fn told(client: &Client) -> Map<String, Value> {
     audit::fields([
         ("environment", json!(client.environment.as_str())),
         ("type", json!(client.kind.as_str())),
+        ("metadataDocument", json!(client.document_url().map(DocumentUrl::as_str))),
         ("name", json!(details.name)),
         ("logoUri", json!(details.logo_uri.as_ref().map(ToString::to_string))),
         ("tokenEndpointAuthMethod", json!(details.authentication.as_str())),

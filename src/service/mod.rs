@@ -50,6 +50,8 @@ pub struct Context {
     pub signing: Arc<Signing>,
     /// Checks proofs that whoever sends something holds a key.
     pub possession: Arc<Possession>,
+    /// The documents that say what clients are.
+    pub documents: oauth::DocumentSource,
     /// The keys that clients prove themselves by.
     pub client_keys: ClientKeySource,
     /// Makes and checks the hashes of passwords.

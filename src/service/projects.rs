@@ -169,6 +169,7 @@ fn shown(details: &ProjectDetails) -> Map<String, Value> {
         ("signUp", json!(details.sign_up.as_str())),
         ("sessionLifetime", json!(format!("{}s", details.session_lifetime.as_secs_f64()))),
         ("clientRegistration", json!(details.client_registration.as_str())),
+        ("clientIdMetadataDocuments", json!(details.client_documents)),
         ("registrationScopes", details.registration_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
         ("registrationResources", details.registration_resources.iter().map(|uri| json!(uri.as_str())).collect()),
         ("userScopes", details.user_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),

@@ -10,6 +10,7 @@ use crate::domain::id::{ClientId, ProjectId};
 use crate::domain::oauth::client::{
     Client, ClientAuthentication, ClientDetails, ClientKeys, ClientKind, ClientSecret, TokenFormat,
 };
+use crate::domain::oauth::document::{ClientDocument, DocumentUrl};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::oauth::scope::{OAuthScopes, OpenIdScope};
@@ -22,7 +23,8 @@ macro_rules! client_columns {
         c.access_token_micros, c.refresh_token_idle_micros, c.refresh_token_micros, c.require_pkce, c.dpop_bound, c.jwks, c.jwks_uri, c.require_pushed,
         c.secret_hint, c.secret_created_at, c.old_secret_hint, c.old_secret_created_at, c.old_secret_expires_at,
         c.created_at, c.updated_at, c.deleted_at, c.version,
-        EXISTS (SELECT 1 FROM client_registrations r WHERE r.client_id = c.id) AS registered_itself,
+        c.document_url, c.document_fetched_at, c.document_fresh_until,
+        EXISTS (SELECT 1 FROM client_registrations r WHERE r.client_id = c.id) AS is_registered,
         (SELECT string_agg(p.plain || ' ' || p.spelling, ' ') FROM client_scopes p WHERE p.client_id = c.id) AS scopes,
         (SELECT string_agg(l.list || ' ' || l.entry, ' ' ORDER BY l.list, l.place) FROM client_lists l
             WHERE l.client_id = c.id) AS lists"
@@ -55,6 +57,7 @@ pub(super) fn read(row: &Row) -> Result<Client> {
     };
     read_lists(&mut details, row.opt_str("lists")?.unwrap_or_default())?;
     let old_secret = secret(row, "old_secret_hint", "old_secret_created_at")?;
+    let document = document(row)?;
     Ok(Client {
         id: ClientId::stored(row.text("id")?),
         project: ProjectId::stored(row.text("project")?),
@@ -63,7 +66,8 @@ pub(super) fn read(row: &Row) -> Result<Client> {
         details,
         secret: secret(row, "secret_hint", "secret_created_at")?,
         old_secret: old_secret.zip(row.opt_time("old_secret_expires_at")?),
-        registered_itself: row.bool("registered_itself")?,
+        registered_itself: document.is_some() || row.bool("is_registered")?,
+        document,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         deleted_at: row.opt_time("deleted_at")?,
@@ -97,6 +101,9 @@ pub(super) async fn insert(tx: &mut Tx, client: &Client) -> Result<()> {
         jwks,
         jwks_uri,
         details.require_pushed_requests,
+        client.document_url().map(DocumentUrl::as_str),
+        client.document.as_ref().map(|document| document.fetched_at),
+        client.document.as_ref().map(|document| document.fresh_until),
     ];
     tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
     Ok(())
@@ -132,6 +139,8 @@ pub(super) async fn update(tx: &mut Tx, client: &Client, expected_version: i64) 
         jwks,
         jwks_uri,
         details.require_pushed_requests,
+        client.document.as_ref().map(|document| document.fetched_at),
+        client.document.as_ref().map(|document| document.fresh_until),
     ];
     if tx.execute(UPDATE, values).await? == 0 { Err(StoreError::Conflict(Conflict::Version)) } else { Ok(()) }
 }
@@ -204,6 +213,14 @@ fn keys_told(details: &ClientDetails) -> (Option<&str>, Option<&str>) {
     }
 }
 
+/// Where it is does not change; when it was had does.
+fn document(row: &Row) -> Result<Option<ClientDocument>> {
+    let Some(url) = row.opt_text("document_url")?.map(DocumentUrl::stored) else { return Ok(None) };
+    let times = row.opt_time("document_fetched_at")?.zip(row.opt_time("document_fresh_until")?);
+    let (fetched_at, fresh_until) = times.ok_or_else(|| damaged("clients.document_fetched_at"))?;
+    Ok(Some(ClientDocument { url, fetched_at, fresh_until }))
+}
+
 fn secret(row: &Row, hint: &'static str, created_at: &'static str) -> Result<Option<ClientSecret>> {
     let hint = row.opt_str(hint)?.map(Box::from);
     Ok(hint.zip(row.opt_time(created_at)?).map(|(hint, created_at)| ClientSecret { hint, created_at }))
@@ -227,14 +244,15 @@ const RESOURCES: &str = "resources";
 const INSERT: &str =
     "INSERT INTO clients (id, project, environment, kind, name, logo_uri, authentication, token_format,
         access_token_micros, refresh_token_idle_micros, refresh_token_micros, require_pkce, dpop_bound, secret_hint,
-        secret_created_at, created_at, updated_at, version, jwks, jwks_uri, require_pushed)
+        secret_created_at, created_at, updated_at, version, jwks, jwks_uri, require_pushed, document_url,
+        document_fetched_at, document_fresh_until)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21)";
+        $21, $22, $23, $24)";
 const UPDATE: &str = "UPDATE clients SET name = $5, logo_uri = $6, authentication = $7, token_format = $8,
         access_token_micros = $9, refresh_token_idle_micros = $10, refresh_token_micros = $11, require_pkce = $12,
         dpop_bound = $13, secret_hint = $14, secret_created_at = $15, old_secret_hint = $16,
         old_secret_created_at = $17, old_secret_expires_at = $18, updated_at = $19, deleted_at = $20, version = $21,
-        jwks = $22, jwks_uri = $23, require_pushed = $24
+        jwks = $22, jwks_uri = $23, require_pushed = $24, document_fetched_at = $25, document_fresh_until = $26
     WHERE id = $1 AND project = $2 AND environment = $3 AND version = $4 AND deleted_at IS NULL";
 const INSERT_SCOPE: &str = "INSERT INTO client_scopes (client_id, plain, spelling, project) VALUES ($1, $2, $3, $4)";
 const INSERT_ENTRY: &str = "INSERT INTO client_lists (client_id, list, place, entry) VALUES ($1, $2, $3, $4)";

@@ -66,7 +66,8 @@ impl Store {
         self.db.fetch_optional(FIND, values).await?.as_ref().map(client_rows::read).transpose()
     }
 
-    /// The client of this id wherever it belongs, unless it or its project was deleted: for who only says their `client_id`.
+    /// The client of this id wherever it belongs, unless it or its project was deleted: for who only says their `client_id`. One
+    /// that is known by a document counts as long as its project takes such clients.
     pub async fn find_client_by_id(&self, id: &ClientId) -> Result<Option<Client>> {
         self.db.fetch_optional(FIND_ANYWHERE, values![id.as_str()]).await?.as_ref().map(client_rows::read).transpose()
     }
@@ -199,7 +200,8 @@ const FIND_ANYWHERE: &str = concat!(
     "SELECT ",
     client_columns!(),
     " FROM clients c JOIN projects o ON o.id = c.project
-    WHERE c.id = $1 AND c.deleted_at IS NULL AND o.deleted_at IS NULL"
+    WHERE c.id = $1 AND c.deleted_at IS NULL AND o.deleted_at IS NULL
+        AND (c.document_url IS NULL OR o.client_documents = true)"
 );
 const FIND_BY_SECRET: &str = concat!(
     "SELECT s.role, ",

@@ -69,7 +69,9 @@ pub use issuers::MAX_ISSUERS;
 pub use key_lists::KeyFilter;
 pub use keys::KeyCreated;
 pub use master_keys::Standing;
-pub use oauth::{DeviceStarted, GrantFilter, MAX_DEVICE_REQUESTS, NewAccessToken, NewTokens, PushedRequest, Refreshed, Room};
+pub use oauth::{
+    DeviceStarted, GrantFilter, MAX_DEVICE_REQUESTS, NewAccessToken, NewTokens, PushedRequest, Refreshed, Room,
+};
 pub use options::{Location, StoreOptions};
 pub use passwords::{Account, NewPassword};
 pub use products::ProductFilter;

@@ -19,7 +19,7 @@ use crate::domain::secret::SecretPrefix;
 macro_rules! project_columns {
     () => {
         "id, display_name, description, secret_prefix, sign_up, session_micros, created_at, updated_at, deleted_at, version,
-        client_registration, registration_resources,
+        client_registration, registration_resources, client_documents,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM sign_up_scopes c WHERE c.project = projects.id) AS scopes,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM registration_scopes c WHERE c.project = projects.id)
             AS registration_scopes"
@@ -90,6 +90,7 @@ pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
         session_micros(project),
         details.client_registration.as_str(),
         &resources,
+        details.client_documents,
     ];
     let made = tx.execute(INSERT, values).await? > 0;
     if made {
@@ -113,6 +114,7 @@ async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result
         session_micros(project),
         details.client_registration.as_str(),
         &resources,
+        details.client_documents,
     ];
     if tx.execute(UPDATE, values).await? == 0 {
         return Err(StoreError::Conflict(Conflict::Version));
@@ -160,6 +162,7 @@ fn read(row: &Row) -> Result<Project> {
             session_lifetime: lifetime.map(Duration::from_micros).map_err(|_| damaged("projects.session_micros"))?,
             user_scopes: key_rows::scopes(row.opt_str("scopes")?)?,
             client_registration: registration.ok_or_else(|| damaged("projects.client_registration"))?,
+            client_documents: row.bool("client_documents")?,
             registration_scopes: key_rows::scopes(row.opt_str("registration_scopes")?)?,
             registration_resources: resources.map(|uri| ResourceUri::stored(uri.to_owned())).collect(),
         },
@@ -180,11 +183,11 @@ const LIST: &str = concat!(
 const COUNT: &str = "SELECT COUNT(*) AS total FROM projects WHERE deleted_at IS NULL AND id > ''";
 const INSERT: &str =
     "INSERT INTO projects (id, display_name, description, secret_prefix, created_at, updated_at, version,
-        sign_up, session_micros, client_registration, registration_resources)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
+        sign_up, session_micros, client_registration, registration_resources, client_documents)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
 const UPDATE: &str = "UPDATE projects SET display_name = $3, description = $4, secret_prefix = $5, updated_at = $6,
         deleted_at = $7, version = $8, sign_up = $9, session_micros = $10, client_registration = $11,
-        registration_resources = $12
+        registration_resources = $12, client_documents = $13
     WHERE id = $1 AND version = $2 AND deleted_at IS NULL";
 const INSERT_SCOPE: &str = "INSERT INTO sign_up_scopes (project, plain, spelling) VALUES ($1, $2, $3)";
 const DELETE_SCOPES: &str = "DELETE FROM sign_up_scopes WHERE project = $1";

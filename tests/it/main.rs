@@ -19,6 +19,7 @@ mod oauth_browsers;
 mod oauth_clients;
 mod oauth_crash;
 mod oauth_device;
+mod oauth_documents;
 mod oauth_dpop;
 mod oauth_exchange;
 mod oauth_foreign;

@@ -93,7 +93,7 @@ async fn all_others_are_asked() {
         server.person(&server.live(), login, &["read:users"]).await;
     }
     let client = client(&server).await;
-    let (_, issued) = signed_in(&server, &client, "grace").await;
+    let (mut theirs, issued) = signed_in(&server, &client, "grace").await;
     let (mut browser, own) = signed_in(&server, &client, "ada").await;
     let session = browser.cookies[SESSION].clone();
     let hint = own["id_token"].as_str().unwrap();
@@ -127,8 +127,11 @@ async fn all_others_are_asked() {
         assert!(page.text.contains("Sign out?") && page.text.contains("ada"), "{page:?}");
         // A form that is not ours, and one of ours in another's hands.
         assert_eq!(browser.submit(&page, &[("csrf", "x")]).await.status, 400);
-        let theirs = Browser::new(&server).submit(&page, &[]).await;
-        assert_eq!(theirs.status, 400, "{theirs:?}");
+        assert_eq!(theirs.submit(&page, &[]).await.status, 400);
+        // Nobody's browser is only told what holds for it.
+        let nobodys = Browser::new(&server).submit(&page, &[]).await;
+        assert!(nobodys.status == 303 || nobodys.text.contains("You are signed out"), "{nobodys:?}");
+        assert!(is_signed_in(&server, &theirs.cookies[SESSION]).await);
         assert!(is_signed_in(&server, &session).await && browser.cookies.contains_key(SESSION), "{parameters:?}");
     }
     for (parameters, leads_back) in cases {

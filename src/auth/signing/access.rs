@@ -35,7 +35,7 @@ pub(super) fn mint(key: &Opened, issuer: &str, claims: &AccessClaims<'_>) -> Res
         iss: issuer,
         sub: token.about(),
         aud: if audiences.is_empty() { vec![issuer] } else { audiences },
-        client_id: token.client.as_str(),
+        client_id: token.client_id(),
         jti: token.id.as_str(),
         iat: seconds(token.issued_at),
         exp: seconds(token.expires_at),
@@ -72,7 +72,7 @@ pub(super) fn mint_identity(key: &Opened, issuer: &str, claims: &IdentityClaims<
     let written = Identity {
         iss: issuer,
         sub: grant.user.as_str(),
-        aud: grant.client.as_str(),
+        aud: token.client_id(),
         iat: seconds(token.issued_at),
         exp: seconds(token.expires_at),
         auth_time: seconds(grant.authenticated_at),

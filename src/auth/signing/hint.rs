@@ -6,14 +6,15 @@ use serde::Deserialize;
 
 use super::ring::Opened;
 use crate::domain::id::{ClientId, UserId};
+use crate::domain::oauth::document::DocumentUrl;
 
 /// Whom an `id_token` of ours was about, and whom it was for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IdentityHint {
     /// The user (`sub`).
     pub user: UserId,
-    /// The client (`aud`).
-    pub client: ClientId,
+    /// The `client_id` of the client (`aud`).
+    pub client: String,
 }
 
 /// Reads what this key signed as an `id_token` of this issuer; none for anything else, tokens of other uses among them.
@@ -32,8 +33,9 @@ pub(super) fn read(presented: &str, key: &Opened, issuer: &str) -> Option<Identi
     validation.set_required_spec_claims::<&str>(&[]);
     let claims = jsonwebtoken::decode::<Claims>(presented, &key.public, &validation).ok()?.claims;
     // The `aud` of a session's token is a project.
-    let (user, client) = (UserId::parse(&claims.sub)?, ClientId::parse(&claims.aud)?);
-    (claims.iss == issuer).then_some(IdentityHint { user, client })
+    let is_client = ClientId::parse(&claims.aud).is_some() || DocumentUrl::parse(&claims.aud).is_ok();
+    let user = UserId::parse(&claims.sub)?;
+    (is_client && claims.iss == issuer).then_some(IdentityHint { user, client: claims.aud })
 }
 
 /// Characters of an `id_token`: it holds a `nonce`, which may be long.

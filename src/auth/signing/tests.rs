@@ -320,6 +320,7 @@ async fn what_every_client_must_be_able_to_check_is_signed_with_rsa() {
         project: grant.project.clone(),
         environment: grant.environment,
         client: client.clone(),
+        client_document: None,
         user: Some(user.clone()),
         grant: Some(grant.id.clone()),
         scopes: OAuthScopes::default(),

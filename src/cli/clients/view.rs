@@ -64,6 +64,7 @@ fn record(client: &v1::Client) -> Rows {
     rows.field("PAR", if client.require_pushed_authorization_requests { "required" } else { "" });
     rows.field("DPoP", if client.dpop_bound_access_tokens { "required" } else { "" });
     rows.field("registered", if client.registered_itself { "by itself" } else { "" });
+    rows.field("document", client.metadata_document());
     for secret in &client.secrets {
         let end = secret.expires_at.as_ref();
         let end = end.map_or(String::new(), |end| format!(" until {}", time(Some(end))));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::document::{ClientDocument, DocumentUrl};
 use super::grant::GrantType;
 use super::redirect_uri::RedirectUri;
 use super::scope::OAuthScopes;
@@ -19,7 +20,7 @@ use crate::domain::reason::Reason;
 /// A client, without its secrets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Client {
-    /// Identifies the client; its `client_id`.
+    /// Identifies the client here. Its `client_id` is [`Client::public_id`].
     pub id: ClientId,
     /// The project it belongs to.
     pub project: ProjectId,
@@ -33,8 +34,10 @@ pub struct Client {
     pub secret: Option<ClientSecret>,
     /// The secret before the last rotation, with when it stops working.
     pub old_secret: Option<(ClientSecret, Timestamp)>,
-    /// Whether it registered itself (RFC 7591), so that nobody has vouched for it.
+    /// Whether it registered itself (RFC 7591), or by a document of its own, so that nobody has vouched for it.
     pub registered_itself: bool,
+    /// The document that says what it is; none where that is said here.
+    pub document: Option<ClientDocument>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -55,6 +58,16 @@ pub struct ClientSecret {
 }
 
 impl Client {
+    /// Its `client_id`, as it gives it and is given it: the address of its document, if it has one.
+    pub fn public_id(&self) -> &str {
+        self.document.as_ref().map_or(self.id.as_str(), |document| document.url.as_str())
+    }
+
+    /// Where its document is.
+    pub fn document_url(&self) -> Option<&DocumentUrl> {
+        self.document.as_ref().map(|document| &document.url)
+    }
+
     /// Changes with every change of the client.
     pub fn etag(&self) -> String {
         etag(self.version)
@@ -369,6 +382,7 @@ mod tests {
             secret: (kind == ClientKind::Confidential).then_some(secret),
             old_secret: None,
             registered_itself: false,
+            document: None,
             created_at: at(1),
             updated_at: at(1),
             deleted_at: None,

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod device;
+pub mod document;
 pub mod error;
 pub mod exchange;
 pub mod grant;

@@ -1,5 +1,6 @@
 //! What comes of an agreement: the grant, and the codes and tokens that belong to it.
 
+use super::document::DocumentUrl;
 use super::exchange::Subject;
 use super::pkce::CodeChallenge;
 use super::scope::OAuthScopes;
@@ -92,6 +93,8 @@ pub struct AccessToken {
     pub environment: Environment,
     /// The client it was issued to.
     pub client: ClientId,
+    /// Where that client's document is, if it is known by one.
+    pub client_document: Option<DocumentUrl>,
     /// The user it acts for; none where the client acts for itself.
     pub user: Option<UserId>,
     /// The grant it belongs to; none where nobody had to agree.
@@ -115,6 +118,11 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
+    /// The `client_id` of the client, as others know it: the address of its document, if it is known by one.
+    pub fn client_id(&self) -> &str {
+        self.client_document.as_ref().map_or(self.client.as_str(), DocumentUrl::as_str)
+    }
+
     /// The access tokens that it was exchanged for, one after the other, each with its client.
     pub fn behind(&self) -> Vec<&str> {
         let mut behind = Vec::new();

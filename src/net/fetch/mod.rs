@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -39,6 +39,8 @@ use tokio_rustls::TlsConnector;
 pub struct FetchSettings {
     /// Networks that may be called beside the public internet, over `http` too. Default: none.
     pub private_networks: Vec<IpNet>,
+    /// Certificate authorities that are trusted beside the machine's. Default: none.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// How long a connection may take to open, TLS and all. Default 3 s.
     pub connect: Duration,
     /// How long all of it may take. Default 10 s.
@@ -51,6 +53,7 @@ impl Default for FetchSettings {
     fn default() -> Self {
         Self {
             private_networks: Vec::new(),
+            authorities: Vec::new(),
             connect: Duration::from_secs(3),
             total: Duration::from_secs(10),
             max_bytes: 256 * 1024,
@@ -176,7 +179,7 @@ impl Fetcher {
             return Ok(Box::new(socket));
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|_| FetchError::BadUrl)?;
-        let tls = self.tls.get_or_try_init(machine_trust).await?;
+        let tls = self.tls.get_or_try_init(|| trust(&self.settings.authorities)).await?;
         let stream = tls.connect(name, socket).await.map_err(|_| FetchError::Untrusted)?;
         Ok(Box::new(stream))
     }
@@ -288,12 +291,12 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Trusts what the machine trusts.
-async fn machine_trust() -> Result<TlsConnector, FetchError> {
+/// Trusts what the machine trusts, and these.
+async fn trust(authorities: &[CertificateDer<'static>]) -> Result<TlsConnector, FetchError> {
     let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
     let loaded = loaded.await.map_err(|_| FetchError::Untrusted)?;
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(loaded.certs);
+    roots.add_parsable_certificates(loaded.certs.into_iter().chain(authorities.iter().cloned()));
     if roots.is_empty() {
         tracing::warn!("no certificate authority is installed on this machine; no https address can be called");
         return Err(FetchError::Untrusted);

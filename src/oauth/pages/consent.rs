@@ -43,6 +43,8 @@ pub struct Client<'a> {
     pub name: Text<'a>,
     /// Its picture.
     pub logo: Option<Logo<'a>>,
+    /// The host of the document that it is known by; blank for any other.
+    pub host: Text<'a>,
 }
 
 impl<'a> Client<'a> {

@@ -58,10 +58,7 @@ impl AuthorizationServer {
             ClientProof::Secret { id, secret } => self.by_secret(id, secret, address).await,
             ClientProof::Assertion { text, id } => Box::pin(self.by_assertion(text, id)).await,
             ClientProof::Nothing { id } => {
-                let client = match ClientId::parse(id) {
-                    Some(id) => self.0.store.find_client_by_id(&id).await?,
-                    None => None,
-                };
+                let client = self.client_of_id(id).await?;
                 let public = |client: &Client| client.details.authentication == ClientAuthentication::None;
                 Ok(client.filter(public).map(Arc::new))
             }
@@ -79,8 +76,7 @@ impl AuthorizationServer {
             Ok(_) => return refused("", Flaw::ClaimInvalid("sub")),
             Err(flaw) => return refused("", flaw),
         };
-        let Some(id) = ClientId::parse(assertion.client()) else { return Ok(None) };
-        let client = self.0.store.find_client_by_id(&id).await?;
+        let client = self.client_of_id(assertion.client()).await?;
         let signs = |client: &Client| client.details.authentication == ClientAuthentication::PrivateKeyJwt;
         let Some(client) = client.filter(signs) else { return Ok(None) };
         let Some(keys) = &client.details.keys else { return Ok(None) };
@@ -92,11 +88,11 @@ impl AuthorizationServer {
         let names = [issuer, &endpoints[0], &endpoints[1]];
         let single = match assertion.verify(&keys, &names, self.0.now()) {
             Ok(single) => single,
-            Err(flaw) => return refused(id.as_str(), flaw),
+            Err(flaw) => return refused(client.id.as_str(), flaw),
         };
-        let used = self.0.keyring.fingerprint(format!("assertion\n{id}\n{}", single.id).as_bytes());
+        let used = self.0.keyring.fingerprint(format!("assertion\n{}\n{}", client.id, single.id).as_bytes());
         if !self.0.store.use_proof(&used, single.until).await? {
-            return refused(id.as_str(), Flaw::Used);
+            return refused(client.id.as_str(), Flaw::Used);
         }
         Ok(Some(Arc::new(client)))
     }

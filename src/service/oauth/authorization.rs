@@ -102,9 +102,13 @@ impl AuthorizationServer {
         }
     }
 
-    /// The client is told why not, and its pushed request is answered by that.
+    /// The client is told why not, and its pushed request is answered by that. Not one that nobody vouched for: anybody's link
+    /// would send people to any address, and they were not asked (RFC 9700, section 4.11.2).
     async fn refused(&self, request: &AuthorizationRequest, word: Word, what: &str) -> Result<Step, OAuthError> {
         self.take_pushed(request).await?;
+        if request.client.registered_itself {
+            return Err(OAuthError::new(word, what));
+        }
         Ok(Step::Answer(self.refusal(request, word, what)))
     }
 

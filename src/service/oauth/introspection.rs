@@ -29,8 +29,8 @@ pub enum Introspection {
 pub enum Known {
     /// An access token, a key or a session.
     Access(Arc<Credential>),
-    /// A refresh token, by its grant, which ends when the token does.
-    Refresh(Box<Grant>),
+    /// A refresh token, by its grant, which ends when the token does, and the `client_id` of its client.
+    Refresh(Box<Grant>, String),
 }
 
 /// Who asks.
@@ -114,13 +114,16 @@ impl AuthorizationServer {
             return Ok(Introspection::Inactive);
         };
         let now = self.0.now();
-        let own = matches!(asker, Asker::Client(client) if client.id == grant.client);
+        let Asker::Client(client) = asker else { return Ok(Introspection::Inactive) };
         let good = grant.is_open(now) && token.spent_at.is_none() && now < token.idle_until;
-        if !own || !good || !self.may_act(&grant).await? {
+        if client.id != grant.client || !good || !self.may_act(&grant).await? {
             return Ok(Introspection::Inactive);
         }
         let expires_at = grant.expires_at.min(token.idle_until);
-        Ok(Introspection::Active(Known::Refresh(Box::new(Grant { expires_at, ..grant }))))
+        Ok(Introspection::Active(Known::Refresh(
+            Box::new(Grant { expires_at, ..grant }),
+            client.public_id().to_owned(),
+        )))
     }
 
     /// The hash of an access token of ours, opaque or signed; none for what is not one.

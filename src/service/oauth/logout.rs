@@ -4,7 +4,7 @@
 //! the user is away too. Who wants it back revokes it.
 
 use super::AuthorizationServer;
-use crate::domain::id::{ClientId, UserId};
+use crate::domain::id::UserId;
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error::{OAuthError, Word};
 
@@ -50,17 +50,12 @@ impl AuthorizationServer {
             },
         };
         if let (Some(hint), Some(named)) = (&hint, asked.client_id)
-            && hint.client.as_str() != named
+            && hint.client != named
         {
             return Err(invalid("the client_id is not that of the id_token_hint"));
         }
-        let named = || asked.client_id.map(|id| ClientId::parse(id).ok_or_else(|| invalid("there is no such client")));
-        let id = match &hint {
-            Some(hint) => Some(hint.client.clone()),
-            None => named().transpose()?,
-        };
-        let client = match &id {
-            Some(id) => self.0.store.find_client_by_id(id).await?,
+        let client = match hint.as_ref().map(|hint| hint.client.as_str()).or(asked.client_id) {
+            Some(id) => self.client_of_id(id).await?,
             None => None,
         };
         let back_to = match asked.post_logout_redirect_uri {

@@ -1,16 +1,14 @@
 //! Authorization requests that a client pushes to the server itself (RFC 9126): nobody on their way through the browser can read
 //! or change them. A request is answered once; until then its user may come back to it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::AuthorizationServer;
 use super::request::{Asked, AuthorizationRequest, Wrong};
+use super::{AuthorizationServer, Origin};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::ClientId;
 use crate::domain::oauth::client::{Client, ClientAuthentication};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::secret::SecretHash;
@@ -45,20 +43,20 @@ impl AuthorizationServer {
         client: &Client,
         asked: &Asked<'_>,
         parameters: String,
-        address: IpAddr,
+        origin: &Origin,
     ) -> Result<Named, OAuthError> {
         if client.details.authentication == ClientAuthentication::None {
             // Anybody can say to be it.
-            self.0.attempts.unproven(address)?;
+            self.0.attempts.unproven(origin.address)?;
         }
         if parameters.len() > MOST_BYTES {
             let what = format!("the request has more than {MOST_BYTES} bytes");
             return Err(OAuthError::new(Word::InvalidRequest, what));
         }
-        if asked.client_id != Some(client.id.as_str()) {
+        if asked.client_id != Some(client.public_id()) {
             return Err(OAuthError::new(Word::InvalidRequest, "the client_id is not that of the client"));
         }
-        match self.read_request(asked).await {
+        match self.read_request(asked, origin).await {
             Ok(_) => {}
             Err(Wrong::Here(error) | Wrong::ToClient(error, _)) => return Err(error),
         }
@@ -89,9 +87,9 @@ impl AuthorizationServer {
     /// # Errors
     /// `invalid_request_uri` for one that is unknown, another client's, answered or past its end: they are not told apart.
     pub async fn find_pushed(&self, client: Option<&str>, request_uri: &str) -> Result<(Pushed, String), OAuthError> {
-        let client = client.and_then(ClientId::parse).ok_or_else(gone)?;
+        let client = self.client_of_id(client.ok_or_else(gone)?).await?.ok_or_else(gone)?;
         let (hash, now) = (self.0.keyring.hash(request_uri), self.0.now());
-        let found = self.0.store.find_pushed_request(&hash, &client, now).await?.ok_or_else(gone)?;
+        let found = self.0.store.find_pushed_request(&hash, &client.id, now).await?.ok_or_else(gone)?;
         let end = found.pushed_at.plus(TO_ANSWER);
         if found.expires_at < end {
             self.0.store.extend_pushed_request(&hash, end).await?;

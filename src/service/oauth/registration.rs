@@ -20,6 +20,15 @@ use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::service::clients::told;
 use crate::store::Room;
 
+/// What a client may hope for that nobody here knows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Welcome {
+    /// There is a project that may let it register.
+    pub registration: bool,
+    /// It may be known by the address of a document that says what it is.
+    pub documents: bool,
+}
+
 /// Who wants to register a client, once the project lets them.
 #[derive(Debug)]
 pub struct Registrant<'a> {
@@ -41,10 +50,12 @@ pub struct Registered {
 }
 
 impl AuthorizationServer {
-    /// Whether a client that shows no credential finds a project here that may let it register.
-    pub async fn registers_clients(&self) -> Result<bool> {
+    /// What a client that nobody here knows and that shows no credential may hope for.
+    pub async fn welcome(&self) -> Result<Welcome> {
         let project = self.0.store.find_project(&ProjectId::default_project()).await?;
-        Ok(project.is_some_and(|project| project.details.client_registration != ClientRegistration::Closed))
+        let details = project.map(|project| project.details).unwrap_or_default();
+        let registration = details.client_registration != ClientRegistration::Closed;
+        Ok(Welcome { registration, documents: details.client_documents })
     }
 
     /// Whether whoever calls may register a client: in the project and environment of their credential, or as live client of the
@@ -104,6 +115,7 @@ impl AuthorizationServer {
             secret: secret.as_ref().map(|secret| ClientSecret { hint: secret.hint().into(), created_at: now }),
             old_secret: None,
             registered_itself: true,
+            document: None,
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -236,7 +248,7 @@ impl AuthorizationServer {
         Ok(found.is_some_and(|(found, role)| found.accepts(role, self.0.now())))
     }
 
-    fn registration_event(
+    pub(super) fn registration_event(
         &self,
         origin: &Origin,
         client: &Client,
@@ -249,7 +261,7 @@ impl AuthorizationServer {
 }
 
 /// Refuses keys that nothing can be checked by.
-fn usable(details: ClientDetails) -> Result<ClientDetails, OAuthError> {
+pub(super) fn usable(details: ClientDetails) -> Result<ClientDetails, OAuthError> {
     if let Some(ClientKeys::Inline(set)) = &details.keys
         && let Err(flaw) = KeySet::parse(set.as_bytes())
     {
@@ -259,7 +271,7 @@ fn usable(details: ClientDetails) -> Result<ClientDetails, OAuthError> {
 }
 
 const WRITE: &str = "write:clients";
-/// Clients of one project and environment that registered themselves, at most.
-const MAX_CLIENTS: i64 = 10_000;
+/// Clients of one project and environment that registered themselves, or are known by documents of theirs, at most.
+pub(super) const MAX_CLIENTS: i64 = 10_000;
 /// How long one waits at least for somebody who agrees to it before it makes room for others.
 const UNUSED_AT_LEAST: Duration = Duration::from_secs(7 * 24 * 60 * 60);

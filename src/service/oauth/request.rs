@@ -7,10 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::AuthorizationServer;
 use super::pushed::Pushed;
 use super::tokens::{narrowed, targets};
-use crate::domain::id::ClientId;
+use super::{AuthorizationServer, Origin};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
@@ -131,8 +130,8 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// What is wrong with it, and who is to be told.
-    pub async fn read_request(&self, asked: &Asked<'_>) -> Result<AuthorizationRequest, Wrong> {
-        let client = self.client_of(asked).await.map_err(Wrong::Here)?;
+    pub async fn read_request(&self, asked: &Asked<'_>, origin: &Origin) -> Result<AuthorizationRequest, Wrong> {
+        let client = self.client_of(asked, origin).await.map_err(Wrong::Here)?;
         let redirect_uri = redirect_uri(&client, asked.redirect_uri).map_err(Wrong::Here)?;
         let mode = response_mode(asked.response_mode);
         let answer_to = AnswerTo {
@@ -149,11 +148,10 @@ impl AuthorizationServer {
         }
     }
 
-    async fn client_of(&self, asked: &Asked<'_>) -> Result<Client, OAuthError> {
+    async fn client_of(&self, asked: &Asked<'_>, origin: &Origin) -> Result<Client, OAuthError> {
         let unknown = || OAuthError::new(Word::InvalidRequest, "the client_id is missing, or there is no such client");
-        let id = asked.client_id.and_then(ClientId::parse).ok_or_else(unknown)?;
-        let client = self.0.store.find_client_by_id(&id).await?.ok_or_else(unknown)?;
-        Ok(Arc::unwrap_or_clone(self.as_allowed(Arc::new(client)).await?))
+        let found = self.client_to_begin(asked.client_id.ok_or_else(unknown)?, origin).await?.ok_or_else(unknown)?;
+        Ok(Arc::unwrap_or_clone(self.as_allowed(Arc::new(found)).await?))
     }
 }
 

@@ -239,6 +239,7 @@ impl AuthorizationServer {
             project: client.project.clone(),
             environment: client.environment,
             client: client.id.clone(),
+            client_document: client.document_url().cloned(),
             user: None,
             grant: None,
             scopes,

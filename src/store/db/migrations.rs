@@ -47,6 +47,7 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(16, "0016_registration.sql", "registration"),
     step!(17, "0017_token_rows.sql", "token_rows"),
     step!(18, "0018_given_grants.sql", "given_grants"),
+    step!(19, "0019_client_documents.sql", "client_documents"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -6,6 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credential::ActingUser;
 use crate::domain::environment::Environment;
 use crate::domain::id::{ClientId, CredentialId, GrantId, ProjectId, TokenId, UserId};
+use crate::domain::oauth::document::DocumentUrl;
 use crate::domain::oauth::exchange::{Subject, SubjectKind};
 use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
 use crate::domain::oauth::thumbprint::Thumbprint;
@@ -160,6 +161,7 @@ fn read(row: &Row) -> Result<AccessToken> {
         project: ProjectId::stored(row.text("project")?),
         environment: Environment::parse(row.str("environment")?).ok_or_else(|| damaged("access_tokens.environment"))?,
         client: ClientId::stored(row.text("client_id")?),
+        client_document: row.opt_text("document_url")?.map(DocumentUrl::stored),
         user: row.opt_text("user_id")?.map(UserId::stored),
         grant: row.opt_text("grant_id")?.map(GrantId::stored),
         scopes: scopes(row.str("scopes")?)?,
@@ -195,7 +197,7 @@ const INSERT: &str = "INSERT INTO access_tokens (hash, id, project, environment,
         audiences, issued_at, expires_at, waits, jkt, subject, subject_kind)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const FIND: &str = "SELECT t.id, t.project, t.environment, t.client_id, t.user_id, t.grant_id, t.scopes, t.audiences,
-        t.issued_at, t.expires_at, t.revoked_at, t.waits, t.jkt, t.subject, t.subject_kind,
+        t.issued_at, t.expires_at, t.revoked_at, t.waits, t.jkt, t.subject, t.subject_kind, c.document_url,
         g.revoked_at AS grant_revoked_at,
         CASE WHEN u.deleted_at IS NOT NULL THEN 'deleted' WHEN u.blocked_at IS NOT NULL THEN 'blocked'
             WHEN u.id IS NOT NULL THEN 'good' END AS standing,

@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod devices;
+mod documents;
 pub(super) mod given;
 mod grants;
 mod issuing;
@@ -19,9 +20,10 @@ pub use registrations::Room;
 
 /// For the test of their plans.
 #[cfg(test)]
-pub(super) const PLANNED: [&[(&str, &str)]; 7] = [
+pub(super) const PLANNED: [&[(&str, &str)]; 8] = [
     access_tokens::PLANNED,
     devices::PLANNED,
+    documents::PLANNED,
     given::PLANNED,
     grants::PLANNED,
     pushed_requests::PLANNED,

@@ -85,6 +85,7 @@ impl Scene {
             project: project(),
             environment: self.client.environment,
             client: self.client.id.clone(),
+            client_document: None,
             user: grant.map(|grant| grant.user.clone()),
             grant: grant.map(|grant| grant.id.clone()),
             scopes: scopes("read:users"),

@@ -94,6 +94,7 @@ impl Party {
             project: self.client.project.clone(),
             environment: self.client.environment,
             client: self.client.id.clone(),
+            client_document: None,
             user: grant.map(|grant| grant.user.clone()),
             grant: grant.map(|grant| grant.id.clone()),
             scopes: scopes("openid read:users"),

@@ -116,8 +116,16 @@ async fn only_the_owner_reads_the_files() {
 }
 
 /// Columns that are true or false, which SQLite has no type for.
-const YES_OR_NO: [&str; 7] =
-    ["recoverable", "active", "require_pkce", "require_pushed", "dpop_bound", "waits", "redirect_uri_named"];
+const YES_OR_NO: [&str; 8] = [
+    "recoverable",
+    "active",
+    "require_pkce",
+    "require_pushed",
+    "dpop_bound",
+    "waits",
+    "redirect_uri_named",
+    "client_documents",
+];
 
 /// Table and column to kind and whether it may be null.
 type Tables = BTreeMap<(String, String), (String, bool)>;

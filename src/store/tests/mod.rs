@@ -8,6 +8,7 @@ mod changes;
 mod clients;
 mod credentials;
 mod devices;
+mod documents;
 mod faults;
 mod given;
 mod grants;

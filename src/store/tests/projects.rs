@@ -37,6 +37,7 @@ fn named(id: &str, seconds: u64) -> Project {
         session_lifetime: std::time::Duration::from_secs(300),
         user_scopes: ScopeSet::new(["read:products", "read:users"].map(|text| Scope::parse(text).unwrap())),
         client_registration: ClientRegistration::Token,
+        client_documents: true,
         registration_scopes: ScopeSet::new(Scope::parse("READ_USERS")),
         registration_resources: ["https://mcp.example.com/", "urn:x"]
             .map(|uri| ResourceUri::parse(uri).unwrap())

@@ -200,6 +200,7 @@ pub(super) fn client(now: Timestamp) -> Client {
         secret: Some(ClientSecret { hint: "cs_live_Ab1c...9xYz".into(), created_at: now }),
         old_secret: None,
         registered_itself: false,
+        document: None,
         created_at: now,
         updated_at: now,
         deleted_at: None,

@@ -50,13 +50,17 @@ async fn what_a_browser_posts_is_of_our_forms_and_of_this_browser() {
         ("no cookies", allow.clone(), String::new(), &[]),
         ("another's cookies", allow.clone(), others.clone(), &[]),
         ("two sessions", allow.clone(), format!("{own}; {others}"), &[]),
-        ("the proof of nobody's session", with("csrf", &proof_of(&page)), own.clone(), &[]),
-        ("the proof of another session", with("csrf", &proof_of(&asked)), own.clone(), &[]),
         ("from another site", allow.clone(), own.clone(), &[("sec-fetch-site", "cross-site")]),
         ("from a sister site", allow.clone(), own.clone(), &[("sec-fetch-site", "same-site")]),
     ];
-    for path in [action.as_str(), "/oauth/sign-in"] {
-        for (what, form, cookie, headers) in &cases {
+    // Whoever signs in decides nothing by that, and whoever decides signs nobody in.
+    let of_others: [Case<'_>; 2] = [
+        ("the proof of a sign-in", with("csrf", &proof_of(&page)), own.clone(), &[]),
+        ("the proof of another sign-in", with("csrf", &proof_of(&asked)), own.clone(), &[]),
+    ];
+    let of_a_decision: [Case<'_>; 1] = [("the proof of a decision", allow.clone(), own.clone(), &[])];
+    for (path, more) in [(action.as_str(), &of_others[..]), ("/oauth/sign-in", &of_a_decision[..])] {
+        for (what, form, cookie, headers) in cases.iter().chain(more) {
             let mut request =
                 server.request(Method::POST, path, &Actor::anonymous()).form(form).header("cookie", cookie);
             for (name, value) in *headers {

@@ -95,7 +95,9 @@ impl Behind {
         server.sign_in(admin, "zanzibar").await;
         self.names.extend([user.clone(), person.id.clone(), format!("{user}/{}", person.id)]);
         self.secrets.push(person.secret.clone());
-        self.names.push(given(server, admin, "zanzibar-too", MARK).await);
+        for n in 0..2 {
+            self.names.push(given(server, admin, "zanzibar", &format!("{MARK} for them {n}")).await);
+        }
         let key = server.user_key(&person, "zanzibar-key").await;
         self.names.extend([key.id, "zanzibar-key".to_owned()]);
         self.secrets.push(key.secret);

@@ -15,6 +15,7 @@ use gatepost::net::DrainReport;
 use gatepost::server::{Server, World};
 use gatepost::store::Store;
 use gatepost::telemetry::Metrics;
+use rustls_pki_types::CertificateDer;
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, oneshot};
@@ -51,6 +52,7 @@ pub(crate) struct Builder {
     flags: Vec<(&'static str, String)>,
     certificate: Option<Certificate>,
     in_real_time: bool,
+    authorities: Vec<CertificateDer<'static>>,
 }
 
 #[derive(Clone)]
@@ -177,7 +179,7 @@ impl TestServer {
 
     async fn open(&self) -> (Store, Keyring) {
         let config = config(&self.home, &[]);
-        let world = World { clock: self.clock.clone(), entropy: Arc::new(SystemEntropy) };
+        let world = World { clock: self.clock.clone(), entropy: Arc::new(SystemEntropy), authorities: Vec::new() };
         gatepost::server::open(&config, &world).await.expect("the data of a running server can be opened")
     }
 }
@@ -207,6 +209,12 @@ impl Builder {
     pub(crate) fn tls(mut self) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
         self.certificate = Some(Certificate { chain: made.cert.pem(), key: made.signing_key.serialize_pem() });
+        self
+    }
+
+    /// Trusting whoever has this certificate, where it fetches documents.
+    pub(crate) fn trusting(mut self, authority: CertificateDer<'static>) -> Self {
+        self.authorities.push(authority);
         self
     }
 
@@ -244,7 +252,8 @@ impl Builder {
             }
         }
         let config = config(&home, &self.flags);
-        let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
+        let world =
+            World { clock: clock.clone(), entropy: Arc::new(SystemEntropy), authorities: self.authorities.clone() };
         let server = Server::start(&config, &Arc::new(Metrics::new()), world).await.expect("the server starts");
         let address = server.address();
         let made: Vec<_> =

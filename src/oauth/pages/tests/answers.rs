@@ -97,12 +97,13 @@ fn an_unknown_decision_is_none() {
 }
 
 /// The samples that have a form whose post may end at a client.
-const LEADING_ON: [&str; 10] = [
+const LEADING_ON: [&str; 11] = [
     "sign_in",
     "sign_in_wrong",
     "sign_up",
     "sign_up_wrong",
     "consent",
+    "consent_document",
     "consent_few",
     "consent_nothing",
     "consent_admin",

@@ -38,10 +38,10 @@ impl Sample {
 /// The pages as they are seen.
 pub(super) fn all() -> Vec<Sample> {
     let project = Text::from("Brightside Market");
-    let shop = Client { name: "Orders for Shopkeepers".into(), logo: None };
+    let shop = Client { name: "Orders for Shopkeepers".into(), logo: None, host: "".into() };
     let pictured = Client { logo: Logo::parse(PICTURE), ..shop };
     let unreachable = Client { logo: Logo::parse("https://cdn.example.invalid/logo.png"), ..shop };
-    let nameless = Client { name: "".into(), logo: None };
+    let nameless = Client { name: "".into(), logo: None, host: "".into() };
     let account = Account { name: "Ada Lovelace".into(), login: "ada@example.com".into() };
     let site = Destination::of("https://orders.example.com/callback").unwrap();
     let program = Destination::of("http://127.0.0.1:51004/callback").unwrap();
@@ -83,7 +83,7 @@ pub(super) fn all() -> Vec<Sample> {
         form: form("/oauth/consent"),
     };
     let code = DeviceCode { project, code: "".into(), error: None, form: form("/oauth/device") };
-    let tv = Client { name: "Brightside TV".into(), logo: None };
+    let tv = Client { name: "Brightside TV".into(), logo: None, host: "".into() };
     let few = Permissions::new([Permission { scope: "read:products", words: "See products".into() }]);
     let confirm = DeviceConfirm {
         project,
@@ -140,6 +140,14 @@ pub(super) fn all() -> Vec<Sample> {
             &Consent { client: shop, registered_itself: true, permissions: few, destination: app, ..consent.clone() },
         ),
         Sample::of(
+            "consent_document",
+            &Consent {
+                client: Client { name: "Agent".into(), logo: None, host: "agents.example.com:8443".into() },
+                registered_itself: true,
+                ..consent.clone()
+            },
+        ),
+        Sample::of(
             "consent_nothing",
             &Consent {
                 client: nameless,
@@ -166,7 +174,21 @@ pub(super) fn all() -> Vec<Sample> {
         Sample::of("device_confirm", &confirm),
         Sample::of(
             "device_confirm_much",
-            &DeviceConfirm { client: pictured, registered_itself: true, permissions, resources: services(), ..confirm },
+            &DeviceConfirm {
+                client: pictured,
+                registered_itself: true,
+                permissions,
+                resources: services(),
+                ..confirm.clone()
+            },
+        ),
+        Sample::of(
+            "device_confirm_document",
+            &DeviceConfirm {
+                client: Client { host: "tv.example.com".into(), ..tv },
+                registered_itself: true,
+                ..confirm.clone()
+            },
         ),
         Sample::of("device_done", &DeviceDone { project, client: tv, allowed: true }),
         Sample::of("device_denied", &DeviceDone { project, client: tv, allowed: false }),
@@ -186,7 +208,7 @@ pub(super) fn filled_with(text: &str) -> Vec<Sample> {
     // Addresses are read into types of their own, but quotes are visible ASCII: an address may hold them.
     let url = OwnUrl::parse(OWN_URL).unwrap();
     let destination = Destination::of("https://app.example/").unwrap();
-    let client = Client { name: shown, logo: Logo::parse(LOGO) };
+    let client = Client { name: shown, logo: Logo::parse(LOGO), host: shown };
     let account = Account { name: shown, login: shown };
     let form = Form { action: url, csrf: text, carried: vec![("a", text), ("b", text)] };
     let permissions = Permissions::new([
