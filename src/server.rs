@@ -241,9 +241,11 @@ impl Server {
         let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
         let fetch = issuer_keys::fetch(config, &world);
+        let fetch_of_strangers = issuer_keys::fetch_of_strangers(config, &world);
         let outside = Outside::new(issuer_keys::source(&fetch, &world), Arc::clone(&world.clock), &*world.entropy);
         let documents = DocumentSource::new(issuer_keys::documents(config, &world));
-        let client_keys = ClientKeySource::new(issuer_keys::source(&fetch, &world));
+        let client_keys =
+            ClientKeySource::new(issuer_keys::source(&fetch, &world), issuer_keys::source(&fetch_of_strangers, &world));
         let credentials = Credentials::new(
             store.clone(),
             cache,

@@ -60,6 +60,8 @@ pub struct Config {
     pub signing_key_rotation: Duration,
     /// Networks besides the public internet in which the keys of trusted issuers may be fetched.
     pub issuer_private_addresses: Vec<IpNet>,
+    /// Networks besides the public internet in which anybody can make us fetch what a client is to publish.
+    pub stranger_private_addresses: Vec<IpNet>,
     /// Whether a proof that a client holds a key must hold a nonce of ours.
     pub require_dpop_nonces: bool,
     /// How passwords are hashed.

@@ -60,6 +60,7 @@ impl Reader {
         let limits = self.limits();
         let signing_key_rotation = self.read(&SIGNING_KEY_ROTATION, values::rotation);
         let issuer_private_addresses = self.read(&ISSUER_PRIVATE_ADDRESSES, values::networks);
+        let stranger_private_addresses = self.read(&STRANGER_PRIVATE_ADDRESSES, values::networks);
         let require_dpop_nonces = self.read(&REQUIRE_DPOP_NONCES, values::switch);
         let passwords = self.passwords();
         let cache = self.cache();
@@ -88,6 +89,7 @@ impl Reader {
             passwords,
             signing_key_rotation,
             issuer_private_addresses,
+            stranger_private_addresses,
             require_dpop_nonces,
             cache,
             cors_origins,

@@ -175,7 +175,11 @@ settings! {
     ISSUER_PRIVATE_ADDRESSES = "issuer_private_addresses", "GATEPOST_ISSUER_PRIVATE_ADDRESSES", Form::List("NETWORKS"),
         Tokens, Fallback::Value("none"), Open,
         "Networks besides the public internet, such as `10.0.0.0/8`, in which the keys of trusted issuers may be fetched, over \
-         `http` too, and what clients publish; `none` for no other";
+         `http` too, and those of clients that somebody registered; `none` for no other";
+    STRANGER_PRIVATE_ADDRESSES = "stranger_private_addresses", "GATEPOST_STRANGER_PRIVATE_ADDRESSES",
+        Form::List("NETWORKS"), Tokens, Fallback::Value("none"), Open,
+        "Networks besides the public internet in which the documents and keys of clients may be fetched that nobody \
+         vouched for: anybody can make the server call there; `none` for no other";
 
     REQUIRE_DPOP_NONCES = "require_dpop_nonces", "GATEPOST_REQUIRE_DPOP_NONCES", Form::Switch, Tokens,
         Fallback::Value("false"), Open,

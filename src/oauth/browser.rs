@@ -1,7 +1,8 @@
 //! What a browser carries: the session of whoever signed in, and the proof that a form is one of ours.
 //!
 //! The proof (against CSRF, at signing in too) is a MAC over a random value in a cookie and, where somebody decides, over who
-//! they are: nobody can make a form with it who cannot read the cookie, and what was asked of one is not decided by another.
+//! they are and what they were shown: nobody can make a form with it who cannot read the cookie, what was asked of one is not
+//! decided by another, and what was shown does not change under their eyes.
 //! It is not one session's: of two tabs, each goes on when somebody signs in in the other. All cookies are `__Host-`: no other
 //! host and no plain HTTP can set them. Browsers take `http://localhost` for a secure place.
 
@@ -13,14 +14,31 @@ use http::{HeaderMap, Response};
 
 use crate::domain::entropy::Entropy;
 use crate::domain::id::UserId;
+use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::sealing::Keyring;
+use crate::service::oauth::SignedIn;
 
 /// What a request of a browser carries.
 pub(super) struct Browser<'a> {
     /// The token of the session.
     pub(super) session: Option<&'a str>,
     form: Option<&'a str>,
+}
+
+/// What somebody decides by a form.
+pub(super) struct Deciding<'a> {
+    /// Who decides.
+    pub(super) user: &'a UserId,
+    /// Whom they are shown, as that is known now.
+    pub(super) client: Option<&'a Client>,
+}
+
+impl<'a> Deciding<'a> {
+    /// To sign out.
+    pub(super) fn leaving(who: &'a SignedIn) -> Self {
+        Self { user: &who.user.id, client: None }
+    }
 }
 
 impl<'a> Browser<'a> {
@@ -37,38 +55,38 @@ impl<'a> Browser<'a> {
         Self { session: one(SESSION), form: one(FORM) }
     }
 
-    /// The proof for a form, and the cookie that goes with it if the browser has none yet. `whose` is who decides by the form; none
-    /// where somebody says who they are.
+    /// The proof for a form, and the cookie that goes with it if the browser has none yet. `decision` is what is decided by the
+    /// form; none where somebody says who they are.
     pub(super) fn proof(
         &self,
-        whose: Option<&UserId>,
+        decision: Option<&Deciding<'_>>,
         keyring: &Keyring,
         entropy: &dyn Entropy,
     ) -> (String, Option<HeaderValue>) {
         if let Some(form) = self.form {
-            return (proof_of(form, whose, keyring), None);
+            return (proof_of(form, decision, keyring), None);
         }
         let mut random = [0; 16];
         entropy.fill(&mut random);
         let form = URL_SAFE_NO_PAD.encode(random);
         let cookie = format!("{FORM}={form}; {ATTRIBUTES}");
-        (proof_of(&form, whose, keyring), HeaderValue::try_from(cookie).ok())
+        (proof_of(&form, decision, keyring), HeaderValue::try_from(cookie).ok())
     }
 
-    /// Whether a posted form is one that was made for this browser and for whoever decides by it.
+    /// Whether a posted form is one that was made for this browser and for what is decided by it.
     ///
     /// # Errors
     /// Says that it is not.
     pub(super) fn require(
         &self,
         posted: Option<&str>,
-        whose: Option<&UserId>,
+        decision: Option<&Deciding<'_>>,
         headers: &HeaderMap,
         keyring: &Keyring,
     ) -> Result<(), OAuthError> {
         // Browsers that say where a post comes from are believed where they say it is from elsewhere.
         let elsewhere = headers.get(FETCH_SITE).is_some_and(|site| site != "same-origin" && site != "none");
-        let wanted = self.form.map(|form| proof_of(form, whose, keyring)).unwrap_or_default();
+        let wanted = self.form.map(|form| proof_of(form, decision, keyring)).unwrap_or_default();
         let posted = posted.unwrap_or_default();
         if elsewhere || wanted.is_empty() || verify_slices_are_equal(wanted.as_bytes(), posted.as_bytes()).is_err() {
             let what = "the form is not one of ours, or too old; go back, reload the page and try again";
@@ -78,8 +96,14 @@ impl<'a> Browser<'a> {
     }
 }
 
-fn proof_of(form: &str, whose: Option<&UserId>, keyring: &Keyring) -> String {
-    let bound = format!("form\n{form}\n{}", whose.map_or("", UserId::as_str));
+fn proof_of(form: &str, decision: Option<&Deciding<'_>>, keyring: &Keyring) -> String {
+    let mut bound = format!("form\n{form}\n");
+    if let Some(Deciding { user, client }) = decision {
+        bound += user.as_str();
+        if let Some(client) = client {
+            bound += &format!("\n{}\n{}", client.id, client.version);
+        }
+    }
     URL_SAFE_NO_PAD.encode(keyring.fingerprint(bound.as_bytes()))
 }
 
@@ -148,8 +172,9 @@ mod tests {
         }
         let pair = cookie.split(';').next().unwrap();
         let own = headers(&[pair]);
-        let of = |whose: Option<&UserId>, headers: &HeaderMap, posted: Option<&str>| {
-            Browser::read(headers).require(posted, whose, headers, &keyring).is_ok()
+        let of = |user: Option<&UserId>, headers: &HeaderMap, posted: Option<&str>| {
+            let decision = user.map(|user| Deciding { user, client: None });
+            Browser::read(headers).require(posted, decision.as_ref(), headers, &keyring).is_ok()
         };
         let require = |headers: &HeaderMap, posted: Option<&str>| of(None, headers, posted);
         assert!(require(&own, Some(&proof)));
@@ -160,7 +185,8 @@ mod tests {
         assert!(require(&signed_in, Some(&proof)), "they signed in in another tab");
         let [ada, bob] = [1, 2].map(|n| UserId::new(crate::store::tests::support::at(n), &SystemEntropy));
         assert!(!of(Some(&ada), &signed_in, Some(&proof)), "nobody in particular decides nothing");
-        let (proof, none) = Browser::read(&signed_in).proof(Some(&ada), &keyring, &SystemEntropy);
+        let (proof, none) =
+            Browser::read(&signed_in).proof(Some(&Deciding { user: &ada, client: None }), &keyring, &SystemEntropy);
         assert!(none.is_none() && of(Some(&ada), &signed_in, Some(&proof)));
         let again = headers(&[pair, "__Host-gatepost-session=u"]);
         assert!(of(Some(&ada), &again, Some(&proof)), "they signed in again");

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::authorize::{account, name_of, permissions, shown};
-use super::browser::{self, Browser};
+use super::browser::{self, Browser, Deciding};
 use super::pages::{self, Decision, DeviceCode, DeviceConfirm, DeviceDone, Form, Text, field};
 use super::parameters::Parameters;
 use super::sign_in::{self, Way};
@@ -97,7 +97,8 @@ impl<'a> DeviceVisit<'a> {
     /// The page that says that it is not.
     pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), Response<Bytes>> {
         let (csrf, keyring) = (form.get(field::CSRF), self.oauth.server.keyring());
-        let proof = self.browser.require(csrf, whose.map(|who| &who.user.id), self.request.headers, keyring);
+        let decision = self.decision(whose);
+        let proof = self.browser.require(csrf, decision.as_ref(), self.request.headers, keyring);
         proof.map_err(|error| error_page(self.request, &error))
     }
 
@@ -168,8 +169,13 @@ impl<'a> DeviceVisit<'a> {
     }
 
     fn proof_of(&self, whose: Option<&SignedIn>) -> (String, Option<HeaderValue>) {
-        let whose = whose.map(|who| &who.user.id);
-        self.browser.proof(whose, self.oauth.server.keyring(), self.oauth.server.entropy())
+        let decision = self.decision(whose);
+        self.browser.proof(decision.as_ref(), self.oauth.server.keyring(), self.oauth.server.entropy())
+    }
+
+    fn decision<'b>(&'b self, whose: Option<&'b SignedIn>) -> Option<Deciding<'b>> {
+        let client = self.asked.as_ref().map(|asked| &asked.client);
+        whose.map(|who| Deciding { user: &who.user.id, client })
     }
 
     async fn confirm(

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use url::form_urlencoded;
 
 use super::authorize::{login_of, name_of, shown};
-use super::browser::{Browser, forget_session};
+use super::browser::{Browser, Deciding, forget_session};
 use super::pages::{self, Account, Form, OwnUrl, SignOut, SignedOut, Text, field};
 use super::parameters::Parameters;
 use super::visit::{CARRIED, MAX_QUERY, error_page, extended, redirect, visitor};
@@ -53,7 +53,7 @@ pub(super) async fn confirmed(
     // Where nobody is signed in, nothing is left to decide.
     let Some(who) = leaving.signed_in().await? else { return Ok(leaving.done()) };
     let (csrf, keyring) = (form.get(field::CSRF), oauth.server.keyring());
-    let proof = leaving.browser.require(csrf, Some(&who.user.id), request.headers, keyring);
+    let proof = leaving.browser.require(csrf, Some(&Deciding::leaving(&who)), request.headers, keyring);
     proof.map_err(|error| error_page(request, &error))?;
     leaving.end(&who).await
 }
@@ -89,7 +89,7 @@ impl<'a> Leaving<'a> {
 
     fn ask(&self, who: &SignedIn) -> Response<Bytes> {
         let (csrf, cookie) =
-            self.browser.proof(Some(&who.user.id), self.oauth.server.keyring(), self.oauth.server.entropy());
+            self.browser.proof(Some(&Deciding::leaving(who)), self.oauth.server.keyring(), self.oauth.server.entropy());
         let (name, carried) = (name_of(&who.user), self.carried());
         let page = SignOut {
             project: Text::default(),
@@ -109,7 +109,7 @@ impl<'a> Leaving<'a> {
     fn carried(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if let Some(client) = &self.wanted.client {
-            query.append_pair("client_id", client.id.as_str());
+            query.append_pair("client_id", client.public_id());
         }
         if let Some((uri, state)) = &self.wanted.back_to {
             query.append_pair("post_logout_redirect_uri", uri);

@@ -19,7 +19,7 @@ pub(super) async fn answer(
     let grant_type = parameters.need("grant_type")?;
     let said = Said::read(request.headers, parameters)?;
     let proof = oauth.server.possession().read(&request.sent())?;
-    let client = oauth.server.authenticate(said.proof(), request.address).await?;
+    let client = oauth.server.authenticate_to_go_on(said.proof(), &request.origin()).await?;
     let key = match &proof {
         Some(proof) => Some(oauth.server.use_proof(proof).await?),
         None => None,

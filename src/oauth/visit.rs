@@ -8,7 +8,7 @@ use http::header::{LOCATION, SET_COOKIE, USER_AGENT};
 use http::{HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::browser::Browser;
+use super::browser::{Browser, Deciding};
 use super::pages::{self, ErrorPage, FormPost, OwnUrl, Page, PostTarget, Text};
 use super::parameters::Parameters;
 use super::{OAuth, Request};
@@ -84,7 +84,8 @@ impl<'a> Visit<'a> {
     /// The page that says that it is not.
     pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), Response<Bytes>> {
         let (csrf, keyring) = (form.get(pages::field::CSRF), self.oauth.server.keyring());
-        let proof = self.browser.require(csrf, whose.map(|who| &who.user.id), self.request.headers, keyring);
+        let decision = self.decision(whose);
+        let proof = self.browser.require(csrf, decision.as_ref(), self.request.headers, keyring);
         proof.map_err(|error| error_page(self.request, &error))
     }
 
@@ -111,8 +112,12 @@ impl<'a> Visit<'a> {
 
     /// The proof for a form, and the cookie that goes with it if the browser has none yet.
     pub(super) fn proof(&self, whose: Option<&SignedIn>) -> (String, Option<HeaderValue>) {
-        let whose = whose.map(|who| &who.user.id);
-        self.browser.proof(whose, self.oauth.server.keyring(), self.oauth.server.entropy())
+        let decision = self.decision(whose);
+        self.browser.proof(decision.as_ref(), self.oauth.server.keyring(), self.oauth.server.entropy())
+    }
+
+    fn decision<'b>(&'b self, whose: Option<&'b SignedIn>) -> Option<Deciding<'b>> {
+        whose.map(|who| Deciding { user: &who.user.id, client: Some(&self.asked.client) })
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::World;
 use crate::auth::outside::key_source::{self, Fetch, Fetching, KeySource};
 use crate::config::Config;
@@ -10,7 +12,12 @@ use crate::net::{FetchSettings, Fetcher};
 
 /// What the network has of them.
 pub(super) fn fetch(config: &Config, world: &World) -> Arc<dyn Fetch> {
-    Arc::new(Fetched(Fetcher::new(settings(config, world))))
+    Arc::new(Fetched(Fetcher::new(settings(&config.issuer_private_addresses, world))))
+}
+
+/// The same for keys that nobody vouched for: whoever names where they are may be anybody.
+pub(super) fn fetch_of_strangers(config: &Config, world: &World) -> Arc<dyn Fetch> {
+    Arc::new(Fetched(Fetcher::new(settings(&config.stranger_private_addresses, world))))
 }
 
 /// What the network has of the documents that say what clients are. Somebody waits for each, at a page.
@@ -20,7 +27,7 @@ pub(super) fn documents(config: &Config, world: &World) -> Arc<dyn Fetch> {
         connect,
         total,
         max_bytes: MAX_DOCUMENT,
-        ..settings(config, world)
+        ..settings(&config.stranger_private_addresses, world)
     })))
 }
 
@@ -29,8 +36,8 @@ pub(super) fn source(fetch: &Arc<dyn Fetch>, world: &World) -> KeySource {
     KeySource::new(Arc::clone(fetch), Arc::clone(&world.clock), Arc::clone(&world.entropy), MOST_IN_MEMORY)
 }
 
-fn settings(config: &Config, world: &World) -> FetchSettings {
-    let private_networks = config.issuer_private_addresses.clone();
+fn settings(private_networks: &[IpNet], world: &World) -> FetchSettings {
+    let private_networks = private_networks.to_vec();
     FetchSettings { private_networks, authorities: world.authorities.clone(), ..FetchSettings::default() }
 }
 

@@ -180,6 +180,12 @@ async fn tell_of(
     Ok(told)
 }
 
+/// Holds a session's row until the transaction ends, if the session has not ended; whether it has not. What is done then is not done
+/// past the end of the session.
+pub(super) async fn hold(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute(HOLD, values![session.id.as_str(), now]).await? > 0)
+}
+
 async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<()> {
     let NewSession { session, hash, origin } = new;
     let client_ip = origin.client_ip.map(|address| address.to_string());
@@ -248,6 +254,8 @@ const FIND: &str = concat!(
 /// Changes nothing; the row is held until the transaction ends.
 const CLAIM: &str = "UPDATE users SET version = version WHERE id = $1 AND project = $2 AND environment = $3
     AND kind = 'human' AND blocked_at IS NULL AND deleted_at IS NULL";
+/// Changes nothing, as above.
+const HOLD: &str = "UPDATE sessions SET revoked_at = NULL WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2";
 const INSERT: &str = "INSERT INTO sessions (hash, id, project, environment, user_id, created_at, expires_at, client_ip,
         user_agent)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -286,6 +294,7 @@ const KEPT_ENDED: u32 = 200;
 pub(super) const PLANNED: &[(&str, &str)] = &[
     (FIND, "SEARCH s USING PRIMARY KEY"),
     (CLAIM, "sqlite_autoindex_users_1"),
+    (HOLD, "sqlite_autoindex_sessions_2"),
     (END_OLDEST, "sessions_of_user"),
     (FORGET_ENDED, "sessions_of_user"),
     (LIST.page, "sessions_of_user"),

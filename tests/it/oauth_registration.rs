@@ -387,3 +387,27 @@ async fn what_clients_may_register_for_is_for_administrators_to_say() {
     let held = server.call(Wire::Grpc, "Auth/DeleteScope", &server.live(), json!({"name": "read:budgets"})).await;
     held.refused("INVALID_STATE");
 }
+
+#[tokio::test]
+async fn what_somebody_was_shown_is_what_they_decide() {
+    let server = TestServer::start().await;
+    server.person(&server.live(), "ada", &["read:users"]).await;
+    allow(&server, "REGISTRATION_OPEN").await;
+    let made = register(&server, &Actor::anonymous(), &public()).await.expect(201, "").json();
+    let (id, token) = (text(&made, "client_id"), text(&made, "registration_access_token"));
+    let client = Client { id: id.to_owned(), secret: String::new() };
+    for (member, value) in [("client_name", json!("Your bank")), ("redirect_uris", json!(["https://evil.example/"]))] {
+        let mut browser = Browser::new(&server);
+        let unnamed = authorize(&client, &[("redirect_uri", "")]);
+        let page = browser.get(&unnamed).await.expect(200, "");
+        let consent = browser.sign_in(&page, "ada").await.expect(200, "");
+        let said = with(with(public(), member, value), "client_id", json!(id));
+        manage(&server, Method::PUT, id, token, Some(&said)).await.expect(200, "");
+        for decision in ["allow", "deny"] {
+            let sent = browser.submit(&consent, &[("decision", decision)]).await;
+            assert_eq!((sent.status, sent.header("location")), (400, ""), "{member}, {decision}: {sent:?}");
+        }
+        let before = with(public(), "client_id", json!(id));
+        manage(&server, Method::PUT, id, token, Some(&before)).await.expect(200, "");
+    }
+}

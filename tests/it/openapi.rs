@@ -169,6 +169,7 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
         return call.template.replace("{userId}", &user).replace("{id}", &session.id);
     }
     if call.template.starts_with("/v1/grants/") {
+        server.person(&server.live(), "giver", &["read:users"]).await;
         return call.template.replace("{id}", &given(server, &server.live(), "giver", "App").await);
     }
     let value = if !call.template.contains('{') {

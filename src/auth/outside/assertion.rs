@@ -17,11 +17,15 @@ use super::key_source::KeySource;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result as DomainResult};
 use crate::domain::issuer::KeyLocation;
-use crate::domain::oauth::client::ClientKeys;
+use crate::domain::oauth::client::{Client, ClientKeys};
 
-/// The keys of clients: those that are registered with them, and those that they publish.
+/// The keys of clients: those that are registered with them, and those that they publish. What strangers name as addresses does not
+/// stand in the way of what administrators do.
 #[derive(Debug)]
-pub struct ClientKeySource(KeySource);
+pub struct ClientKeySource {
+    vouched: KeySource,
+    unvouched: KeySource,
+}
 
 /// An assertion of which nothing is known to be true.
 #[derive(Debug)]
@@ -41,20 +45,22 @@ pub struct Single {
 }
 
 impl ClientKeySource {
-    /// The published keys come from this source.
-    pub fn new(source: KeySource) -> Self {
-        Self(source)
+    /// The published keys come from these sources: of clients that somebody registered, and of those that nobody vouched for.
+    pub fn new(vouched: KeySource, unvouched: KeySource) -> Self {
+        Self { vouched, unvouched }
     }
 
-    /// The keys to check an assertion of a client by; none if those that were registered are of no use.
+    /// The keys to check an assertion of a client by; none if it has none, or those that were registered are of no use.
     ///
     /// # Errors
     /// ISSUER_UNAVAILABLE, with the time after which to try again, when what the client publishes cannot be had.
-    pub async fn keys_for(&self, keys: &ClientKeys, assertion: &Assertion<'_>) -> DomainResult<Option<Arc<KeySet>>> {
+    pub async fn keys_for(&self, client: &Client, assertion: &Assertion<'_>) -> DomainResult<Option<Arc<KeySet>>> {
+        let source = if client.registered_itself { &self.unvouched } else { &self.vouched };
+        let Some(keys) = &client.details.keys else { return Ok(None) };
         match keys {
             ClientKeys::Inline(text) => Ok(KeySet::parse(text.as_bytes()).ok().map(Arc::new)),
             ClientKeys::At(url) => {
-                let found = self.0.keys_for(&KeyLocation::At(url.clone()), &assertion.jws).await;
+                let found = source.keys_for(&KeyLocation::At(url.clone()), &assertion.jws).await;
                 let message = "the keys at the client's jwks_uri cannot be had at the moment; try again";
                 found.map(Some).map_err(|error| Error { message: message.to_owned(), ..error })
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::json;
 use super::jws::Jws;
@@ -54,6 +54,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     turns: Semaphore,
+    /// Who fetches, or waits for a turn to.
+    line: Arc<Semaphore>,
 }
 
 /// What is known of one issuer's keys.
@@ -81,7 +83,8 @@ struct Keys {
 impl KeySource {
     /// A source that keeps the keys of up to `capacity` issuers.
     pub fn new(fetch: Arc<dyn Fetch>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, capacity: usize) -> Self {
-        let shared = Shared { fetch, clock, entropy, turns: Semaphore::new(MAX_FETCHES) };
+        let (turns, line) = (Semaphore::new(MAX_FETCHES), Arc::new(Semaphore::new(MAX_IN_LINE)));
+        let shared = Shared { fetch, clock, entropy, turns, line };
         Self { shared: Arc::new(shared), places: Cache::new(capacity) }
     }
 
@@ -138,7 +141,7 @@ impl KeySource {
         }
     }
 
-    /// Joins the fetch that is under way, or begins one; none if it is too early for that.
+    /// Joins the fetch that is under way, or begins one; none if it is too early for that, or too many wait for theirs.
     fn renew(
         &self,
         location: &KeyLocation,
@@ -152,10 +155,11 @@ impl KeySource {
         if now < state.again_at {
             return None;
         }
+        let in_line = Arc::clone(&self.shared.line).try_acquire_owned().ok()?;
         let (done, wait) = watch::channel(());
         state.under_way = Some(wait.clone());
         // A task of its own: whoever began it may hang up, and others wait for it.
-        let ending = Ending { place: Arc::clone(place), _done: done };
+        let ending = Ending { place: Arc::clone(place), _done: done, _in_line: in_line };
         tokio::spawn(renewed(Arc::clone(&self.shared), location.clone(), ending));
         Some(wait)
     }
@@ -196,6 +200,7 @@ impl State {
 struct Ending {
     place: Arc<Place>,
     _done: watch::Sender<()>,
+    _in_line: OwnedSemaphorePermit,
 }
 
 impl Drop for Ending {
@@ -277,6 +282,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// Fetches under way at one time, of all issuers.
 const MAX_FETCHES: usize = 16;
+/// Fetches that are under way or wait for that: whoever comes then is told to come again.
+const MAX_IN_LINE: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -45,6 +45,13 @@ impl RedirectUri {
         redirect_uri_matches(&self.0, presented)
     }
 
+    /// Whether the URI that a client presents is this one of `localhost`, which names no port, on any port. Native apps say so in
+    /// what they publish of themselves (RFC 8252, section 8.3, advises against the name, and does not rule it out).
+    pub fn matches_on_any_port(&self, presented: &str) -> bool {
+        let own = self.0.strip_prefix(LOCALHOST).filter(|rest| !rest.starts_with(':'));
+        own.is_some_and(|own| without_port_of(LOCALHOST, presented) == Some(own))
+    }
+
     /// The URI as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -69,7 +76,11 @@ pub fn redirect_uri_matches(registered: &str, presented: &str) -> bool {
 
 /// A loopback URI as what stands before and after its port; none for any other, and where the port is none.
 fn without_port(uri: &str) -> Option<(&'static str, &str)> {
-    let (start, rest) = LOOPBACK_STARTS.into_iter().find_map(|start| Some((start, uri.strip_prefix(start)?)))?;
+    LOOPBACK_STARTS.into_iter().find_map(|start| Some((start, without_port_of(start, uri)?)))
+}
+
+fn without_port_of<'a>(start: &str, uri: &'a str) -> Option<&'a str> {
+    let rest = uri.strip_prefix(start)?;
     let rest = match rest.strip_prefix(':') {
         None => rest,
         Some(port) => {
@@ -80,10 +91,11 @@ fn without_port(uri: &str) -> Option<(&'static str, &str)> {
         }
     };
     // What follows else would belong to the host, or make what stood before it a user.
-    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some((start, rest))
+    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
 }
 
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "[::1]", "localhost"];
+const LOCALHOST: &str = "http://localhost";
 const LOOPBACK_STARTS: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
 /// What an authorization answer holds (RFC 6749, section 4.1.2; RFC 9207; JARM).
 const ANSWERS: [&str; 7] = ["code", "state", "iss", "error", "error_description", "error_uri", "response"];
@@ -91,6 +103,26 @@ const ANSWERS: [&str; 7] = ["code", "state", "iss", "error", "error_description"
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn localhost_has_any_port_where_none_was_named() {
+        for (registered, presented, good) in [
+            ("http://localhost/callback", "http://localhost:3118/callback", true),
+            ("http://localhost/callback", "http://localhost/callback", true),
+            ("http://localhost", "http://localhost:1", true),
+            ("http://localhost:8080/callback", "http://localhost:3118/callback", false),
+            ("http://localhost/callback", "http://localhost:3118/callback/", false),
+            ("http://localhost/callback", "http://localhost:3118@evil.example/callback", false),
+            ("http://localhost/callback", "http://localhost.evil.example/callback", false),
+            ("http://localhost/callback", "http://localhost:/callback", false),
+            ("http://localhost/callback", "http://localhost:0/callback", false),
+            ("http://localhost/callback", "https://localhost:3118/callback", false),
+            ("https://localhost/callback", "https://localhost:3118/callback", false),
+        ] {
+            let uri = RedirectUri::parse(registered, ClientKind::Public).unwrap();
+            assert_eq!(uri.matches_on_any_port(presented), good, "{registered} {presented}");
+        }
+    }
 
     #[test]
     fn what_can_be_registered() {

@@ -56,7 +56,7 @@ impl AuthorizationServer {
         }
         match proof {
             ClientProof::Secret { id, secret } => self.by_secret(id, secret, address).await,
-            ClientProof::Assertion { text, id } => Box::pin(self.by_assertion(text, id)).await,
+            ClientProof::Assertion { text, id } => Box::pin(self.by_assertion(text, id, address)).await,
             ClientProof::Nothing { id } => {
                 let client = self.client_of_id(id).await?;
                 let public = |client: &Client| client.details.authentication == ClientAuthentication::None;
@@ -66,7 +66,12 @@ impl AuthorizationServer {
     }
 
     /// What is wrong with an assertion is for the log: whoever does not hold the key learns nothing.
-    async fn by_assertion(&self, text: &str, named: Option<&str>) -> Result<Option<Arc<Client>>, OAuthError> {
+    async fn by_assertion(
+        &self,
+        text: &str,
+        named: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Option<Arc<Client>>, OAuthError> {
         let refused = |client: &str, flaw: Flaw| {
             tracing::info!(client, %flaw, "a client's assertion was refused");
             Ok(None)
@@ -79,8 +84,11 @@ impl AuthorizationServer {
         let client = self.client_of_id(assertion.client()).await?;
         let signs = |client: &Client| client.details.authentication == ClientAuthentication::PrivateKeyJwt;
         let Some(client) = client.filter(signs) else { return Ok(None) };
-        let Some(keys) = &client.details.keys else { return Ok(None) };
-        let Some(keys) = self.0.client_keys.keys_for(keys, &assertion).await? else { return Ok(None) };
+        let keys = self.0.client_keys.keys_for(&client, &assertion).await.inspect_err(|_| {
+            // Anybody can name a client whose keys have to be fetched, and are not there.
+            self.0.credentials.charge(Some(address));
+        })?;
+        let Some(keys) = keys else { return Ok(None) };
         // Its own name is what a client should use; the others are what it was told to (RFC 7523, section 3; RFC 9126,
         // section 2).
         let issuer = self.issuer();

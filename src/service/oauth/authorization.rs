@@ -149,7 +149,9 @@ impl AuthorizationServer {
         let prefix = SecretPrefix::fixed(SecretPrefix::CODE);
         let secret = PlainSecret::generate(&prefix, client.environment, &*self.0.entropy);
         let hash = self.0.keyring.hash(secret.expose());
-        self.0.store.create_grant(&grant, &hash, &code, &self.given(&grant, origin)).await?;
+        if !self.0.store.create_grant(&who.session, &grant, &hash, &code, &self.given(&grant, origin)).await? {
+            return Err(OAuthError::new(Word::AccessDenied, "the session has ended; go back and sign in again"));
+        }
         Ok(self.answer(&request.answer_to, vec![("code", secret.expose().to_owned())]))
     }
 

@@ -195,7 +195,7 @@ impl AuthorizationServer {
             revoked_at: None,
         };
         let event = self.given(&grant, origin);
-        Ok(self.0.store.approve_device(&self.user_code_hash(code), &grant, now, &event).await?)
+        Ok(self.0.store.approve_device(&self.user_code_hash(code), &who.session, &grant, now, &event).await?)
     }
 
     /// The user does not agree; whether that still counts.

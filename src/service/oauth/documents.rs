@@ -32,7 +32,8 @@ use crate::store::{Conflict, StoreError};
 #[derive(Debug)]
 pub struct DocumentSource {
     fetch: Arc<dyn Fetch>,
-    turns: Arc<Semaphore>,
+    /// Of documents that are new here, which strangers name, and of those that were had before.
+    turns: [Arc<Semaphore>; 2],
     under_way: Mutex<HashMap<DocumentUrl, Wait>>,
 }
 
@@ -42,7 +43,8 @@ type Wait = watch::Receiver<Option<Result<Client, OAuthError>>>;
 impl DocumentSource {
     /// They come this way.
     pub fn new(fetch: Arc<dyn Fetch>) -> Self {
-        Self { fetch, turns: Arc::new(Semaphore::new(MAX_FETCHES)), under_way: Mutex::default() }
+        let turns = [(); 2].map(|()| Arc::new(Semaphore::new(MAX_FETCHES)));
+        Self { fetch, turns, under_way: Mutex::default() }
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<DocumentUrl, Wait>> {
@@ -112,6 +114,22 @@ impl AuthorizationServer {
         self.authenticate(proof, origin.address).await
     }
 
+    /// The client that proves to be who it says it is, where it goes on with what it began. The keys of one that is known by a
+    /// document are those that the document has now.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn authenticate_to_go_on(
+        &self,
+        proof: ClientProof<'_>,
+        origin: &Origin,
+    ) -> Result<Arc<Client>, OAuthError> {
+        match proof {
+            ClientProof::Assertion { .. } => Box::pin(self.authenticate_to_begin(proof, origin)).await,
+            ClientProof::Secret { .. } | ClientProof::Nothing { .. } => self.authenticate(proof, origin.address).await,
+        }
+    }
+
     fn is_believed(&self, client: &Client) -> bool {
         client.document.as_ref().is_some_and(|document| document.is_fresh(self.0.now()))
     }
@@ -128,12 +146,13 @@ impl AuthorizationServer {
         if let Some(wait) = under_way.get(&url) {
             return Ok(wait.clone());
         }
-        let turn = Arc::clone(&self.0.documents.turns).try_acquire_owned().map_err(|_| {
-            OAuthError::new(
-                Word::TemporarilyUnavailable,
-                "the documents of too many clients are being fetched; try again",
-            )
-        })?;
+        let turn =
+            Arc::clone(&self.0.documents.turns[usize::from(known.is_some())]).try_acquire_owned().map_err(|_| {
+                OAuthError::new(
+                    Word::TemporarilyUnavailable,
+                    "the documents of too many clients are being fetched; try again",
+                )
+            })?;
         self.0.attempts.document(origin.address)?;
         let (done, wait) = watch::channel(None);
         under_way.insert(url.clone(), wait.clone());

@@ -271,7 +271,7 @@ pub(super) fn usable(details: ClientDetails) -> Result<ClientDetails, OAuthError
 }
 
 const WRITE: &str = "write:clients";
-/// Clients of one project and environment that registered themselves, or are known by documents of theirs, at most.
+/// Clients of one project and environment that registered themselves at most, and as many that are known by documents of theirs.
 pub(super) const MAX_CLIENTS: i64 = 10_000;
 /// How long one waits at least for somebody who agrees to it before it makes room for others.
 const UNUSED_AT_LEAST: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -10,10 +10,11 @@ use std::time::Duration;
 use super::pushed::Pushed;
 use super::tokens::{narrowed, targets};
 use super::{AuthorizationServer, Origin};
-use crate::domain::oauth::client::Client;
+use crate::domain::oauth::client::{Client, ClientKind};
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::pkce::CodeChallenge;
+use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::oauth::scope::OAuthScopes;
 use crate::domain::oauth::thumbprint::Thumbprint;
 
@@ -157,8 +158,14 @@ impl AuthorizationServer {
 
 fn redirect_uri(client: &Client, named: Option<&str>) -> Result<String, OAuthError> {
     let registered = &client.details.redirect_uris;
+    // What a program on somebody's machine says of itself: they are asked each time.
+    let any_port = client.registered_itself && client.kind == ClientKind::Public;
+    let is_one = |named: &str| {
+        let matches = |uri: &RedirectUri| uri.matches(named) || any_port && uri.matches_on_any_port(named);
+        registered.iter().any(matches)
+    };
     match (named, &registered[..]) {
-        (Some(named), _) if registered.iter().any(|uri| uri.matches(named)) => Ok(named.to_owned()),
+        (Some(named), _) if is_one(named) => Ok(named.to_owned()),
         (Some(_), _) => {
             Err(OAuthError::new(Word::InvalidRequest, "the redirect_uri is not one that the client has registered"))
         }

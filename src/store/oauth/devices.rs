@@ -14,9 +14,10 @@ use crate::domain::id::{ClientId, GrantId, ProjectId, UserId};
 use crate::domain::oauth::device::{Decided, DeviceRequest, DeviceState, Poll};
 use crate::domain::oauth::token::Grant;
 use crate::domain::secret::SecretHash;
+use crate::domain::session::Session;
 use crate::store::db::{Row, Tx, damaged, values};
 use crate::store::error::Result;
-use crate::store::{Store, changes};
+use crate::store::{Store, changes, sessions};
 
 /// What came of beginning a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,11 +93,15 @@ impl Store {
     pub async fn approve_device(
         &self,
         user: &SecretHash,
+        by: &Session,
         grant: &Grant,
         now: Timestamp,
         event: &AuditEvent,
     ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
+        if !sessions::hold(&mut tx, by, now).await? {
+            return Ok(false);
+        }
         let Some((device, mut request)) = held_by_user_code(&mut tx, user).await? else { return Ok(false) };
         if request.client != grant.client || !request.approve(grant.user.clone(), grant.id.clone(), now) {
             return Ok(false);

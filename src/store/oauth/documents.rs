@@ -1,6 +1,5 @@
 //! Clients that are known by the address of a document of theirs. To all else they are clients like any other.
 
-use super::registrations;
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
@@ -10,7 +9,7 @@ use crate::domain::oauth::client::Client;
 use crate::domain::oauth::document::DocumentUrl;
 use crate::store::Store;
 use crate::store::client_rows::{self, client_columns};
-use crate::store::db::values;
+use crate::store::db::{Tx, values};
 #[cfg(doc)]
 use crate::store::error::Conflict;
 use crate::store::error::Result;
@@ -27,8 +26,8 @@ impl Store {
         self.db.fetch_optional(FIND, values).await?.as_ref().map(client_rows::read).transpose()
     }
 
-    /// Stores a client that has a document; none if its project and environment have as many clients that nobody vouched for as
-    /// they may.
+    /// Stores a client that has a document; none if its project and environment have as many of them as they may. The one whose
+    /// document was had longest ago, of those that nobody has given anything, makes room.
     ///
     /// # Errors
     /// [`Conflict::Exists`] if there is one of the same document, [`Conflict::UnknownScope`].
@@ -39,7 +38,10 @@ impl Store {
         event: &AuditEvent,
     ) -> Result<Option<Change>> {
         let mut tx = self.db.begin().await?;
-        if registrations::count(&mut tx, client).await? >= at_most {
+        let place = values![client.project.as_str(), client.environment.as_str()];
+        if tx.fetch_one(COUNT, place).await?.int("total")? >= at_most
+            && forget(&mut tx, client.created_at, 1).await? == 0
+        {
             return Ok(None);
         }
         let change = self.create_client_in(&mut tx, client, None, event).await?;
@@ -61,17 +63,22 @@ impl Store {
     /// they had never been; how many were looked at.
     pub async fn prune_document_clients(&self, before: Timestamp, batch: u32) -> Result<u64> {
         let mut tx = self.db.begin().await?;
-        let mut removed = 0;
-        for row in tx.fetch_all(FORGOTTEN, values![before, batch]).await? {
-            let id = row.str("id")?;
-            for statement in FORGET {
-                tx.execute(statement, values![id]).await?;
-            }
-            removed += 1;
-        }
+        let removed = forget(&mut tx, before, batch).await?;
         tx.commit().await?;
         Ok(removed)
     }
+}
+
+async fn forget(tx: &mut Tx, before: Timestamp, batch: u32) -> Result<u64> {
+    let mut removed = 0;
+    for row in tx.fetch_all(FORGOTTEN, values![before, batch]).await? {
+        let id = row.str("id")?;
+        for statement in FORGET {
+            tx.execute(statement, values![id]).await?;
+        }
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 const FIND: &str = concat!(
@@ -81,6 +88,8 @@ const FIND: &str = concat!(
     WHERE c.project = $1 AND c.environment = $2 AND c.document_url = $3 AND c.deleted_at IS NULL
         AND o.deleted_at IS NULL AND o.client_documents = true"
 );
+const COUNT: &str = "SELECT COUNT(*) AS total FROM clients c
+    WHERE c.project = $1 AND c.environment = $2 AND c.document_url IS NOT NULL AND c.deleted_at IS NULL";
 const RENEW: &str = "UPDATE clients SET document_fetched_at = $2, document_fresh_until = $3
     WHERE id = $1 AND document_url IS NOT NULL AND deleted_at IS NULL";
 /// A grant that is over is there for a while: what hangs on it is pruned first.
@@ -102,6 +111,7 @@ const FORGET_CLIENT: &str = "DELETE FROM clients WHERE id = $1";
 #[cfg(test)]
 pub(in crate::store) const PLANNED: &[(&str, &str)] = &[
     (FIND, "clients_by_document"),
+    (COUNT, "clients_by_document"),
     (RENEW, "sqlite_autoindex_clients_1"),
     (FORGOTTEN, "clients_by_document_age"),
     (FORGET_REQUESTS, "pushed_requests_of_client"),

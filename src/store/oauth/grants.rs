@@ -15,9 +15,10 @@ use crate::domain::oauth::scope::OAuthScopes;
 use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::{AuthorizationCode, Grant, RefreshToken};
 use crate::domain::secret::SecretHash;
+use crate::domain::session::Session;
 use crate::store::db::{Row, Tx, damaged, values};
 use crate::store::error::Result;
-use crate::store::{Store, changes};
+use crate::store::{Store, changes, sessions};
 
 /// What a code or a refresh token is exchanged for.
 #[derive(Clone, Copy, Debug)]
@@ -42,15 +43,20 @@ pub enum Refreshed {
 }
 
 impl Store {
-    /// Stores a grant with the code that begins it, and remembers what was agreed to.
+    /// Stores a grant with the code that begins it, and remembers what was agreed to; whether the session in which it was agreed
+    /// to had not ended by then.
     pub async fn create_grant(
         &self,
+        by: &Session,
         grant: &Grant,
         hash: &SecretHash,
         code: &AuthorizationCode,
         event: &AuditEvent,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut tx = self.db.begin().await?;
+        if !sessions::hold(&mut tx, by, grant.created_at).await? {
+            return Ok(false);
+        }
         insert(&mut tx, grant).await?;
         let challenge = code.challenge.as_ref().map(|challenge| &challenge.as_bytes()[..]);
         let values = values![
@@ -66,7 +72,7 @@ impl Store {
         remember(&mut tx, grant).await?;
         self.record_in(&mut tx, event).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// What a user agreed to that a client may have, at any time.

@@ -14,6 +14,7 @@ use crate::domain::oauth::scope::{OAuthScope, OAuthScopes};
 use crate::domain::oauth::token::{AccessToken, Grant};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretHash;
+use crate::domain::session::Session;
 use crate::domain::user::User;
 use crate::store::{DeviceStarted, MAX_DEVICE_REQUESTS, NewAccessToken, NewTokens};
 
@@ -36,6 +37,7 @@ struct Scene {
     db: TestDb,
     client: Client,
     ada: User,
+    session: Session,
 }
 
 impl Scene {
@@ -44,8 +46,8 @@ impl Scene {
         client.details.scopes = scopes("openid read:users write:users");
         ada.details.scopes = ScopeSet::new(Scope::parse("read:users"));
         db.store.create_client(&client, Some(&new_hash()), &event(&project())).await.unwrap();
-        db.store.create_user(&ada, &event(&project())).await.unwrap();
-        Self { db, client, ada }
+        let session = signed_up(&db, &ada).await;
+        Self { db, client, ada, session }
     }
 
     fn request(&self, now: Timestamp) -> DeviceRequest {
@@ -100,7 +102,7 @@ impl Scene {
     }
 
     async fn approve(&self, asked: &Asked, grant: &Grant, now: Timestamp) -> bool {
-        self.db.store.approve_device(&asked.user, grant, now, &event(&project())).await.unwrap()
+        self.db.store.approve_device(&asked.user, &self.session, grant, now, &event(&project())).await.unwrap()
     }
 
     async fn deny(&self, asked: &Asked, now: Timestamp) -> bool {

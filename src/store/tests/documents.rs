@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::grants::Party;
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::clock::Timestamp;
@@ -13,13 +14,13 @@ use crate::domain::oauth::document::{ClientDocument, DocumentUrl};
 use crate::domain::oauth::scope::OAuthScope;
 use crate::domain::oauth::token::{AuthorizationCode, Grant};
 use crate::domain::project::ProjectDetails;
-use crate::store::{Conflict, Room, StoreError};
+use crate::store::{Conflict, StoreError};
 
 on_both_engines! {
+    of_such_clients_there_are_so_many,
     a_client_is_found_by_its_document_while_the_project_takes_such,
     a_document_is_that_of_one_client,
     clients_that_nobody_gave_anything_are_forgotten,
-    such_clients_are_bounded_with_those_that_register_themselves,
 }
 
 fn url(path: &str) -> DocumentUrl {
@@ -99,22 +100,20 @@ async fn a_document_is_that_of_one_client(db: TestDb) {
     assert_eq!((add(&db, &next).await, find(&db, "a").await), (Ok(true), Some(next)));
 }
 
-async fn such_clients_are_bounded_with_those_that_register_themselves(db: TestDb) {
+async fn of_such_clients_there_are_so_many(db: TestDb) {
     takes(&db, true).await;
-    let registered = Client { registered_itself: true, ..client(at(1)) };
-    let register = async |client: &Client| {
-        let room = Room { at_most: 3, unused_since: at(0), event: &|_| unreachable!("all are too young") };
-        db.store.register_client(client, None, &new_hash(), &room, &event(&project())).await.unwrap().is_some()
-    };
-    assert!(register(&registered).await);
-    let mut first = documented("a", 1);
-    for (client, added) in [(&first, true), (&documented("b", 1), true), (&documented("c", 1), false)] {
-        assert_eq!(add(&db, client).await, Ok(added));
+    let add =
+        async |client: &Client| db.store.add_document_client(client, 2, &event(&project())).await.unwrap().is_some();
+    let (held, idle, next) = (documented("a", 1), documented("b", 2), documented("c", 3));
+    for client in [&held, &idle] {
+        assert!(add(client).await);
     }
-    assert!(!register(&Client { registered_itself: true, ..client(at(2)) }).await);
-    first.delete(at(3));
-    db.store.delete_client(&first, 1, &event(&project())).await.unwrap();
-    assert_eq!(add(&db, &documented("c", 3)).await, Ok(true));
+    Party::of(&db, held.clone()).await.agree(&db, at(2)).await;
+    assert!(add(&next).await, "the one that nobody gave anything makes room");
+    assert_eq!((find(&db, "a").await, find(&db, "b").await), (Some(held), None));
+    Party::of(&db, next.clone()).await.agree(&db, at(3)).await;
+    assert!(!add(&documented("d", 4)).await, "both are in use");
+    assert_eq!(find(&db, "c").await, Some(next));
 }
 
 async fn clients_that_nobody_gave_anything_are_forgotten(db: TestDb) {
@@ -126,7 +125,7 @@ async fn clients_that_nobody_gave_anything_are_forgotten(db: TestDb) {
     let registered = client(at(1));
     db.store.create_client(&registered, Some(&new_hash()), &event(&project())).await.unwrap();
     let ada = human("ada", at(1));
-    db.store.create_user(&ada, &event(&project())).await.unwrap();
+    let session = signed_up(&db, &ada).await;
     let grant = Grant {
         id: GrantId::new(at(3), &SystemEntropy),
         project: project(),
@@ -150,7 +149,7 @@ async fn clients_that_nobody_gave_anything_are_forgotten(db: TestDb) {
         expires_at: at(20),
         used_at: None,
     };
-    db.store.create_grant(&grant, &new_hash(), &code, &event(&project())).await.unwrap();
+    assert!(db.store.create_grant(&session, &grant, &new_hash(), &code, &event(&project())).await.unwrap());
     let prune = async |before: Timestamp| db.store.prune_document_clients(before, 10).await.unwrap();
     assert_eq!(prune(at(1)).await, 0);
     assert_eq!(prune(at(10)).await, 1);

@@ -81,7 +81,8 @@ async fn what_a_user_gave_ends_with_their_password(db: TestDb) {
     let changes = db.store.set_password(&new, &event(&project())).await.unwrap().unwrap();
     let mut ended: Vec<_> = changes.iter().filter_map(|change| change.subject.clone()).collect();
     ended.sort_by_key(|id| id.as_str().to_owned());
-    assert_eq!(ended, [CredentialId::Grant(one.id.clone()), CredentialId::Grant(two.id)]);
+    let session = CredentialId::Session(party.session.id.clone());
+    assert_eq!(ended, [CredentialId::Grant(one.id.clone()), CredentialId::Grant(two.id), session]);
     assert!(changes.iter().any(|change| change.hashes == [access]));
     assert_eq!(db.store.find_consent(&party.user.id, &party.client.id).await.unwrap(), None);
     assert!(db.store.find_consent(&other.user.id, &other.client.id).await.unwrap().is_some());

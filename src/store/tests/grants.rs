@@ -15,8 +15,9 @@ use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::{AccessToken, AuthorizationCode, Grant};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretHash;
+use crate::domain::session::Session;
 use crate::domain::user::{Standing, User};
-use crate::store::{NewAccessToken, NewTokens, Refreshed, StoreError};
+use crate::store::{NewAccessToken, NewPassword, NewTokens, Refreshed, StoreError};
 
 on_both_engines! {
     a_code_is_redeemed_once,
@@ -27,6 +28,7 @@ on_both_engines! {
     a_token_holds_what_its_user_and_client_hold_now,
     an_access_token_is_ended_once,
     of_many_that_are_issued_at_once_none_stands_against_the_others,
+    nothing_is_given_in_a_session_that_ended,
     of_many_that_redeem_one_code_one_does,
     of_many_that_refresh_at_once_one_family_is_left,
     what_was_agreed_to_adds_up,
@@ -41,6 +43,7 @@ const KEY: Thumbprint = Thumbprint::from_bytes([9; 32]);
 pub(super) struct Party {
     pub(super) client: Client,
     pub(super) user: User,
+    pub(super) session: Session,
 }
 
 impl Party {
@@ -59,8 +62,8 @@ impl Party {
         user.details.handle = None;
         user.project = project.clone();
         user.details.scopes = ScopeSet::new(["read:users", "write:users"].map(|text| Scope::parse(text).unwrap()));
-        db.store.create_user(&user, &event(project)).await.unwrap();
-        Self { client, user }
+        let session = signed_up(db, &user).await;
+        Self { client, user, session }
     }
 
     fn grant(&self, now: Timestamp) -> Grant {
@@ -81,9 +84,11 @@ impl Party {
     }
 
     /// A grant with a code that nobody redeemed yet.
-    async fn agree(&self, db: &TestDb, now: Timestamp) -> (Grant, SecretHash) {
+    pub(super) async fn agree(&self, db: &TestDb, now: Timestamp) -> (Grant, SecretHash) {
         let (grant, hash) = (self.grant(now), new_hash());
-        db.store.create_grant(&grant, &hash, &code(&grant), &event(&grant.project)).await.unwrap();
+        assert!(
+            db.store.create_grant(&self.session, &grant, &hash, &code(&grant), &event(&grant.project)).await.unwrap()
+        );
         (grant, hash)
     }
 
@@ -383,13 +388,31 @@ async fn a_token_holds_what_its_user_and_client_hold_now(db: TestDb) {
     assert!(db.store.find_access_token(&own).await.unwrap().is_none());
 }
 
+async fn nothing_is_given_in_a_session_that_ended(db: TestDb) {
+    let party = Party::new(&db, &project()).await;
+    let give = async |now| {
+        let grant = party.grant(now);
+        let given = db.store.create_grant(&party.session, &grant, &new_hash(), &code(&grant), &event(&project())).await;
+        (given.unwrap(), db.store.find_grant(&grant.id).await.unwrap().is_some())
+    };
+    assert_eq!(give(at(5)).await, (true, true));
+    let long = party.session.expires_at.plus(MINUTE);
+    assert_eq!(give(long).await, (false, false), "it is past its end");
+    let password = password();
+    let new = NewPassword { user: &party.user, password: &password, in_place_of: None, keep: None, now: at(6) };
+    db.store.set_password(&new, &event(&project())).await.unwrap().unwrap();
+    assert_eq!(give(at(7)).await, (false, false));
+}
+
 async fn what_was_agreed_to_adds_up(db: TestDb) {
     let party = Party::new(&db, &project()).await;
     let consent = async || db.store.find_consent(&party.user.id, &party.client.id).await.unwrap();
     assert_eq!(consent().await, None);
     for (asked, held) in [("openid", "openid"), ("read:users", "openid read:users"), ("openid", "openid read:users")] {
         let grant = Grant { scopes: scopes(asked), ..party.grant(at(5)) };
-        db.store.create_grant(&grant, &new_hash(), &code(&grant), &event(&project())).await.unwrap();
+        let stored =
+            db.store.create_grant(&party.session, &grant, &new_hash(), &code(&grant), &event(&project())).await;
+        assert!(stored.unwrap());
         assert_eq!(consent().await.unwrap().to_string(), held);
     }
 }

@@ -23,9 +23,9 @@ use crate::domain::product::{Price, Product, ProductDetails};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretHash;
-use crate::domain::session::Session;
+use crate::domain::session::{Origin, Session};
 use crate::domain::user::{Handle, User, UserDetails, UserKind};
-use crate::store::{KeyCreated, Store, StoreOptions};
+use crate::store::{KeyCreated, NewSession, Store, StoreOptions};
 
 /// A store of its own for one test.
 pub(super) struct TestDb {
@@ -308,4 +308,14 @@ pub(super) fn numbered(limit: u32, page: u32) -> PageRequest {
 fn next() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Stores a user by their signing up: the session that begins with that, and lasts longer than any test.
+pub(super) async fn signed_up(db: &TestDb, user: &User) -> Session {
+    let long = Duration::from_secs(400 * 24 * 60 * 60);
+    let session = Session { expires_at: user.created_at.plus(long), ..session(user, user.created_at) };
+    let (hash, origin) = (new_hash(), Origin::default());
+    let new = NewSession { session: &session, hash: &hash, origin: &origin };
+    db.store.sign_up(user, &password(), &new, &event(&user.project)).await.unwrap();
+    session
 }

@@ -221,3 +221,60 @@ async fn a_client_proves_itself_by_the_keys_in_its_document() {
         assert_eq!(error(&send("/oauth/revoke", used, &[("token", refresh)]).await).1, "invalid_client", "used");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_not_in_the_document_any_more_proves_nothing() {
+    let site = Site::start().await;
+    let server = scene(&site).await;
+    let (old, new) = (Key::p256("one"), Key::p256("two"));
+    let serve = |key: &Key| {
+        let jwks: Value = serde_json::from_str(&key.jwks()).unwrap();
+        site.serve("/inline.json", json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks}))
+    };
+    let url = serve(&old);
+    let prove = |key: &Key, kid: &str| {
+        let (now, id) = (server.now().millis() / 1_000, format!("{kid} {}", server.now().millis()));
+        let claims = json!({"iss": url, "sub": url, "aud": "https://keys.example", "exp": now + 60, "jti": id});
+        key.sign(&json!({"alg": key.alg(), "kid": kid, "typ": "JWT"}), &claims)
+    };
+    let send = async |assertion: String, form: &[(&str, &str)]| {
+        let proof = [("client_assertion_type", JWT_BEARER), ("client_assertion", assertion.as_str())];
+        post(&server, "/oauth/token", None, &[form, &proof].concat()).await
+    };
+    let refresh = |issued: &Value| text(issued, "refresh_token").to_owned();
+    let code = code(&server, &client(&url)).await;
+    let first = refresh(&send(prove(&old, "one"), &exchange(&code)).await.expect(200, "").json());
+    serve(&new);
+    server.advance(Duration::from_secs(601));
+    let again = [("grant_type", "refresh_token"), ("refresh_token", &*first)];
+    assert_eq!(error(&send(prove(&old, "one"), &again).await), (401, "invalid_client".to_owned()));
+    let second = refresh(&send(prove(&new, "two"), &again).await.expect(200, "").json());
+    // What cannot be had cannot be believed either.
+    site.stop_serving("/inline.json");
+    server.advance(Duration::from_secs(601));
+    let again = [("grant_type", "refresh_token"), ("refresh_token", &*second)];
+    assert_eq!(error(&send(prove(&new, "two"), &again).await), (401, "invalid_client".to_owned()));
+}
+
+#[tokio::test]
+async fn a_program_on_somebodys_machine_takes_the_port_that_is_free() {
+    let site = Site::start().await;
+    let server = scene(&site).await;
+    let uris = json!(["http://localhost/callback", "http://127.0.0.1/callback"]);
+    let url = site.serve("/program.json", json!({"redirect_uris": uris}));
+    for (uri, status) in [
+        ("http://localhost:49152/callback", 200),
+        ("http://127.0.0.1:49152/callback", 200),
+        ("http://localhost:49152/other", 400),
+        ("http://localhost:49152@evil.example/callback", 400),
+        ("https://localhost:49152/callback", 400),
+    ] {
+        let page = Browser::new(&server).get(&authorize(&client(&url), &[("redirect_uri", uri)])).await;
+        assert_eq!(page.status, status, "{uri}: {page:?}");
+    }
+    // What somebody registered is compared as it was written.
+    let registered = json!({"name": "App", "redirectUris": ["http://localhost/callback"], "scopes": ["openid"]});
+    let registered = crate::oauth::register(&server, registered).await;
+    let uri = [("redirect_uri", "http://localhost:49152/callback"), ("scope", "openid")];
+    is_told(&Browser::new(&server).get(&authorize(&registered, &uri)).await, "redirect_uri");
+}

@@ -142,7 +142,7 @@ async fn scene(site: &Site) -> TestServer {
 }
 
 fn reaching(site: &Site) -> Builder {
-    TestServer::builder().set("issuer_private_addresses", "127.0.0.0/8").trusting(site.certificate.clone())
+    TestServer::builder().set("stranger_private_addresses", "127.0.0.0/8").trusting(site.certificate.clone())
 }
 
 async fn allow(server: &TestServer, documents: bool) {
