@@ -47,7 +47,7 @@ pub(super) async fn decided(
         // Their session has ended meanwhile: nothing is decided, whoever made the form.
         return Ok(sign_in::page(visit.oauth, &visit, "", None).await);
     }
-    visit.require(form, who.as_ref())?;
+    visit.require(form, who.as_ref()).map_err(|error| error_page(request, &error))?;
     let Some(who) = who else { return Ok(sign_in::page(visit.oauth, &visit, "", None).await) };
     match form.get(field::DECISION).and_then(Decision::parse) {
         Some(Decision::Allow) => {

@@ -94,12 +94,11 @@ impl<'a> DeviceVisit<'a> {
     /// Whether a form is one of ours, by which this person decides, or somebody says who they are.
     ///
     /// # Errors
-    /// The page that says that it is not.
-    pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), Response<Bytes>> {
+    /// Says that it is not.
+    pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), OAuthError> {
         let (csrf, keyring) = (form.get(field::CSRF), self.oauth.server.keyring());
         let decision = self.decision(whose);
-        let proof = self.browser.require(csrf, decision.as_ref(), self.request.headers, keyring);
-        proof.map_err(|error| error_page(self.request, &error))
+        self.browser.require(csrf, decision.as_ref(), self.request.headers, keyring)
     }
 
     async fn go_on(&self) -> Result<Response<Bytes>, Response<Bytes>> {
@@ -118,7 +117,7 @@ impl<'a> DeviceVisit<'a> {
             // Their session has ended meanwhile: nothing is decided, whoever made the form.
             return Ok(self.instead(&DeviceStep::SignIn).await);
         }
-        self.require(form, who.as_ref())?;
+        self.require(form, who.as_ref()).map_err(|error| error_page(self.request, &error))?;
         let Some(decision) = form.get(field::DECISION).and_then(Decision::parse) else {
             return Err(error_page(self.request, &OAuthError::new(Word::InvalidRequest, "the form says nothing")));
         };

@@ -112,11 +112,11 @@ pub(super) async fn posted(
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     if form.has(DEVICE_CARRIED) {
         let visit = DeviceVisit::posted(oauth, request, form).await?;
-        visit.require(form, None)?;
+        visit.require(form, None).map_err(|error| error_page(request, &error))?;
         return sign_in(oauth, request, form, &visit).await;
     }
     let visit = Visit::posted(oauth, request, form).await?;
-    visit.require(form, None)?;
+    visit.require(form, None).map_err(|error| error_page(request, &error))?;
     sign_in(oauth, request, form, &visit).await
 }
 

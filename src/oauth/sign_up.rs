@@ -35,7 +35,7 @@ pub(super) async fn posted(
     form: &Parameters,
 ) -> Result<Response<Bytes>, Response<Bytes>> {
     let visit = Visit::posted(oauth, request, form).await?;
-    visit.require(form, None)?;
+    visit.require(form, None).map_err(|error| error_page(request, &error))?;
     let given = |name| form.get(name).unwrap_or_default();
     let filled = Filled { handle: given(field::HANDLE), alias: given(field::ALIAS) };
     let mut faults = Faults::default();

@@ -81,12 +81,11 @@ impl<'a> Visit<'a> {
     /// Whether a form is one of ours, by which this person decides, or somebody says who they are.
     ///
     /// # Errors
-    /// The page that says that it is not.
-    pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), Response<Bytes>> {
+    /// Says that it is not.
+    pub(super) fn require(&self, form: &Parameters, whose: Option<&SignedIn>) -> Result<(), OAuthError> {
         let (csrf, keyring) = (form.get(pages::field::CSRF), self.oauth.server.keyring());
         let decision = self.decision(whose);
-        let proof = self.browser.require(csrf, decision.as_ref(), self.request.headers, keyring);
-        proof.map_err(|error| error_page(self.request, &error))
+        self.browser.require(csrf, decision.as_ref(), self.request.headers, keyring)
     }
 
     /// Who is signed in, if it is somebody whom the client may ask.

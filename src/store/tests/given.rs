@@ -42,14 +42,14 @@ async fn grants_are_listed_while_they_last(db: TestDb) {
         assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{filter:?}");
     }
     let page = PageRequest::After { limit: 1, after: Some(second_id.clone()) };
-    assert_eq!(listed(&db, &of_user, 4, &page).await, [first_id.clone()]);
+    assert_eq!(listed(&db, &of_user, 4, &page).await, std::slice::from_ref(&first_id));
     let whole = db.store.list_grants(&project(), Environment::Live, &of_user, at(4), &first(10)).await.unwrap().items;
     assert_eq!((&whole[0].grant, &whole[0].client_name), (&second_of_one, &one.client.details.name));
     assert_eq!(whole[0].refreshed_at, Some(at(3)), "when its code was redeemed");
     let test = db.store.list_grants(&project(), Environment::Test, &all, at(4), &first(10)).await.unwrap();
     assert_eq!(test.items, []);
     // Not when it is past its end, nor when its client is gone.
-    assert_eq!(listed(&db, &of_user, 1 + 24 * 60 * 60, &first(10)).await, [second_id.clone()]);
+    assert_eq!(listed(&db, &of_user, 1 + 24 * 60 * 60, &first(10)).await, std::slice::from_ref(&second_id));
     let mut gone = one.client.clone();
     gone.delete(at(5));
     db.store.delete_client(&gone, 1, &event(&project())).await.unwrap();
