@@ -65,6 +65,9 @@ impl KeySet {
     }
 
     async fn answer(&self, headers: &HeaderMap) -> Response<Body> {
+        if let Err(error) = self.signing.can_sign_identities().await {
+            tracing::warn!(%error, "the key set is told without a key for id_tokens");
+        }
         let mut response = self.document().answer(headers).await;
         // It is meant for everybody, and says nothing about anybody.
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

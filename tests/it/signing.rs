@@ -23,7 +23,7 @@ async fn key_set(server: &TestServer) -> Reply {
     server.get("/.well-known/jwks.json", &Actor::anonymous()).await.expect(200, "")
 }
 
-/// Those that sign sessions and access tokens: the first one for the others is made some seconds after a start.
+/// Those that sign sessions and access tokens.
 fn kids(set: &Value) -> Vec<String> {
     let keys = set["keys"].as_array().unwrap().iter().filter(|key| key["alg"] == "EdDSA");
     keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
@@ -81,6 +81,10 @@ async fn the_key_set_comes_as_clients_expect() {
     let plain = key_set(&server).await;
     assert_eq!(plain.header("content-type"), "application/json");
     assert_eq!(plain.header("cache-control"), "public, max-age=300");
+    // Who reads it first, right after the start, keeps it: it is whole.
+    let set = plain.json();
+    let algorithms: Vec<_> = set["keys"].as_array().unwrap().iter().map(|key| &key["alg"]).collect();
+    assert_eq!(algorithms, ["EdDSA", "RS256"]);
     let has = Actor::anonymous().with("if-none-match", plain.header("etag"));
     let fresh = server.get("/.well-known/jwks.json", &has).await;
     assert_eq!((fresh.status, fresh.text.as_str()), (304, ""));

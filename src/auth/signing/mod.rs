@@ -117,12 +117,9 @@ impl Signing {
     /// # Errors
     /// INTERNAL when no key can sign; STORE_UNAVAILABLE when the first key had to be made.
     pub async fn mint_identity(&self, claims: &IdentityClaims<'_>) -> Result<PlainSecret> {
-        let now = self.clock.now();
-        if self.ring().signer(SigningAlgorithm::Rs256, now).is_none() {
-            self.tend_for(SigningAlgorithm::Rs256).await?;
-        }
+        self.can_sign_identities().await?;
         let ring = self.ring();
-        let key = ring.signer(SigningAlgorithm::Rs256, now.max(self.clock.now())).ok_or_else(cannot_sign)?;
+        let key = ring.signer(SigningAlgorithm::Rs256, self.clock.now()).ok_or_else(cannot_sign)?;
         access::mint_identity(key, &self.issuer, claims)
     }
 
@@ -145,6 +142,18 @@ impl Signing {
     /// How often keys have ended that this node knew: what was found by their tokens before counts no more.
     pub fn endings(&self) -> u64 {
         self.endings.load(Ordering::SeqCst)
+    }
+
+    /// Makes the first key that an `id_token` is signed with, if there is none yet. It takes longer than a start may, and whoever
+    /// reads the key set before there is one would keep that for a while.
+    ///
+    /// # Errors
+    /// STORE_UNAVAILABLE.
+    pub async fn can_sign_identities(&self) -> Result<()> {
+        match self.ring().signer(SigningAlgorithm::Rs256, self.clock.now()) {
+            Some(_) => Ok(()),
+            None => self.tend_for(SigningAlgorithm::Rs256).await,
+        }
     }
 
     /// The keys that are published, as a JWK Set (RFC 7517, section 5).

@@ -136,9 +136,11 @@ impl<'a> Program<'a> {
 
     /// Somebody does not agree.
     fn is_denied(&self) -> Result<(), Fault> {
+        let (challenge, _) = PkceCodeChallenge::new_random_sha256();
         let (url, state, _) = self
             .client
             .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
+            .set_pkce_challenge(challenge)
             .url();
         let answer = self.follow(&url, "Deny")?;
         expect(&answer, "error", "access_denied")?;
