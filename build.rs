@@ -8,16 +8,19 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 10] = [
+const PROTOS: [&str; 13] = [
     "gatepost/v1/auth.proto",
     "gatepost/v1/clients.proto",
     "gatepost/v1/error_reason.proto",
     "gatepost/v1/grants.proto",
     "gatepost/v1/issuers.proto",
     "gatepost/v1/keys.proto",
+    "gatepost/v1/leaks.proto",
+    "gatepost/v1/limits.proto",
     "gatepost/v1/products.proto",
     "gatepost/v1/projects.proto",
     "gatepost/v1/sessions.proto",
+    "gatepost/v1/usage.proto",
     "gatepost/v1/users.proto",
 ];
 
@@ -68,6 +71,9 @@ fn check_policy(method: &MethodDescriptor, policy: &DynamicMessage) -> Result<()
     if ways != 1 {
         let rule = "its policy must give exactly one of `public`, `authenticated` and `scopes`";
         return Err(format!("{}: {rule}", method.full_name()).into());
+    }
+    if policy.has_field_by_name("cost") && policy.get_field_by_name("cost").and_then(|v| v.as_u32()) == Some(0) {
+        return Err(format!("{}: a call costs at least 1", method.full_name()).into());
     }
     let admin = scopes.iter().any(|scope| scope.as_str() == Some("admin"));
     if flag("installation") && (!admin || flag("publishable")) {

@@ -3,7 +3,7 @@
 //! `cargo bench --bench decision`. The store is asked once, before the measurement.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -12,10 +12,12 @@ use gatepost::auth::cache::CredentialCache;
 use gatepost::auth::credential::KeyHeaders;
 use gatepost::auth::dpop::{Addresses, Possession};
 use gatepost::auth::guard::{Call, Guard};
+use gatepost::auth::limit::Limiter;
 use gatepost::auth::lookup::Credentials;
 use gatepost::auth::policy::Policies;
 use gatepost::auth::signing::Signing;
 use gatepost::auth::strangers::Strangers;
+use gatepost::auth::usage::Ledger;
 use gatepost::domain::change::Revision;
 use gatepost::domain::clock::{Clock, SystemClock};
 use gatepost::domain::dialect::Dialect;
@@ -54,17 +56,26 @@ fn decision(criterion: &mut Criterion) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let addresses = Addresses::only(issuer);
     let possession = Possession::new(addresses, Arc::clone(&keyring), false, Arc::clone(&clock), &SystemEntropy);
+    let limiter = runtime.block_on(Limiter::open(store.clone(), Arc::clone(&clock))).expect("a limiter");
     let credentials = Arc::new(Credentials::new(store, cache, keyring, signing, strangers, Arc::new(SystemEntropy)));
     let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
-    let guard = Guard::new(policies, KeyHeaders::new([]), Arc::clone(&credentials), Arc::new(possession), clock);
+    let (possession, limiter) = (Arc::new(possession), Arc::new(limiter));
+    let guard = |counts: bool| {
+        let (policies, credentials, possession) = (policies.clone(), Arc::clone(&credentials), Arc::clone(&possession));
+        let (limiter, ledger) = (Arc::clone(&limiter), Arc::new(Ledger::new(counts)));
+        Guard::new(policies, KeyHeaders::new([]), credentials, possession, limiter, ledger, Arc::clone(&clock))
+    };
+    let (guard, uncounted) = (guard(true), guard(false));
 
     let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", new.secret.expose());
     headers.insert("authorization", HeaderValue::from_str(&bearer).expect("visible ASCII"));
+    headers.insert("user-agent", HeaderValue::from_static("grpc-go/1.80.0"));
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let request_id: Arc<str> = "req_bench".into();
     let method = MethodId::find("/gatepost.v1.Auth/Verify").expect("an RPC of ours");
     let uri = Uri::from_static("/gatepost.v1.Auth/Verify");
+    let standing = OnceLock::new();
     let call = Call {
         method,
         dialect: Dialect::Standard,
@@ -74,11 +85,16 @@ fn decision(criterion: &mut Criterion) {
         client: Some(address),
         address,
         request_id: &request_id,
+        standing: &standing,
     };
     runtime.block_on(guard.admit(call)).expect("admitted").expect("a caller");
 
     criterion.bench_function("guard, cached", |bencher| {
         bencher.iter(|| guard.admit(call).now_or_never().expect("cached").expect("admitted"));
+    });
+    // What usage and the access log cost is the difference.
+    criterion.bench_function("guard, cached, uncounted", |bencher| {
+        bencher.iter(|| uncounted.admit(call).now_or_never().expect("cached").expect("admitted"));
     });
     criterion.bench_function("look-up, cached", |bencher| {
         bencher.iter(|| credentials.find(new.secret.expose()).now_or_never().expect("cached").expect("found"));

@@ -16,6 +16,7 @@
 //! | [`rpc`] | the gRPC services: decode, validate, call the service, encode | `service` and below |
 //! | [`edge`] | HTTP/JSON for the same RPCs, made of the descriptors; CORS, problems, OpenAPI | `domain`, `proto` |
 //! | [`oauth`] | the authorization server's own door: the endpoints of the RFCs, and the [pages](oauth::pages) that people see | `service` and below |
+//! | [`intake`] | the door for reports of leaked credentials, which are signed: GitHub's, and those of whoever has the secret | `auth`, `service` |
 //! | [`server`] | the composition root: the only part that knows all of the above | all |
 //! | [`cli`] | the command line: starts a server, or is a gRPC client of one | `server`, `proto` |
 //!
@@ -32,7 +33,7 @@
 //!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
 //! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the
 //!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`])
-//!    and holds the RPC's [policy](auth::policy) against them. The `Caller` it makes travels with the call; nothing acts
+//!    holds the RPC's [policy](auth::policy) against them, and last of all spends what the call costs ([`auth::limit`]). The `Caller` it makes travels with the call; nothing acts
 //!    without one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
 //!    A token of an issuer that the project trusts, beside a key, is verified by [`auth::outside`], whose issuers' keys
 //!    [`net::Fetcher`] gets.
@@ -60,8 +61,16 @@
 //! [`service::oauth`], what is good once is claimed in `store/oauth`, and an access token is from then on looked up like the
 //! secret of a key.
 //!
+//! Every decision about a credential is counted where it is made ([`auth::usage`], by counters that the credential remembers,
+//! [`domain::usage`]), and written down every few seconds and at the end: `store/usage.rs`. The reports are read by [`service::usage`], and
+//! [`service::narrowing`] takes from keys what they do not need.
+//!
 //! A client may be known by the address of a document of its own ([`domain::oauth::document`]): [`service::oauth`] has it fetched when
 //! something begins, and keeps the client like any other.
+//!
+//! Whoever reports leaked credentials comes through a third: the front hands the paths of [`intake::Endpoint`] to [`intake::Intake`],
+//! which holds the signature against the very bytes of the body. [`service::leaks`] finds whose they are and does what the project's
+//! policy says.
 //!
 //! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row
@@ -103,6 +112,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod edge;
+pub mod intake;
 pub mod net;
 pub mod oauth;
 pub mod proto;

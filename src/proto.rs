@@ -54,8 +54,18 @@ impl MethodId {
         STREAMING[self.index()]
     }
 
+    /// The service and the method: `Keys/GetKey`.
+    pub fn name(self) -> &'static str {
+        let path = self.path();
+        // A path is a slash, the package, and these.
+        path.get(PACKAGE.len()..).unwrap_or(path)
+    }
+
     /// The gRPC path.
     pub fn path(self) -> &'static str {
         METHODS[self.index()]
     }
 }
+
+/// What all paths begin with.
+const PACKAGE: &str = "/gatepost.v1.";

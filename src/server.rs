@@ -7,6 +7,7 @@ mod grpc;
 mod health;
 mod issuer_keys;
 mod janitor;
+mod limits;
 mod master_key;
 pub mod offline;
 mod readiness;
@@ -40,6 +41,7 @@ use crate::auth::credential::KeyHeaders;
 use crate::auth::dpop::{Addresses, Possession};
 use crate::auth::feed::Feed;
 use crate::auth::guard::Guard;
+use crate::auth::limit::Limiter;
 use crate::auth::lookup::Credentials;
 use crate::auth::outside::assertion::ClientKeySource;
 use crate::auth::outside::lookup::Outside;
@@ -47,6 +49,7 @@ use crate::auth::password::PasswordHasher;
 use crate::auth::policy::{Policies, PolicyError};
 use crate::auth::signing::Signing;
 use crate::auth::strangers::Strangers;
+use crate::auth::usage::Ledger;
 use crate::config::{Config, CorsOrigins, Database, MasterKeyError, MasterKeySource};
 pub use crate::domain::administrator::AdministratorKey;
 use crate::domain::clock::{Clock, SystemClock};
@@ -55,6 +58,7 @@ use crate::domain::error::Error as DomainError;
 use crate::domain::sealing::Keyring;
 use crate::edge::cors::{Cors, Origins};
 use crate::edge::{Edge, problem};
+use crate::intake::{GitHub, Intake, Signed};
 use crate::net::{self, DrainReport, Listener, Tls, TlsError};
 use crate::oauth::{self, OAuth};
 use crate::proto::{descriptor_pool, dispatch};
@@ -64,6 +68,7 @@ use crate::rpc::keys::KeysService;
 use crate::rpc::products::ProductsService;
 use crate::rpc::users::UsersService;
 use crate::service::Context;
+use crate::service::leaks::Leaks;
 use crate::service::oauth::{AuthorizationServer, DocumentSource};
 use crate::service::revocations::Revocations;
 use crate::service::sessions::Sessions;
@@ -81,8 +86,11 @@ pub struct Server {
     settings: net::Settings,
     first_keys: Vec<AdministratorKey>,
     readiness: Readiness,
+    limiter: Arc<Limiter>,
     background: JoinSet<()>,
     streams: JoinSet<()>,
+    ledger: Arc<Ledger>,
+    store: Store,
 }
 
 /// What a server takes from the world, so that a test can own it.
@@ -261,6 +269,9 @@ impl Server {
         let passwords = PasswordHasher::start(passwords.cost, passwords.threads, Arc::clone(&world.entropy));
         let passwords = Arc::new(passwords.map_err(StartError::Threads)?);
         let World { clock, entropy, .. } = world;
+        let limiter = Arc::new(
+            Limiter::open(store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Store(error.into()))?,
+        );
         // What is listened on tells no name by which the service is reached.
         let addresses = match &config.public_url {
             Some(url) => Addresses::only(url.as_str()),
@@ -269,16 +280,19 @@ impl Server {
         };
         let (nonces, keys) = (config.require_dpop_nonces, Arc::clone(&keyring));
         let possession = Arc::new(Possession::new(addresses, keys, nonces, Arc::clone(&clock), &*entropy));
+        let ledger = Arc::new(Ledger::new(config.usage.recorded));
         let context = Arc::new(Context {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
             keyring: Arc::clone(&keyring),
             signing: Arc::clone(&signing),
+            limiter: Arc::clone(&limiter),
             possession: Arc::clone(&possession),
             documents,
             client_keys,
             passwords: Arc::clone(&passwords),
             attempts: Arc::new(Attempts::new(Arc::clone(&clock))),
+            ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         });
@@ -299,14 +313,16 @@ impl Server {
         let progress = feed.progress();
         let mut background = JoinSet::new();
         background.spawn(feed.run());
+        background.spawn(Arc::clone(&ledger).run(store.clone(), config.usage.interval));
         let master_key = MasterKeyWatch::new(store.clone(), Arc::clone(&keyring), config.master_key.clone());
         let janitor = janitor::Janitor {
-            store,
+            store: store.clone(),
             keyring: Arc::clone(&keyring),
             master_key,
             credentials: Arc::clone(&credentials),
             signing: Arc::clone(&signing),
             passwords,
+            usage: config.usage,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(metrics),
             readiness: readiness.clone(),
@@ -322,7 +338,15 @@ impl Server {
         };
         let challenge =
             format!("{}, resource_metadata=\"{}{}\"", problem::REALM, signing.issuer(), oauth::RESOURCE_METADATA);
-        let guard = Arc::new(Guard::new(policies, key_headers.clone(), credentials, possession, clock));
+        let signed = config.leak_reports.secrets.as_ref();
+        let signed = signed.map(|secrets| Signed::new(secrets.expose(), Arc::clone(&clock)));
+        let github = config.leak_reports.github_keys.clone();
+        let github = github.map(|url| GitHub::new(url, fetch, Arc::clone(&clock)));
+        let intake = Intake::new(Leaks::new(Arc::clone(&context)), signed, github);
+        streams.spawn(limits::write_down(Arc::clone(&limiter)));
+        let (limits, counts) = (Arc::clone(&limiter), Arc::clone(&ledger));
+        let guard = Guard::new(policies, key_headers.clone(), credentials, possession, limits, counts, clock);
+        let guard = Arc::new(guard);
         let parts = Parts {
             grpc,
             edge,
@@ -339,6 +363,7 @@ impl Server {
                 Users::new(context),
                 Arc::clone(&guard),
             ),
+            intake,
             guard,
             cors: Cors::new(origins, &config.key_headers),
             ids: RequestIds::new(&*entropy),
@@ -350,7 +375,8 @@ impl Server {
             challenge,
         };
         let settings = settings(config);
-        Ok(Self { front: Front(Arc::new(parts)), listener, tls, settings, first_keys, readiness, background, streams })
+        let front = Front(Arc::new(parts));
+        Ok(Self { front, listener, tls, settings, first_keys, readiness, limiter, background, streams, ledger, store })
     }
 
     /// Where the server listens.
@@ -365,7 +391,19 @@ impl Server {
 
     /// Serves until `stop` resolves, then drains.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> DrainReport {
-        let Self { front, listener, tls, settings, readiness, background, mut streams, first_keys: _ } = self;
+        let Self {
+            front,
+            listener,
+            tls,
+            settings,
+            readiness,
+            limiter,
+            background,
+            mut streams,
+            ledger,
+            store,
+            first_keys: _,
+        } = self;
         let stop = async move {
             stop.await;
             tracing::info!("told to stop; finishing what is under way");
@@ -374,6 +412,8 @@ impl Server {
             streams.abort_all();
         };
         let report = net::serve(listener, front, settings, tls, stop).await;
+        limits::settle(&limiter).await;
+        ledger.finish(&store).await;
         drop(background);
         report
     }

@@ -330,6 +330,7 @@ mod tests {
     use crate::domain::credential::{Form, KeySecret, SecretRole};
     use crate::domain::entropy::SystemEntropy;
     use crate::domain::id::ProjectId;
+    use crate::domain::limit::RateLimits;
     use crate::store::tests::support::{at, full_key};
 
     fn cache() -> CredentialCache {
@@ -417,6 +418,7 @@ mod tests {
                 secret_expires_at: None,
                 waits_for_first_use: false,
                 user: None,
+                limits: RateLimits::default(),
             }))))
         };
         let (here, elsewhere, late, unknown) = (hash(1, 1), hash(2, 2), hash(3, 3), hash(4, 4));

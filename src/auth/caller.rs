@@ -24,6 +24,7 @@ pub struct Caller {
     introduced: Option<Arc<Introduction>>,
     client: IpAddr,
     request_id: Arc<str>,
+    at: Timestamp,
 }
 
 impl Caller {
@@ -33,8 +34,9 @@ impl Caller {
         beside: Option<Arc<Credential>>,
         client: IpAddr,
         request_id: Arc<str>,
+        at: Timestamp,
     ) -> Self {
-        Self { credential, beside, introduced: None, client, request_id }
+        Self { credential, beside, introduced: None, client, request_id, at }
     }
 
     /// The same caller, a key, with what a token of a trusted issuer beside it tells of a user.
@@ -45,6 +47,20 @@ impl Caller {
     /// What a token of a trusted issuer tells of the user whom the caller, a key, brings; whether they are known here or not.
     pub fn introduced(&self) -> Option<&Introduction> {
         self.introduced.as_deref()
+    }
+
+    /// Whose limits the call is held against: the key that was presented, or that a token was exchanged for, or else the
+    /// publishable key beside it.
+    pub(super) fn payer(&self) -> &Arc<Credential> {
+        match &self.beside {
+            Some(beside) if self.credential.key_behind().is_none() => beside,
+            _ => &self.credential,
+        }
+    }
+
+    /// Whether an address list of what was presented would refuse a call from there, if it did more than report.
+    pub fn only_reported(&self, client: Option<IpAddr>) -> bool {
+        self.credential.only_reports(client) || self.beside.as_ref().is_some_and(|beside| beside.only_reports(client))
     }
 
     /// What was presented.
@@ -134,6 +150,11 @@ impl Caller {
     /// Where the call came from.
     pub fn client(&self) -> IpAddr {
         self.client
+    }
+
+    /// When it was let in.
+    pub fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// The request, for the audit log.

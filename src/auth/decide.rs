@@ -1,7 +1,7 @@
 //! The one decision: may this credential do this? Pure, so that the guard, Verify and ExplainVerify cannot differ.
 //!
-//! Order: status and expiry, environment, client address, scopes. What is spent on a call (limits, quotas) belongs after
-//! the last of them, so that a refusal spends nothing.
+//! Order: status and expiry, environment, client address, scopes. What is spent on a call ([limits and quotas](super::limit))
+//! comes after the last of them, so that a refusal spends nothing.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -74,6 +74,10 @@ pub enum Check {
     Scopes,
     /// Whether whoever sent it holds the key it is bound to. Not made here: it takes the request.
     Possession,
+    /// One of the limits that it is under. Not made here either.
+    RateLimit,
+    /// What it may spend in all. Not made here either.
+    Quota,
 }
 
 impl Check {
@@ -88,6 +92,8 @@ impl Check {
             Self::ClientIp => "client_ip",
             Self::Scopes => "scopes",
             Self::Possession => "possession",
+            Self::RateLimit => "rate_limit",
+            Self::Quota => "quota",
         }
     }
 }
@@ -174,8 +180,17 @@ fn environment<'a>(credential: &Credential, question: &Question<'a>, recorder: &
 
 fn client_ip<'a>(credential: &Credential, question: &Question<'a>, recorder: &mut impl Recorder) -> Decision<'a> {
     let Some(list) = credential.allowed_ips() else {
-        let noun = credential.noun();
-        recorder.record(Check::ClientIp, Outcome::Skipped, || format!("the {noun} has no address list").into());
+        let (noun, reports) = (credential.noun(), credential.only_reports(question.client));
+        let outcome = if reports { Outcome::Passed } else { Outcome::Skipped };
+        recorder.record(Check::ClientIp, outcome, || match (reports, question.client) {
+            (true, Some(address)) => {
+                format!("{address} is not on the key's address list, which only reports: it would be refused").into()
+            }
+            (true, None) => {
+                "no client address was given, and the key's address list, which only reports, would refuse that".into()
+            }
+            (false, _) => format!("the {noun} has no address list that refuses").into(),
+        });
         return Ok(());
     };
     // A list cannot be satisfied by an address nobody knows.
@@ -218,6 +233,7 @@ mod tests {
 
     use super::*;
     use crate::domain::credential::{ActingUser, KeySecret};
+    use crate::domain::limit::RateLimits;
     use crate::domain::scope::ScopeSet;
     use crate::store::tests::support::{at, full_key};
 
@@ -245,6 +261,7 @@ mod tests {
                     secret_expires_at: None,
                     waits_for_first_use: false,
                     user: user.map(|standing| Box::new(ActingUser { standing, scopes: ScopeSet::default() })),
+                    limits: RateLimits::default(),
                 }));
                 let client = Some("10.0.0.1".parse().unwrap());
                 let now = at(1).plus(Duration::from_secs(1));

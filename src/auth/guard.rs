@@ -2,7 +2,7 @@
 //! the body is read.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
@@ -11,18 +11,24 @@ use super::caller::Caller;
 use super::credential::{KeyHeaders, Presented};
 use super::decide::{Objection, Question, decide};
 use super::dpop::{self, Possession, Sent};
+use super::limit::Limiter;
 use super::lookup::{Credentials, Found};
 use super::outside::flaw::Flaw;
 use super::outside::lookup::Beside;
 use super::policy::{Access, Policies, Policy};
+use super::usage::{Knock, Ledger};
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::dialect::Dialect;
+use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
+use crate::domain::limit::limits::Cost;
+use crate::domain::limit::report::Report;
 use crate::domain::oauth::token::AccessToken;
 use crate::domain::project::administers_installation;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
+use crate::domain::test_keys::TestKey;
 use crate::proto::MethodId;
 
 /// Checks every call against the policy of its RPC.
@@ -32,6 +38,8 @@ pub struct Guard {
     headers: KeyHeaders,
     credentials: Arc<Credentials>,
     possession: Arc<Possession>,
+    limiter: Arc<Limiter>,
+    ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
 }
 
@@ -54,6 +62,8 @@ pub struct Call<'a> {
     pub address: IpAddr,
     /// Its id.
     pub request_id: &'a Arc<str>,
+    /// Where is said how the credential stands with its limits, if it has any.
+    pub standing: &'a OnceLock<Report>,
 }
 
 /// A refusal: what the caller is told, and what the log is.
@@ -74,9 +84,11 @@ impl Guard {
         headers: KeyHeaders,
         credentials: Arc<Credentials>,
         possession: Arc<Possession>,
+        limiter: Arc<Limiter>,
+        ledger: Arc<Ledger>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { policies, headers, credentials, possession, clock }
+        Self { policies, headers, credentials, possession, limiter, ledger, clock }
     }
 
     /// A nonce for the next proof that a caller holds a key.
@@ -94,12 +106,27 @@ impl Guard {
         self.policies.of(method)
     }
 
-    /// Says who is calling; none for an RPC that is open to anyone.
+    /// Says who is calling; none for an RPC that is open to anyone. Counts the call.
     ///
     /// # Errors
     /// The refusal, when the caller may not call this RPC.
     pub async fn admit(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
         let policy = self.policies.of(call.method);
+        let answer = self.judge(call, policy).await;
+        if let Err(refusal) = &answer {
+            self.tell_limits(&call, refusal);
+        }
+        let Call { method, headers, address, .. } = call;
+        let knock = Knock { method, scopes: policy.access.scopes(), address, headers };
+        match &answer {
+            Ok(Some(caller)) => self.ledger.admitted(caller, &knock),
+            Ok(None) => {}
+            Err(refusal) => self.ledger.refused(refusal, &knock, self.clock.now()),
+        }
+        answer
+    }
+
+    async fn judge(&self, call: Call<'_>, policy: &Policy) -> Result<Option<Caller>, Refusal> {
         if matches!(policy.access, Access::Public) {
             return Ok(None);
         }
@@ -108,11 +135,14 @@ impl Guard {
             return Ok(None);
         }
         if policy.introduction {
-            return Box::pin(self.introduce(&call, policy, presented)).await.map(Some);
+            let caller = Box::pin(self.introduce(&call, policy, presented)).await?;
+            self.spend(&call, policy, &caller).await?;
+            return Ok(Some(caller));
         }
-        let (credential, beside) = self.find(presented, call.address).await?;
+        let (credential, beside) = self.find(&call, policy, presented).await?;
         self.require_key(&call, presented, &credential, beside.as_deref())?;
         let caller = self.check(&call, policy, credential, beside)?;
+        self.spend(&call, policy, &caller).await?;
         if let Some(presented) = presented.secret.or(presented.publishable) {
             self.credentials.used(presented, caller.credential(), &caller, self.clock.now()).await.map_err(
                 |error| match error.reason {
@@ -124,25 +154,78 @@ impl Guard {
         Ok(Some(caller))
     }
 
+    /// Takes what the call costs from the limits of whoever makes it. Comes after all other checks, so that what they refuse
+    /// spends nothing.
+    async fn spend(&self, call: &Call<'_>, policy: &Policy, caller: &Caller) -> Result<(), Refusal> {
+        let payer = caller.payer();
+        let refused = |error: Error| Refusal { reason: error.reason, error, credential: Some(Arc::clone(payer)) };
+        let spent = self.limiter.spend(payer, Cost::of_rpc(policy.cost)).await.map_err(refused)?;
+        let Some(report) = spent else { return Ok(()) };
+        let error = report.is_refused().then(|| report.error());
+        // Nobody has said it before.
+        let _ = call.standing.set(report);
+        error.map_or(Ok(()), |error| Err(refused(error)))
+    }
+
+    /// Says how a credential stands with its limits that is refused for another reason; nothing of one that is as good as unknown.
+    fn tell_limits(&self, call: &Call<'_>, refusal: &Refusal) {
+        if call.standing.get().is_none()
+            && refusal.error.reason.wording().http != UNAUTHORIZED
+            && let Some(report) = refusal.credential.as_ref().and_then(|credential| self.limiter.look(credential))
+        {
+            let _ = call.standing.set(report);
+        }
+    }
+
     /// Looks up what was presented: who is calling, and the publishable key beside it.
     async fn find(
         &self,
+        call: &Call<'_>,
+        policy: &Policy,
         presented: Presented<'_>,
-        address: IpAddr,
     ) -> Result<(Arc<Credential>, Option<Arc<Credential>>), Refusal> {
         match (presented.secret, presented.publishable) {
             (None, None) => Err(missing().into()),
-            (Some(one), None) | (None, Some(one)) => Ok((self.issued(one, address).await?, None)),
+            (Some(one), None) | (None, Some(one)) => Ok((self.issued(call, policy, one).await?, None)),
             (Some(secret), Some(publishable)) => {
-                let beside = self.issued(publishable, address).await?;
-                let found = self.credentials.find_beside(secret, &beside_of(&beside, address)).await?;
-                Ok((good(found)?, Some(beside)))
+                let beside = self.issued(call, policy, publishable).await?;
+                match self.credentials.find_beside(secret, &beside_of(&beside, call.address)).await? {
+                    // Beside a live key a test key is unknown, and beside one that is not good it does not matter.
+                    Found::Reserved(key) if beside.environment() == Environment::Test => {
+                        let question =
+                            Question { now: self.clock.now(), environment: None, client: call.client, scopes: &[] };
+                        decide(&beside, &question, &mut ())
+                            .map_err(|objection| refuse(&objection, call.dialect, &beside))?;
+                        Err(self.reserved(key, call, policy))
+                    }
+                    found => Ok((good(found)?, Some(beside))),
+                }
             }
         }
     }
 
-    async fn issued(&self, presented: &str, address: IpAddr) -> Result<Arc<Credential>, Refusal> {
-        good(self.credentials.find_for(presented, address).await?)
+    async fn issued(&self, call: &Call<'_>, policy: &Policy, presented: &str) -> Result<Arc<Credential>, Refusal> {
+        match self.credentials.find_for(presented, call.address).await? {
+            Found::Reserved(key) => Err(self.reserved(key, call, policy)),
+            found => good(found),
+        }
+    }
+
+    /// The refusal that a reserved test key is there for.
+    fn reserved(&self, key: &TestKey, call: &Call<'_>, policy: &Policy) -> Refusal {
+        let scope = policy.access.scopes().first().map(|scope| scope.spelling_in(call.dialect));
+        match key.reason {
+            Reason::Expired | Reason::NotFound | Reason::Revoked => Refusal::of_credential(key.reason, None),
+            reason => {
+                let standing = key.standing(self.clock.now());
+                let error = key.refusal(scope, standing.as_ref());
+                if let Some(report) = standing {
+                    // Nobody has said it before.
+                    let _ = call.standing.set(report);
+                }
+                Refusal { error, reason, credential: None }
+            }
+        }
     }
 
     /// Says which key brings which user. Whoever calls with anything else is held against the policy first, so that they learn
@@ -158,12 +241,13 @@ impl Guard {
         if !self.credentials.is_from_outside(token) {
             return self.refuse_without_token(call, policy, presented).await;
         }
-        let key = self.issued(key, call.address).await?;
-        let question = Question { now: self.clock.now(), environment: None, client: call.client, scopes: &[] };
+        let key = self.issued(call, policy, key).await?;
+        let now = self.clock.now();
+        let question = Question { now, environment: None, client: call.client, scopes: &[] };
         decide(&key, &question, &mut ()).map_err(|objection| refuse(&objection, call.dialect, &key))?;
         match self.credentials.introduce(token, &beside_of(&key, call.address)).await? {
             Ok(introduction) => {
-                let caller = Caller::new(key, None, call.address, Arc::clone(call.request_id));
+                let caller = Caller::new(key, None, call.address, Arc::clone(call.request_id), now);
                 Ok(caller.introducing(introduction))
             }
             Err(flaw) => Err(flawed(flaw)),
@@ -176,7 +260,7 @@ impl Guard {
         policy: &Policy,
         presented: Presented<'_>,
     ) -> Result<Caller, Refusal> {
-        let (credential, beside) = self.find(presented, call.address).await?;
+        let (credential, beside) = self.find(call, policy, presented).await?;
         self.require_key(call, presented, &credential, beside.as_deref())?;
         // Of which kind the credential is does not matter: the token is what is missing.
         let policy = Policy { user: false, publishable: true, ..policy.clone() };
@@ -258,7 +342,7 @@ impl Guard {
         if policy.installation && !governs() {
             return Err(Refusal { credential: Some(credential), ..only_for_the_installation().into() });
         }
-        Ok(Caller::new(credential, beside, call.address, Arc::clone(call.request_id)))
+        Ok(Caller::new(credential, beside, call.address, Arc::clone(call.request_id), now))
     }
 }
 
@@ -286,7 +370,7 @@ fn good(found: Found) -> Result<Arc<Credential>, Refusal> {
     match found {
         Found::Issued(credential) => Ok(credential),
         Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
-        Found::Unknown => Err(Refusal::of_credential(Reason::NotFound, None)),
+        Found::Unknown | Found::Reserved(_) => Err(Refusal::of_credential(Reason::NotFound, None)),
         Found::Flawed(flaw) => Err(flawed(flaw)),
     }
 }
@@ -313,6 +397,8 @@ pub(crate) fn explanation(reason: Reason) -> &'static str {
     match reason {
         Reason::EnvMismatch => "The key belongs to the other environment (live or test)",
         Reason::IpDenied => "The key may not be used from this address",
+        Reason::QuotaExhausted => "The key's quota is used up",
+        Reason::RateLimited => "Rate limit exceeded",
         Reason::Suspended => "The key is suspended",
         _ => INVALID_CREDENTIAL,
     }
@@ -351,5 +437,7 @@ fn only_for_the_installation() -> Error {
     Error::new(Reason::CallerNotAllowed, message)
 }
 
+/// The status of whoever is told nothing about what they presented.
+const UNAUTHORIZED: u16 = 401;
 /// The words for every credential that is missing or not good.
 pub(crate) const INVALID_CREDENTIAL: &str = "Invalid or missing API key";

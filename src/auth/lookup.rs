@@ -29,7 +29,8 @@ use crate::domain::oauth::token::AccessToken;
 use crate::domain::reason::Reason;
 use crate::domain::sealing::Keyring;
 use crate::domain::secret::{SecretHash, SecretPrefix, SecretShape};
-use crate::store::Store;
+use crate::domain::test_keys::TestKey;
+use crate::store::{Result as StoreResult, Store};
 
 /// Finds credentials.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub enum Found {
     Malformed,
     /// It was not issued here.
     Unknown,
+    /// It is one of the reserved test keys, which are refused whatever they are presented for.
+    Reserved(&'static TestKey),
     /// It is a token of an issuer, and this is wrong with it.
     Flawed(Flaw),
     /// It was issued here, or is a good token of a user who is known here.
@@ -112,7 +115,11 @@ impl Credentials {
             SecretPrefix::CLIENT | SecretPrefix::REFRESH | SecretPrefix::CODE | SecretPrefix::DEVICE => {
                 return Ok(Found::Malformed);
             }
-            _ => Kept::KeySecret,
+            // Nothing is looked up for what nobody is issued.
+            _ => match TestKey::find(presented) {
+                Some(key) => return Ok(Found::Reserved(key)),
+                None => Kept::KeySecret,
+            },
         };
         let hash = self.keyring.hash(presented);
         if let Some(known) = self.cache.find(presented, &hash) {
@@ -206,7 +213,7 @@ impl Credentials {
     /// Takes a change into account: what was cached about the credential, or whatever belongs to the user, client or project,
     /// is forgotten before this returns.
     pub fn apply(&self, change: &Change) {
-        if change.kind == ChangeKind::ProjectDeleted {
+        if matches!(change.kind, ChangeKind::ProjectDeleted | ChangeKind::ProjectUpdated) {
             self.cache.invalidate_owned_by(change.project.as_str());
         }
         if let Some(owner @ (CredentialId::User(_) | CredentialId::Client(_))) = &change.subject {
@@ -252,6 +259,26 @@ impl Credentials {
             self.charge(address);
         }
         Ok(known.into())
+    }
+
+    /// Asks the store about what is no credential to call with, within the same bounds; what is not found is charged to the
+    /// address.
+    ///
+    /// # Errors
+    /// As [`Credentials::find_for`].
+    pub async fn ask_about<T>(
+        &self,
+        address: Option<IpAddr>,
+        query: impl Future<Output = StoreResult<Option<T>>>,
+    ) -> Result<Option<T>> {
+        self.may_ask(address)?;
+        let _permit = self.permit().await?;
+        self.may_ask(address)?;
+        let found = query.await?;
+        if found.is_none() {
+            self.charge(address);
+        }
+        Ok(found)
     }
 
     /// Whether this address may present one more credential that has to be looked up.

@@ -22,6 +22,8 @@ pub struct Policy {
     pub introduction: bool,
     /// Whether the answer may hold a secret.
     pub secret_response: bool,
+    /// What a call of it costs, in calls, where limits are held against it.
+    pub cost: u32,
 }
 
 /// Who may call an RPC.
@@ -88,7 +90,7 @@ impl std::error::Error for PolicyError {}
 
 /// Reads one policy; none if it does not give exactly one way in, a scope breaks the rule or is not built in, it is for
 /// administrators of the installation and does not ask for `admin`, or lets publishable keys in, it needs a user and is
-/// open to anyone, or a user is to be introduced and it does not ask for one.
+/// open to anyone, it costs nothing, or a user is to be introduced and it does not ask for one.
 fn read(policy: &DynamicMessage) -> Option<Policy> {
     let flag = |name: &str| policy.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false);
     let scopes = policy.get_field_by_name("scopes")?;
@@ -117,7 +119,11 @@ fn read(policy: &DynamicMessage) -> Option<Policy> {
         return None;
     }
     let (publishable, secret_response) = (flag("publishable"), flag("secret_response"));
-    Some(Policy { access, installation, publishable, user, introduction, secret_response })
+    let cost = match policy.has_field_by_name("cost") {
+        true => policy.get_field_by_name("cost")?.as_u32().filter(|cost| *cost > 0)?,
+        false => 1,
+    };
+    Some(Policy { access, installation, publishable, user, introduction, secret_response, cost })
 }
 
 #[cfg(test)]

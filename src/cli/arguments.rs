@@ -114,9 +114,17 @@ impl PageArgs {
     }
 }
 
+/// The point that was this long ago.
+pub(super) fn ago(time: Duration) -> Timestamp {
+    point(SystemClock.now().minus(time))
+}
+
 fn end(clock: &dyn Clock, after: Duration) -> Timestamp {
-    let end = clock.now().plus(after);
-    let (seconds, micros) = (end.micros().div_euclid(1_000_000), end.micros().rem_euclid(1_000_000));
+    point(clock.now().plus(after))
+}
+
+fn point(at: crate::domain::clock::Timestamp) -> Timestamp {
+    let (seconds, micros) = (at.micros().div_euclid(1_000_000), at.micros().rem_euclid(1_000_000));
     // Below a million, so the nanoseconds are below 2^31.
     Timestamp { seconds, nanos: micros as i32 * 1_000 }
 }

@@ -13,9 +13,9 @@ use super::text::plain;
 pub(super) enum Exit {
     /// Done.
     Done = 0,
-    /// The server refused or failed.
+    /// The server refused or failed, or what was checked is not in order.
     Failed = 1,
-    /// The command line or the configuration is wrong.
+    /// The command line or the configuration is wrong, or something that it names cannot be read.
     Usage = 2,
     /// The server refused the credential.
     Credential = 3,
@@ -31,8 +31,8 @@ pub(super) enum Exit {
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `keys verify`: the credential is VALID
-  1  the server refused or failed; for `audit verify`: a log is broken
-  2  the command line or the configuration is wrong
+  1  the server refused or failed; for `audit verify`: a log is broken; for `scan`: something was found
+  2  the command line or the configuration is wrong; for `scan`: something cannot be read
   3  the server refused the credential in GATEPOST_KEY
   4  there is no such key, scope, client or product
   5  the server cannot be reached

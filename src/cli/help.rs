@@ -41,11 +41,23 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Client of a running server (GATEPOST_URL, GATEPOST_KEY)",
         &[
-            "projects", "keys", "scopes", "products", "users", "sessions", "issuers", "clients", "grants", "audit",
+            "projects",
+            "keys",
+            "scopes",
+            "products",
+            "users",
+            "sessions",
+            "issuers",
+            "clients",
+            "grants",
+            "audit",
+            "usage",
+            "access-log",
+            "leaks",
             "whoami",
         ],
     ),
-    ("Shell", &["completions"]),
+    ("Without a server", &["scan", "test-keys", "completions"]),
 ];
 
 const EXAMPLES: &str = "\
@@ -55,7 +67,8 @@ Examples:
   gatepost scopes create read:budgets --description 'See budgets'
   KEY=$(gatepost keys create --name shop --scope read:budgets --expires-in 90d --quiet)
   echo \"$KEY\" | gatepost keys verify - --scope read:budgets
-  gatepost keys list --json | jq -r '.data[].id'";
+  gatepost keys list --json | jq -r '.data[].id'
+  gatepost scan . && git push                      keys that were written into files, if there are any";
 
 #[cfg(test)]
 mod tests {

@@ -9,16 +9,34 @@ use crate::proto::descriptor_pool;
 /// A message in the JSON that the HTTP API would answer, over several lines. Fields that are false, zero or empty are
 /// written out, so that a script finds `valid` whatever it says.
 pub(super) fn to_json<M: Message + Name>(message: &M) -> Result<String, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("the answer is not JSON: {error}"));
+    let mut out = serde_json::Serializer::pretty(Vec::new());
+    write(message, &mut out)?;
+    String::from_utf8(out.into_inner()).map_err(|error| not_json(&error))
+}
+
+/// The same on one line.
+pub(super) fn to_json_line<M: Message + Name>(message: &M) -> Result<String, Failure> {
+    let mut out = serde_json::Serializer::new(Vec::new());
+    write(message, &mut out)?;
+    String::from_utf8(out.into_inner()).map_err(|error| not_json(&error))
+}
+
+fn write<M: Message + Name, F: serde_json::ser::Formatter>(
+    message: &M,
+    out: &mut serde_json::Serializer<Vec<u8>, F>,
+) -> Result<(), Failure> {
     // Every generated message is in the embedded descriptors it was generated from; a test writes one of each.
     let descriptor =
-        descriptor_pool().get_message_by_name(&M::full_name()).ok_or_else(|| failed(&"its type is unknown"))?;
+        descriptor_pool().get_message_by_name(&M::full_name()).ok_or_else(|| not_json(&"its type is unknown"))?;
     let dynamic =
-        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|error| failed(&error))?;
-    let mut out = serde_json::Serializer::pretty(Vec::new());
+        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|error| not_json(&error))?;
     let options = SerializeOptions::new().skip_default_fields(false).stringify_64_bit_integers(true);
-    dynamic.serialize_with_options(&mut out, &options).map_err(|error| failed(&error))?;
-    String::from_utf8(out.into_inner()).map_err(|error| failed(&error))
+    dynamic.serialize_with_options(out, &options).map_err(|error| not_json(&error))?;
+    Ok(())
+}
+
+fn not_json(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, format!("the answer is not JSON: {error}"))
 }
 
 #[cfg(test)]

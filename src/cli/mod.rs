@@ -4,6 +4,7 @@
 //! Owns the words of the command line, its exit codes and its forms of output. The client knows the protos and nothing of
 //! what stands behind them.
 
+mod access_log;
 mod admin_key;
 mod arguments;
 mod audit;
@@ -19,17 +20,22 @@ mod installation;
 mod issuers;
 mod json;
 mod keys;
+mod leaks;
+mod limits;
 mod master_key;
 mod output;
 mod password;
 mod products;
 mod projects;
 mod refusal;
+mod scan;
 mod scopes;
 mod serve;
 mod sessions;
 mod signing_key;
+mod test_keys;
 mod text;
+mod usage;
 mod users;
 mod whoami;
 
@@ -75,8 +81,14 @@ enum Command {
     Grants(Box<grants::GrantsArgs>),
     Issuers(Box<issuers::IssuersArgs>),
     Audit(Box<audit::AuditArgs>),
+    Leaks(Box<leaks::LeaksArgs>),
+    Usage(Box<usage::UsageArgs>),
+    #[command(name = "access-log")]
+    AccessLog(Box<access_log::AccessLogArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
+    Scan(scan::ScanArgs),
+    TestKeys(test_keys::TestKeysArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -115,12 +127,16 @@ impl Command {
             Self::MasterKey(args) => args.run(),
             Self::SigningKey(args) => args.run(),
             Self::Projects(args) => args.run(),
+            Self::Scan(args) => args.run(),
+            Self::TestKeys(args) => args.run(),
             Self::Completions(args) => args.run(help::command()),
             Self::Keys(args) => client(args.run()),
             Self::Audit(args) => match &args.command {
                 AuditCommand::List(list) => client(list.run()),
                 AuditCommand::Verify(verify) => verify.run(),
             },
+            Self::Usage(args) => client(args.run()),
+            Self::AccessLog(args) => client(args.run()),
             Self::Scopes(args) => client(args.run()),
             Self::Products(args) => client(args.run()),
             Self::Users(args) => client(args.run()),
@@ -128,6 +144,7 @@ impl Command {
             Self::Clients(args) => client(args.run()),
             Self::Grants(args) => client(args.run()),
             Self::Issuers(args) => client(args.run()),
+            Self::Leaks(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -143,8 +160,12 @@ impl Command {
             Self::Clients(args) => args.output().json,
             Self::Grants(args) => args.output().json,
             Self::Issuers(args) => args.output().json,
+            Self::Leaks(args) => args.output().json,
+            Self::Usage(args) => args.output().json,
+            Self::AccessLog(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
+            Self::Scan(args) => args.json(),
             Self::Audit(args) => match &args.command {
                 AuditCommand::List(list) => list.output().json,
                 AuditCommand::Verify(_) => false,
@@ -154,6 +175,7 @@ impl Command {
             | Self::AdminKey(_)
             | Self::MasterKey(_)
             | Self::SigningKey(_)
+            | Self::TestKeys(_)
             | Self::Completions(_) => false,
         }
     }

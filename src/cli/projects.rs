@@ -9,10 +9,13 @@ use super::arguments::{PageArgs, duration, mask, named};
 use super::connection::{Connection, ConnectionArgs};
 use super::exit::{Exit, Failure};
 use super::installation::{DataArgs, project};
+use super::limits::{self, default_limit};
 use super::output::{Output, OutputArgs, Rows};
 use super::text::{span, time};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
+use crate::domain::key::KeyKind;
+use crate::domain::leak::LeakPolicy;
 use crate::domain::project::{ClientRegistration, Project, SignUp};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::SecretPrefix;
@@ -140,6 +143,26 @@ struct SettingsArgs {
     /// Take the APIs for clients that register themselves away.
     #[arg(long, conflicts_with = "registration_resources")]
     no_registration_resources: bool,
+    /// What is done about a credential of the project that was found where it must not be.
+    #[arg(long, value_name = "POLICY", value_enum)]
+    leak_policy: Option<LeakPolicyArg>,
+    /// How many calls each key of a type may make in how long, unless it has a limit of that name of its own, as in
+    /// sk:per-minute=100/1m; may be given several times. In an update, they come in place of all there are now.
+    #[arg(long = "default-limit", value_name = "TYPE:NAME=CALLS/TIME", value_parser = default_limit)]
+    default_limits: Vec<(KeyKind, v1::RateLimit)>,
+    /// Take the limits of keys away. Those that keys have of their own stay.
+    #[arg(long, conflicts_with = "default_limits")]
+    no_default_limits: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LeakPolicyArg {
+    /// A key is revoked, for good.
+    Revoke,
+    /// A key is suspended: as safe, and it can be undone.
+    Suspend,
+    /// Nothing: the report is only kept.
+    Alert,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -249,6 +272,8 @@ impl UpdateArgs {
                 "registration_resources",
                 !self.settings.registration_resources.is_empty() || self.settings.no_registration_resources,
             ),
+            ("leak_policy", self.settings.leak_policy.is_some()),
+            ("default_rate_limits", !self.settings.default_limits.is_empty() || self.settings.no_default_limits),
         ];
         let update_mask = Some(mask(named(fields), "projects")?);
         let etag = self.etag.clone().unwrap_or_default();
@@ -275,7 +300,19 @@ impl SettingsArgs {
             client_id_metadata_documents: self.client_id_metadata_documents.unwrap_or_default(),
             registration_scopes: self.registration_scopes.clone(),
             registration_resources: self.registration_resources.clone(),
+            leak_policy: self.leak_policy.map_or(v1::project::LeakPolicy::Unspecified, Into::into).into(),
+            default_rate_limits: limits::defaults(&self.default_limits),
             ..v1::Project::default()
+        }
+    }
+}
+
+impl From<LeakPolicyArg> for v1::project::LeakPolicy {
+    fn from(policy: LeakPolicyArg) -> Self {
+        match policy {
+            LeakPolicyArg::Revoke => Self::Revoke,
+            LeakPolicyArg::Suspend => Self::Suspend,
+            LeakPolicyArg::Alert => Self::Alert,
         }
     }
 }
@@ -345,6 +382,8 @@ fn record(project: &v1::Project) -> Rows {
     for uri in &project.registration_resources {
         rows.field("resource of such clients", uri);
     }
+    rows.field("leaked keys", project.leak_policy().as_str_name().to_lowercase());
+    limits::default_rows(&project.default_rate_limits, &mut rows);
     rows.field("created", time(project.created_at.as_ref()));
     rows.field("updated", time(project.updated_at.as_ref()));
     rows.field("deleted", time(project.deleted_at.as_ref()));
@@ -376,6 +415,13 @@ fn told(project: &Project) -> v1::Project {
         client_id_metadata_documents: project.details.client_documents,
         registration_scopes: spelt(&project.details.registration_scopes),
         registration_resources: project.details.registration_resources.iter().map(ToString::to_string).collect(),
+        leak_policy: match project.details.leak_policy {
+            LeakPolicy::Revoke => v1::project::LeakPolicy::Revoke,
+            LeakPolicy::Suspend => v1::project::LeakPolicy::Suspend,
+            LeakPolicy::Alert => v1::project::LeakPolicy::Alert,
+        }
+        .into(),
+        default_rate_limits: limits::told(&project.details.default_rate_limits),
         created_at: Some(at(project.created_at)),
         updated_at: Some(at(project.updated_at)),
         deleted_at: project.deleted_at.map(at),

@@ -79,6 +79,17 @@ fn documented_lines_are_read() {
         "grants list --user usr_1 --client cli_1 --limit 5 --json",
         "grants end grt_1 grt_2 -q",
         "whoami --json",
+        "usage shop --by key,outcome --since 30d --interval day --json",
+        "access-log --key-id shop --outcome IP_DENIED --address 10.0.0.0/8 --limit 5",
+        "access-log --unknown --export",
+        "keys narrow shop --since 90d --dry-run --etag v1",
+        "keys create --name shop --limit per-minute=100/1m --limit daily=5000/1d,shared",
+        "leaks list --credential-id key_1 --limit 5 --json",
+        "leaks report - --source chat --found-at https://chat.example/1 -q",
+        "projects update shop --leak-policy revoke",
+        "scan .",
+        "scan --json --max-size 5 - src",
+        "test-keys --json",
         "completions bash",
     ] {
         assert!(read(line).is_ok(), "{line}: {}", read(line).unwrap_err());
@@ -118,6 +129,11 @@ fn wrong_lines_end_with_2() {
         "clients create --name x --type native",
         "clients rotate-secret cli_1 --grace 31d",
         "clients update cli_1 --scope read:users --no-scopes",
+        "leaks",
+        "leaks report --credential sk_live_x",
+        "projects update shop --leak-policy delete",
+        "scan",
+        "scan --max-size -1 .",
         "completions tcsh",
     ] {
         let error = read(line).unwrap_err();

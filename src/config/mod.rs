@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
+use zeroize::Zeroizing;
 
 pub use self::document::{Effective, effective_table, markdown_table};
 pub use self::error::{ConfigError, Problem};
@@ -64,10 +65,14 @@ pub struct Config {
     pub stranger_private_addresses: Vec<IpNet>,
     /// Whether a proof that a client holds a key must hold a nonce of ours.
     pub require_dpop_nonces: bool,
+    /// Whose reports of leaked credentials are taken.
+    pub leak_reports: LeakReportSettings,
     /// How passwords are hashed.
     pub passwords: PasswordSettings,
     /// What is kept in memory.
     pub cache: CacheSettings,
+    /// How uses of credentials are recorded.
+    pub usage: UsageSettings,
     /// Which pages may call from a browser.
     pub cors_origins: CorsOrigins,
     /// Headers that may carry a key, besides `authorization` and `x-api-key`. Lower case, none twice.
@@ -123,6 +128,19 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+/// Whose reports of leaked credentials are taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LeakReportSettings {
+    /// What others sign their reports with, if any are taken.
+    pub secrets: Option<LeakReportSecrets>,
+    /// Where GitHub publishes its keys, if its reports are taken.
+    pub github_keys: Option<String>,
+}
+
+/// Secrets that reports are signed with. `Debug` hides them.
+#[derive(Clone, Eq, PartialEq)]
+pub struct LeakReportSecrets(Vec<Zeroizing<Vec<u8>>>);
+
 /// How passwords are hashed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PasswordSettings {
@@ -150,6 +168,23 @@ pub enum CorsOrigins {
     Any,
     /// Those of these origins, spelt as browsers do (`https://shop.example`). Empty: none.
     Only(Vec<String>),
+}
+
+/// How uses of credentials are recorded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UsageSettings {
+    /// Whether they are.
+    pub recorded: bool,
+    /// How often what was counted is written down.
+    pub interval: Duration,
+    /// How long the counts of minutes are kept.
+    pub keep_minutes: Duration,
+    /// How long the counts of hours are kept.
+    pub keep_hours: Duration,
+    /// How long the counts of days are kept.
+    pub keep_days: Duration,
+    /// How long the access log is kept.
+    pub keep_access_log: Duration,
 }
 
 /// What is logged, and in which form.
@@ -194,6 +229,19 @@ impl PostgresUrl {
     /// The URL with its password.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl LeakReportSecrets {
+    /// The bytes of each.
+    pub fn expose(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|secret| secret.as_slice())
+    }
+}
+
+impl fmt::Debug for LeakReportSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeakReportSecrets(..)")
     }
 }
 

@@ -11,7 +11,10 @@ use super::master_key::MasterKeySource;
 use super::settings::{Setting, *};
 use super::source::{Environment, Source, Sources};
 use super::values::{self, Read};
-use super::{CacheSettings, Config, Database, Limits, Loaded, LogSettings, PasswordSettings, TlsFiles};
+use super::{
+    CacheSettings, Config, Database, LeakReportSettings, Limits, Loaded, LogSettings, PasswordSettings, TlsFiles,
+    UsageSettings,
+};
 use crate::domain::network::unmapped;
 
 pub(super) struct Reader {
@@ -62,8 +65,10 @@ impl Reader {
         let issuer_private_addresses = self.read(&ISSUER_PRIVATE_ADDRESSES, values::networks);
         let stranger_private_addresses = self.read(&STRANGER_PRIVATE_ADDRESSES, values::networks);
         let require_dpop_nonces = self.read(&REQUIRE_DPOP_NONCES, values::switch);
+        let leak_reports = self.leak_reports();
         let passwords = self.passwords();
         let cache = self.cache();
+        let usage = self.usage();
 
         let format = self.read(&LOG_FORMAT, values::log_format);
         let filter = self.read(&LOG, values::log_filter);
@@ -86,12 +91,14 @@ impl Reader {
             data_dir,
             behind_proxy,
             limits,
+            leak_reports,
             passwords,
             signing_key_rotation,
             issuer_private_addresses,
             stranger_private_addresses,
             require_dpop_nonces,
             cache,
+            usage,
             cors_origins,
             key_headers,
             otlp_endpoint,
@@ -114,6 +121,13 @@ impl Reader {
         }
     }
 
+    fn leak_reports(&mut self) -> LeakReportSettings {
+        let secrets = self.find(&LEAK_REPORT_SECRET, values::leak_report_secrets, || "not taken".to_owned());
+        let from_github = self.read(&GITHUB_LEAK_REPORTS, values::switch);
+        let url = self.read(&GITHUB_LEAK_KEYS_URL, values::document);
+        LeakReportSettings { secrets, github_keys: from_github.then_some(url) }
+    }
+
     fn passwords(&mut self) -> PasswordSettings {
         let threads_unsaid = (available_parallelism().map_or(1, usize::from) / 2).clamp(1, MOST_PASSWORD_THREADS);
         let cost = self.read(&PASSWORD_COST, values::hash_cost);
@@ -134,6 +148,18 @@ impl Reader {
             self.note(&CACHE_TRUST, rule);
         }
         cache
+    }
+
+    fn usage(&mut self) -> UsageSettings {
+        let (hour, day) = (Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
+        UsageSettings {
+            recorded: self.read(&RECORD_USAGE, values::switch),
+            interval: self.read(&USAGE_INTERVAL, values::time(Duration::from_millis(100)..=Duration::from_secs(60))),
+            keep_minutes: self.read(&KEEP_USAGE_MINUTES, values::time(hour..=31 * day)),
+            keep_hours: self.read(&KEEP_USAGE_HOURS, values::time(day..=731 * day)),
+            keep_days: self.read(&KEEP_USAGE_DAYS, values::time(day..=3_660 * day)),
+            keep_access_log: self.read(&KEEP_ACCESS_LOG, values::time(hour..=731 * day)),
+        }
     }
 
     fn tls(&mut self, cert: Option<PathBuf>, key: Option<PathBuf>) -> Option<TlsFiles> {

@@ -65,8 +65,12 @@ pub enum Group {
     Limits,
     /// The tokens that this installation signs, and those that it takes from others.
     Tokens,
+    /// Reports of leaked credentials.
+    Leaks,
     /// What is kept in memory.
     Cache,
+    /// How credentials are used.
+    Usage,
     /// Logs and traces.
     Telemetry,
     /// Threads and switches.
@@ -97,7 +101,9 @@ impl Group {
             Self::Network => "Network",
             Self::Limits => "Limits",
             Self::Tokens => "Tokens",
+            Self::Leaks => "Leaked credentials",
             Self::Cache => "Cache",
+            Self::Usage => "Usage and access log",
             Self::Telemetry => "Logs and traces",
             Self::Tuning => "Tuning",
         }
@@ -185,6 +191,18 @@ settings! {
         Fallback::Value("false"), Open,
         "Whether a proof that a client holds a key (DPoP) must hold a nonce of this service, so that none can be made ahead";
 
+    LEAK_REPORT_SECRET = "leak_report_secret", "GATEPOST_LEAK_REPORT_SECRET", Form::EnvironmentOnly, Leaks,
+        Fallback::Words("signed reports are not taken"), Secret,
+        "Secret by which reports of leaked credentials are signed that come to `/v1/leaks` (Standard Webhooks): `whsec_` and 24 to \
+         64 bytes in base64. Up to 4, separated by commas, while one is replaced";
+    GITHUB_LEAK_REPORTS = "github_leak_reports", "GATEPOST_GITHUB_LEAK_REPORTS", Form::Switch, Leaks,
+        Fallback::Value("false"), Open,
+        "Take the reports of GitHub's secret scanning, which come to `/v1/leaks/github`";
+    GITHUB_LEAK_KEYS_URL = "github_leak_keys_url", "GATEPOST_GITHUB_LEAK_KEYS_URL", Form::Value("URL"), Leaks,
+        Fallback::Value("https://api.github.com/meta/public_keys/secret_scanning"), Open,
+        "Where the keys are published that sign those reports. Another than a public `https` address is for \
+         `issuer_private_addresses`";
+
     PASSWORD_COST = "password_cost", "GATEPOST_PASSWORD_COST", Form::Value("COST"), Limits,
         Fallback::Value("m=65536,t=3,p=4"), Open,
         "What hashing a password costs, with Argon2id: KiB of memory, passes, lanes (RFC 9106). Passwords kept at another \
@@ -200,6 +218,23 @@ settings! {
          another node may go unseen for so long at most; 1s to 1h, not under `poll_interval`";
     POLL_INTERVAL = "poll_interval", "GATEPOST_POLL_INTERVAL", Form::Value("TIME"), Cache, Fallback::Value("1s"), Open,
         "How often the change log is read where no notice of a change came; 50ms to 1m";
+
+    RECORD_USAGE = "record_usage", "GATEPOST_RECORD_USAGE", Form::Switch, Usage, Fallback::Value("true"), Open,
+        "Count how credentials are used, and keep an access log";
+    USAGE_INTERVAL = "usage_interval", "GATEPOST_USAGE_INTERVAL", Form::Value("TIME"), Usage, Fallback::Value("10s"), Open,
+        "How often what was counted is written down: what a crash may lose, and how old the newest report is; 100ms to 1m";
+    KEEP_USAGE_MINUTES = "keep_usage_minutes", "GATEPOST_KEEP_USAGE_MINUTES", Form::Value("TIME"), Usage,
+        Fallback::Value("48h"), Open,
+        "How long the counts of minutes are kept; 1h to 31d";
+    KEEP_USAGE_HOURS = "keep_usage_hours", "GATEPOST_KEEP_USAGE_HOURS", Form::Value("TIME"), Usage,
+        Fallback::Value("90d"), Open,
+        "How long the counts of hours are kept; 1d to 731d";
+    KEEP_USAGE_DAYS = "keep_usage_days", "GATEPOST_KEEP_USAGE_DAYS", Form::Value("TIME"), Usage,
+        Fallback::Value("730d"), Open,
+        "How long the counts of days are kept; 1d to 3660d";
+    KEEP_ACCESS_LOG = "keep_access_log", "GATEPOST_KEEP_ACCESS_LOG", Form::Value("TIME"), Usage,
+        Fallback::Value("30d"), Open,
+        "How long the access log is kept; 1h to 731d";
 
     LOG_FORMAT = "log_format", "GATEPOST_LOG_FORMAT", Form::Value("FORMAT"), Telemetry, Fallback::Value("people"), Open,
         "Form of the log on standard error: `people` or `json`";

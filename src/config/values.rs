@@ -6,11 +6,14 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
-use super::{CorsOrigins, Database, LogFilter, LogFormat, PostgresUrl};
+use super::{CorsOrigins, Database, LeakReportSecrets, LogFilter, LogFormat, PostgresUrl};
 use crate::domain::network::parse_range;
 use crate::domain::password::HashCost;
 use crate::domain::sealing::MasterKey;
@@ -121,6 +124,24 @@ pub(super) fn public_url(text: &str) -> Read<String> {
     let uri = text.parse::<Uri>().ok();
     let named = uri.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
     if plain && whole && named && text.len() <= 200 { Ok(text.to_owned()) } else { Err(RULE.to_owned()) }
+}
+
+/// Secrets of the Standard Webhooks scheme, as long as it says.
+pub(super) fn leak_report_secrets(text: &str) -> Read<LeakReportSecrets> {
+    const RULE: &str = "must be whsec_ and 24 to 64 bytes in base64, such as whsec_$(openssl rand -base64 32); up to 4 of them, \
+                        separated by commas";
+    let secret = |item: &str| {
+        let bytes = BASE64_STANDARD.decode(item.strip_prefix("whsec_")?).ok().map(Zeroizing::new)?;
+        (24..=64).contains(&bytes.len()).then_some(bytes)
+    };
+    let secrets: Option<Vec<_>> = text.split(',').map(|item| secret(item.trim())).collect();
+    secrets.filter(|secrets| secrets.len() <= 4).map(LeakReportSecrets).ok_or_else(|| RULE.to_owned())
+}
+
+/// The address of a document. Whether it may be fetched is for whoever fetches it to say.
+pub(super) fn document(text: &str) -> Read<String> {
+    let rule = "must be a URL such as https://api.github.com/meta/public_keys/secret_scanning";
+    collector(text).map(|_| text.to_owned()).map_err(|_| rule.to_owned())
 }
 
 pub(super) fn hash_cost(text: &str) -> Read<HashCost> {

@@ -10,6 +10,9 @@ use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::{AuditEventId, CredentialId, ProjectId, TokenId, UserId};
 use super::key::Key;
+use super::leak::LeakReport;
+use super::limit::quota::Quota;
+use super::limit::{RateLimit, RateLimits};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +93,21 @@ impl AuditEvent {
         self.changing(before.map(key_fields), Some(key_fields(after)))
     }
 
+    /// The same event with what is told of a leak, and what changed about the key for it, if it was one.
+    pub fn reporting_leak(self, key: Option<(&Key, &Key)>, report: &LeakReport) -> Self {
+        let (before, mut after) =
+            key.map_or_else(|| (Map::new(), Map::new()), |(before, after)| (key_fields(before), key_fields(after)));
+        let leak = json!({
+            "type": report.kind.as_str(),
+            "hint": report.hint,
+            "source": report.place.source(),
+            "url": report.place.url(),
+            "action": report.action.as_str(),
+        });
+        after.insert("leak".to_owned(), leak);
+        self.changing(Some(before), Some(after))
+    }
+
     /// The same event as one of the whole project, seen in both environments.
     pub fn of_whole_project(mut self) -> Self {
         self.environment = None;
@@ -105,6 +123,26 @@ impl AuditEvent {
 /// Fields of a thing, by the names that the HTTP API gives them.
 pub fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Limits, as the HTTP API tells them.
+pub fn limits(limits: &RateLimits) -> Value {
+    let told = |limit: &RateLimit| {
+        let window = format!("{}s", limit.window.as_secs());
+        json!({"name": limit.name, "limit": limit.calls, "window": window, "shared": limit.shared})
+    };
+    limits.iter().map(told).collect()
+}
+
+/// Credits, as they were when they were set: what was spent since is no change of the key.
+fn credits(quota: &Quota) -> Value {
+    let Quota { granted, refill, .. } = *quota;
+    json!({
+        "set": granted,
+        "refill": refill.as_str(),
+        "amount": refill.amount(),
+        "day": refill.day(),
+    })
 }
 
 /// What can be told of a key: all but its secrets, and what every change changes.
@@ -128,6 +166,9 @@ fn key_fields(key: &Key) -> Map<String, Value> {
         ("user", json!(key.user.as_ref().map(UserId::as_str))),
         ("scopes", details.scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
         ("allowedIps", details.allowed_ips.iter().map(ToString::to_string).collect()),
+        ("allowedIpsMode", json!(details.allowed_ips_mode.as_str())),
+        ("rateLimits", limits(&details.rate_limits)),
+        ("credits", json!(details.credits.as_deref().map(credits))),
         ("metadata", json!(details.metadata.to_map())),
         ("recoverable", json!(key.recoverable)),
         ("hint", json!(key.hint)),

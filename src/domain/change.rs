@@ -45,10 +45,12 @@ pub enum ChangeKind {
     Revoked,
     /// Its project was deleted: every credential of the project has ended.
     ProjectDeleted,
+    /// The settings of its project changed. Nothing ends by it.
+    ProjectUpdated,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Created,
         Self::Updated,
         Self::Rotated,
@@ -56,6 +58,7 @@ impl ChangeKind {
         Self::Resumed,
         Self::Revoked,
         Self::ProjectDeleted,
+        Self::ProjectUpdated,
     ];
 
     /// The word in the store.
@@ -68,6 +71,7 @@ impl ChangeKind {
             Self::Resumed => "resumed",
             Self::Revoked => "revoked",
             Self::ProjectDeleted => "project_deleted",
+            Self::ProjectUpdated => "project_updated",
         }
     }
 

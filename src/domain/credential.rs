@@ -1,17 +1,21 @@
 //! Credentials as they were found: what somebody who calls is known by, and the user they act as.
 
-use std::sync::LazyLock;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::{CredentialId, ProjectId, UserId};
 use super::key::{Key, KeyKind, KeyState};
+use super::limit::RateLimits;
+use super::limit::limits::Limits;
 use super::memo::Memo;
-use super::network::AllowList;
+use super::network::{AddressMode, AllowList};
 use super::oauth::thumbprint::Thumbprint;
 use super::oauth::token::AccessToken;
 use super::scope::ScopeSet;
 use super::session::{Identity, Session};
+use super::usage::Recorder;
 use super::user::Standing;
 
 /// What is known behind something that was presented.
@@ -21,6 +25,10 @@ pub struct Credential {
     pub form: Form,
     /// What callers are told of it, encoded: kept for who tells it, and nothing the store knows of.
     pub told: Memo<Box<[u8]>>,
+    /// Its limits and where they are counted, if it has any: kept for who holds calls against them.
+    pub limits: Memo<Option<Arc<Limits>>>,
+    /// What its last uses were counted by: nothing the store knows of either.
+    pub used: Memo<Arc<Recorder>>,
 }
 
 /// The forms a credential has.
@@ -50,6 +58,8 @@ pub struct KeySecret {
     pub waits_for_first_use: bool,
     /// The user that the key acts for; none where there is no such user.
     pub user: Option<Box<ActingUser>>,
+    /// The limits it is under: the key's own, and those that its project gives to keys of its type.
+    pub limits: RateLimits,
 }
 
 /// Which of a key's secrets a secret is.
@@ -74,7 +84,7 @@ pub struct ActingUser {
 impl Credential {
     /// A credential that nobody was told of yet.
     pub fn new(form: Form) -> Self {
-        Self { form, told: Memo::default() }
+        Self { form, told: Memo::default(), limits: Memo::default(), used: Memo::default() }
     }
 
     /// Names it, in logs and to callers: a key by its id, a session by its own, a token from outside by its user.
@@ -110,9 +120,14 @@ impl Credential {
 
     /// The key behind it: itself, or what an access token was exchanged for.
     pub fn key_behind(&self) -> Option<&Key> {
+        self.key_secret_behind().map(|secret| &secret.key)
+    }
+
+    /// The secret of that key.
+    pub fn key_secret_behind(&self) -> Option<&KeySecret> {
         match &self.form {
-            Form::Key(secret) => Some(&secret.key),
-            Form::Token(token, _) => token.exchanged_for().and_then(Self::key_behind),
+            Form::Key(secret) => Some(secret),
+            Form::Token(token, _) => token.exchanged_for().and_then(Self::key_secret_behind),
             Form::Session(..) | Form::Identity(..) => None,
         }
     }
@@ -207,13 +222,21 @@ impl Credential {
         }
     }
 
-    /// Where it may be used from; none where it was not restricted.
+    /// Where it may be used from; none where it was not restricted, or its list only reports.
     pub fn allowed_ips(&self) -> Option<&AllowList> {
-        match &self.form {
-            Form::Key(secret) => Some(&secret.key.details.allowed_ips).filter(|list| !list.is_open()),
-            Form::Token(token, _) => token.exchanged_for().and_then(Self::allowed_ips),
-            Form::Session(..) | Form::Identity(..) => None,
-        }
+        self.address_list(AddressMode::Enforce)
+    }
+
+    /// Whether its address list would refuse a call from there, if it did more than report.
+    pub fn only_reports(&self, client: Option<IpAddr>) -> bool {
+        let list = self.address_list(AddressMode::Report);
+        // As with lists that are enforced: none can be satisfied by an address nobody knows.
+        list.is_some_and(|list| client.is_none_or(|address| !list.allows(address)))
+    }
+
+    fn address_list(&self, mode: AddressMode) -> Option<&AllowList> {
+        let details = &self.key_behind()?.details;
+        Some(&details.allowed_ips).filter(|list| !list.is_open() && details.allowed_ips_mode == mode)
     }
 
     /// When it stops working by itself: a secret with its key, or before it.

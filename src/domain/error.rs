@@ -13,7 +13,7 @@ pub struct Error {
     pub reason: Reason,
     /// What happened and what to do, for people. Never a secret and never a driver's words.
     pub message: String,
-    /// The fields that break a rule, if any do.
+    /// The fields that break a rule, if any do; of RATE_LIMITED and QUOTA_EXHAUSTED the limits that stand against the call, by name.
     pub violations: Vec<Violation>,
     /// When trying again may help.
     pub retry_after: Option<Duration>,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::clock::Timestamp;
 use super::entropy::Entropy;
+use super::leak::LeakReporter;
 
 macro_rules! prefixed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -88,6 +89,11 @@ prefixed_id!(
     TokenId,
     "tok"
 );
+prefixed_id!(
+    /// Names a report of a leaked credential: `leak_` and 32 hexadecimal digits.
+    LeakReportId,
+    "leak"
+);
 
 /// Names what somebody calls with, or the user they act as.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -106,6 +112,8 @@ pub enum CredentialId {
     Token(TokenId),
     /// A trusted issuer: the tokens of all its users.
     Issuer(IssuerId),
+    /// Who reports leaks, and is known by a signature.
+    Reporter(LeakReporter),
 }
 
 impl CredentialId {
@@ -116,7 +124,8 @@ impl CredentialId {
         let user = || UserId::parse(text).map(Self::User);
         let issuer = || IssuerId::parse(text).map(Self::Issuer);
         let client = || ClientId::parse(text).map(Self::Client);
-        key().or_else(session).or_else(user).or_else(issuer).or_else(client)
+        let reporter = || LeakReporter::parse(text).map(Self::Reporter);
+        key().or_else(session).or_else(user).or_else(issuer).or_else(client).or_else(reporter)
     }
 
     /// Takes an id that our own store holds; its prefix tells what it names.
@@ -133,6 +142,8 @@ impl CredentialId {
             Self::Token(TokenId::stored(text))
         } else if text.starts_with("iss_") {
             Self::Issuer(IssuerId::stored(text))
+        } else if let Some(reporter) = LeakReporter::parse(&text) {
+            Self::Reporter(reporter)
         } else {
             Self::Key(KeyId::stored(text))
         }
@@ -148,6 +159,7 @@ impl CredentialId {
             Self::Grant(id) => id.as_str(),
             Self::Token(id) => id.as_str(),
             Self::Issuer(id) => id.as_str(),
+            Self::Reporter(reporter) => reporter.as_str(),
         }
     }
 
@@ -156,7 +168,7 @@ impl CredentialId {
         match self {
             Self::Key(id) => Some(id),
             Self::Session(_) | Self::User(_) | Self::Issuer(_) => None,
-            Self::Client(_) | Self::Grant(_) | Self::Token(_) => None,
+            Self::Client(_) | Self::Grant(_) | Self::Token(_) | Self::Reporter(_) => None,
         }
     }
 }

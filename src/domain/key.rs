@@ -6,8 +6,10 @@ use super::clock::Timestamp;
 use super::environment::Environment;
 use super::error::{Error, Result};
 use super::id::{CredentialId, KeyId, ProjectId, UserId};
+use super::limit::RateLimits;
+use super::limit::quota::Quota;
 use super::metadata::Metadata;
-use super::network::AllowList;
+use super::network::{AddressMode, AllowList};
 use super::reason::Reason;
 use super::scope::ScopeSet;
 
@@ -65,10 +67,16 @@ pub struct KeyDetails {
     pub metadata: Metadata,
     /// When it stops working by itself.
     pub expires_at: Option<Timestamp>,
+    /// Its own limits, which take the place of those of their names that its project gives to keys of its type.
+    pub rate_limits: RateLimits,
+    /// What it may spend in all; none where that is not counted.
+    pub credits: Option<Box<Quota>>,
+    /// What is done about a call from an address that is not on its list.
+    pub allowed_ips_mode: AddressMode,
 }
 
 /// What a key is for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum KeyKind {
     /// Server to server.
     Secret,
@@ -81,6 +89,9 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Secret, Self::Restricted, Self::Publishable, Self::User];
+
     /// The short word, `sk`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +104,7 @@ impl KeyKind {
 
     /// The kind of this short word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Secret, Self::Restricted, Self::Publishable, Self::User].into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -224,6 +235,15 @@ impl Key {
         self.rotation = Some(Rotation { rotated_at: now, grace, mode, old_expires_at });
         self.touch(now);
         Ok(())
+    }
+
+    /// Ends the old secret of the last rotation at once; whether it still worked.
+    pub fn end_grace(&mut self, now: Timestamp) -> bool {
+        let open = self.rotation.as_mut().filter(|rotation| rotation.old_expires_at.is_none_or(|end| now < end));
+        let Some(rotation) = open else { return false };
+        rotation.old_expires_at = Some(now);
+        self.touch(now);
+        true
     }
 
     fn refuse_if_revoked(&self, what: &str) -> Result<()> {

@@ -40,6 +40,31 @@ impl AllowList {
     }
 }
 
+/// What is done about a call from an address that is not on a list.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AddressMode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is told that it would have been.
+    Report,
+}
+
+impl AddressMode {
+    /// The word in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Report => "report",
+        }
+    }
+
+    /// The mode of this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Enforce, Self::Report].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
 /// The network that an address stands for where sources are counted: an IPv4 address by itself, an IPv6 address with its
 /// whole /64, for whoever has one address of it has all (RFC 6177, section 2).
 pub fn network_of(address: IpAddr) -> u64 {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::clock::Timestamp;
 use super::environment::Environment;
 use super::id::ProjectId;
-use super::key::etag;
+use super::key::{KeyKind, etag};
+use super::leak::LeakPolicy;
+use super::limit::RateLimits;
 #[cfg(doc)]
 use super::oauth::client::MAX_URIS;
 use super::oauth::uri::ResourceUri;
@@ -54,6 +56,10 @@ pub struct ProjectDetails {
     pub registration_scopes: ScopeSet,
     /// The APIs that such clients may ask tokens for (RFC 8707), up to [`MAX_URIS`].
     pub registration_resources: Vec<ResourceUri>,
+    /// What is done about a leaked credential.
+    pub leak_policy: LeakPolicy,
+    /// The limits of keys that have none of these names of their own, by type.
+    pub default_rate_limits: Vec<(KeyKind, RateLimits)>,
 }
 
 /// Whether people may add themselves as users.
@@ -124,6 +130,8 @@ impl Default for ProjectDetails {
             client_documents: false,
             registration_scopes: ScopeSet::default(),
             registration_resources: Vec::new(),
+            leak_policy: LeakPolicy::default(),
+            default_rate_limits: Vec::new(),
         }
     }
 }

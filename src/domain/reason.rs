@@ -53,6 +53,10 @@ pub enum Reason {
     Overloaded,
     /// The body is larger than the server takes.
     PayloadTooLarge,
+    /// The credits of the credential are spent.
+    QuotaExhausted,
+    /// A limit of the credential is spent.
+    RateLimited,
     /// Nothing with this id exists for the caller.
     ResourceNotFound,
     /// The change log no longer reaches back to this revision.
@@ -94,7 +98,7 @@ pub struct Wording {
 
 impl Reason {
     /// All reasons, by name.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::AlreadyExists,
         Self::CallerNotAllowed,
         Self::DeadlineExceeded,
@@ -118,6 +122,8 @@ impl Reason {
         Self::NotFound,
         Self::Overloaded,
         Self::PayloadTooLarge,
+        Self::QuotaExhausted,
+        Self::RateLimited,
         Self::ResourceNotFound,
         Self::RevisionTooOld,
         Self::Revoked,
@@ -179,6 +185,20 @@ impl Reason {
             Self::PayloadTooLarge => {
                 ("PAYLOAD_TOO_LARGE", 413, RESOURCE_EXHAUSTED, "payload_too_large", "Payload too large")
             }
+            Self::QuotaExhausted => (
+                "QUOTA_EXHAUSTED",
+                429,
+                RESOURCE_EXHAUSTED,
+                "quota_exhausted",
+                "Request cannot be satisfied as assigned quota has been exceeded",
+            ),
+            Self::RateLimited => (
+                "RATE_LIMITED",
+                429,
+                RESOURCE_EXHAUSTED,
+                "rate_limit_exceeded",
+                "Request cannot be satisfied as assigned quota has been exceeded",
+            ),
             Self::ResourceNotFound => ("RESOURCE_NOT_FOUND", 404, NOT_FOUND, "not_found", "Not found"),
             Self::RevisionTooOld => ("REVISION_TOO_OLD", 400, OUT_OF_RANGE, "revision_too_old", "Revision too old"),
             Self::Revoked => ("REVOKED", 401, UNAUTHENTICATED, "unauthorized", "Unauthorized"),

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::dialect::Dialect;
 
@@ -74,6 +75,12 @@ impl Eq for Scope {}
 impl PartialEq for Scope {
     fn eq(&self, other: &Self) -> bool {
         self.plain == other.plain
+    }
+}
+
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.plain.hash(state);
     }
 }
 
@@ -180,7 +187,7 @@ const ADMIN: &str = "admin";
 const MAX_LENGTH: usize = 100;
 
 /// The built-in scopes, by name.
-pub const BUILT_IN: [BuiltIn; 16] = [
+pub const BUILT_IN: [BuiltIn; 17] = [
     BuiltIn { name: ADMIN, description: "Everything in the project" },
     BuiltIn { name: "explain:credentials", description: "See why a credential is accepted or refused" },
     BuiltIn { name: "read:audit", description: "See who did what to the project's keys and scopes" },
@@ -189,6 +196,7 @@ pub const BUILT_IN: [BuiltIn; 16] = [
     BuiltIn { name: "read:keys", description: "See keys, without their secrets" },
     BuiltIn { name: "read:products", description: "See products" },
     BuiltIn { name: "read:scopes", description: "See which scopes exist" },
+    BuiltIn { name: "read:usage", description: "See how often credentials are used, by which methods and from where" },
     BuiltIn { name: "read:users", description: "See users" },
     BuiltIn { name: "reveal:keys", description: "Show the secrets of recoverable keys again" },
     BuiltIn { name: "verify:credentials", description: "Ask whether a credential may do something" },

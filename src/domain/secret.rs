@@ -46,9 +46,7 @@ impl PlainSecret {
 
     /// How to recognise the secret without knowing it: the prefix, the first four and the last four characters.
     pub fn hint(&self) -> String {
-        // The body is 49 ASCII characters after the second underscore, so the cuts are on character boundaries.
-        let body = self.0.len() - BODY_LENGTH;
-        format!("{}...{}", &self.0[..body + 4], &self.0[self.0.len() - 4..])
+        hint(&self.0)
     }
 }
 
@@ -83,6 +81,11 @@ impl<'a> SecretShape<'a> {
             return None;
         }
         Some(Self { prefix, environment: Environment::parse(environment)? })
+    }
+
+    /// How to recognise what a client presented; none if it is not a secret of ours by shape and checksum.
+    pub fn hint_of(text: &str) -> Option<String> {
+        SecretShape::parse(text).map(|_| hint(text))
     }
 
     /// Whether a presented text is a publishable key by shape and checksum. Looks no further than it must.
@@ -197,6 +200,13 @@ impl fmt::Debug for SecretHash {
     }
 }
 
+/// How to recognise a text that has the shape of a secret.
+pub(super) fn hint(secret: &str) -> String {
+    // The body is 49 ASCII characters after the second underscore, so the cuts are on character boundaries.
+    let body = secret.len() - BODY_LENGTH;
+    format!("{}...{}", &secret[..body + 4], &secret[secret.len() - 4..])
+}
+
 fn is_prefix(text: &str) -> bool {
     (2..=MAX_PREFIX).contains(&text.len())
         && text.as_bytes()[0].is_ascii_lowercase()
@@ -231,8 +241,10 @@ fn checksum(covered: &[u8]) -> [u8; CHECKSUM_LENGTH] {
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
-const BODY_LENGTH: usize = RANDOM_LENGTH + CHECKSUM_LENGTH;
-const MAX_PREFIX: usize = 12;
+/// Characters of a secret behind its environment.
+pub(super) const BODY_LENGTH: usize = RANDOM_LENGTH + CHECKSUM_LENGTH;
+/// The most letters that a prefix has.
+pub(super) const MAX_PREFIX: usize = 12;
 /// From `sk_live_` to a prefix of twelve letters.
 const LENGTHS: Range<usize> = 2 + 6 + BODY_LENGTH..MAX_PREFIX + 6 + BODY_LENGTH + 1;
 

@@ -47,6 +47,8 @@ pub fn challenge(status: &Status) -> Option<HeaderValue> {
 
 /// What stands behind the scheme in every challenge of ours.
 pub const REALM: &str = "realm=\"gatepost\"";
+/// The problem type of whoever has spent what they may (draft-ietf-httpapi-ratelimit-headers-11, section 6.1).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const BEARER: &str = "Bearer realm=\"gatepost\"";
 /// The same where a token is bound to a key (RFC 9449, section 7.1).
 const DPOP: &str = "DPoP realm=\"gatepost\"";
@@ -76,6 +78,9 @@ struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<Violation<'a>>,
+    /// The limits that stand against the call (draft-ietf-httpapi-ratelimit-headers-11, section 6.1).
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'a str>,
 }
 
 /// One field that breaks its rule.
@@ -98,8 +103,9 @@ impl<'a> Problem<'a> {
         };
         let violations = details.bad_request().map_or(&[][..], |bad| &bad.field_violations);
         let violations = violations.iter().map(|v| Violation { field: &v.field, description: &v.description });
+        let violated = details.quota_failure().map_or(&[][..], |failure| &failure.violations);
         Self {
-            r#type: format!("urn:gatepost:problem:{}", wording.error.replace('_', "-")),
+            r#type: problem_type(&wording),
             title: wording.title,
             status: wording.http,
             detail: message,
@@ -109,6 +115,7 @@ impl<'a> Problem<'a> {
             code: wording.name,
             request_id,
             violations: violations.collect(),
+            violated_policies: violated.iter().map(|limit| &*limit.subject).collect(),
         }
     }
 
@@ -162,6 +169,14 @@ impl<'a> Problem<'a> {
             None
         }
     }
+}
+
+/// The type of a problem: our own, but for those that are registered.
+fn problem_type(wording: &Wording) -> String {
+    if [Reason::RateLimited, Reason::QuotaExhausted].iter().any(|reason| reason.wording().name == wording.name) {
+        return QUOTA_EXCEEDED.to_owned();
+    }
+    format!("urn:gatepost:problem:{}", wording.error.replace('_', "-"))
 }
 
 /// The path without the secrets that were put in place of ids: answers are logged and pasted into tickets.

@@ -69,8 +69,9 @@ async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, Error> {
     let refused =
         || Error::new(Reason::MissingCredential, "this takes a client, or a credential that may verify others");
     let method = MethodId::find(VERIFY).ok_or_else(refused)?;
-    let Request { method: http_method, uri, headers, client, address, request_id, .. } = request;
-    let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
+    let Request { method: http_method, uri, headers, client, address, request_id, standing, .. } = request;
+    let call =
+        Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id, standing };
     oauth.guard.admit(call).await.map_err(|refusal| refusal.error)?.ok_or_else(refused)
 }
 
@@ -78,7 +79,11 @@ async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, Error> {
 fn unknown(oauth: &OAuth, error: Error) -> Result<Response<Bytes>, OAuthError> {
     match error.reason {
         Reason::UseDpopNonce | Reason::InvalidDpopProof => Ok(oauth.refused(&error)),
-        Reason::StoreUnavailable | Reason::Overloaded | Reason::TooManyUnknown => Err(error.into()),
+        Reason::StoreUnavailable
+        | Reason::Overloaded
+        | Reason::TooManyUnknown
+        | Reason::RateLimited
+        | Reason::QuotaExhausted => Err(error.into()),
         _ => {
             let what = "this takes a client, or a key or token with the scope verify:credentials";
             Err(OAuthError::new(Word::InvalidClient, what))

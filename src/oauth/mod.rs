@@ -22,7 +22,7 @@ mod userinfo;
 mod visit;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
@@ -34,6 +34,7 @@ use self::parameters::Parameters;
 use crate::auth::dpop::{DPOP_NONCE, Sent};
 use crate::auth::guard::Guard;
 use crate::domain::error::Error;
+use crate::domain::limit::report::Report;
 use crate::domain::oauth::error::{OAuthError, Word};
 use crate::domain::reason::Reason;
 use crate::service::oauth::{AuthorizationServer, Origin};
@@ -68,6 +69,8 @@ pub struct Request<'a> {
     pub address: IpAddr,
     /// Its id.
     pub request_id: &'a Arc<str>,
+    /// Where is said how the credential stands with its limits, if it has any.
+    pub standing: &'a OnceLock<Report>,
 }
 
 impl<'a> Request<'a> {

@@ -68,8 +68,9 @@ pub(super) async fn manage(
 /// Who calls, if they show a credential at all. One that is not good is refused: it is not as good as none.
 async fn caller(oauth: &OAuth, request: Request<'_>) -> Result<Option<Caller>, Error> {
     let method = MethodId::find(WHO_AM_I).ok_or_else(|| Error::new(Reason::UnknownMethod, "this cannot be asked"))?;
-    let Request { method: http_method, uri, headers, client, address, request_id, .. } = request;
-    let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
+    let Request { method: http_method, uri, headers, client, address, request_id, standing, .. } = request;
+    let call =
+        Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id, standing };
     match oauth.guard.admit(call).await {
         Ok(caller) => Ok(caller),
         Err(refusal) if refusal.reason == Reason::MissingCredential && !oauth.guard.is_credential_in(headers) => {

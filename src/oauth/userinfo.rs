@@ -23,8 +23,9 @@ pub(super) async fn answer(oauth: &OAuth, request: Request<'_>) -> Response<Byte
 /// Whoever may ask who they are may ask here, if their token is one of OpenID Connect.
 async fn told(oauth: &OAuth, request: Request<'_>) -> Result<Value, Error> {
     let method = MethodId::find(GET_ME).ok_or_else(|| Error::new(Reason::UnknownMethod, "this cannot be asked"))?;
-    let Request { method: http_method, uri, headers, client, address, request_id, .. } = request;
-    let call = Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id };
+    let Request { method: http_method, uri, headers, client, address, request_id, standing, .. } = request;
+    let call =
+        Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id, standing };
     let caller = oauth.guard.admit(call).await.map_err(|refusal| refusal.error)?;
     let missing = || Error::insufficient_scope(OpenIdScope::OpenId.as_str().to_owned());
     let caller = caller.ok_or_else(missing)?;

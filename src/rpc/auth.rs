@@ -71,6 +71,10 @@ impl AuthService {
         let question = asked.question("")?;
         let verdict = self.verify.verify(&around.caller, &question.inquiry()).await?;
         self.metrics.decided(Door::Verify, verdict.objection);
+        if verdict.address_reported {
+            self.metrics.address_reported(Door::Verify);
+            verify::write_down_address(&verdict, around.caller.request_id(), self.context.clock.now());
+        }
         Ok(verdict)
     }
 }
@@ -111,8 +115,8 @@ impl AuthRpc for AuthService {
         request: Request<v1::ExplainVerifyRequest>,
     ) -> Result<Response<v1::ExplainVerifyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt } = message;
-        let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt };
+        let v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt, cost } = message;
+        let message = v1::VerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt, cost };
         let answer = async {
             let question = Asked::from(&message).question("")?;
             let (verdict, checks) = self.verify.explain(&around.caller, &question.inquiry()).await?;

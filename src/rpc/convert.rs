@@ -2,15 +2,19 @@
 
 use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 
+use super::limits;
 use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::issuer::{Algorithm, Issuer, IssuerKeys};
 use crate::domain::key::{Key, KeyKind, KeyState, Rotation, RotationMode};
+use crate::domain::leak::LeakPolicy;
+use crate::domain::network::AddressMode;
 use crate::domain::oauth::client::{Client, ClientKeys, ClientKind, ClientSecret, TokenFormat};
 use crate::domain::oauth::token::ListedGrant;
 use crate::domain::product::Product;
 use crate::domain::project::{ClientRegistration, Project, SignUp};
 use crate::domain::scope::ScopeSet;
+use crate::domain::usage::LastUse;
 use crate::domain::user::{User, UserKind, UserState};
 use crate::proto::v1;
 use crate::service::scopes::RegisteredScope;
@@ -81,10 +85,25 @@ pub(super) fn mode_in(mode: v1::key::RotationMode) -> RotationMode {
     }
 }
 
+pub(super) fn address_mode(mode: AddressMode) -> v1::key::AddressMode {
+    match mode {
+        AddressMode::Enforce => v1::key::AddressMode::Enforce,
+        AddressMode::Report => v1::key::AddressMode::Report,
+    }
+}
+
+pub(super) fn address_mode_in(mode: v1::key::AddressMode) -> Option<AddressMode> {
+    match mode {
+        v1::key::AddressMode::Unspecified | v1::key::AddressMode::Enforce => Some(AddressMode::Enforce),
+        v1::key::AddressMode::Report => Some(AddressMode::Report),
+    }
+}
+
 pub(super) fn scopes(scopes: &ScopeSet) -> Vec<String> {
     scopes.iter().map(|scope| scope.spelling().to_owned()).collect()
 }
 
+/// A key; without its last use, which is told beside it.
 pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
     v1::Key {
         state: state(key.state(now)).into(),
@@ -100,6 +119,9 @@ pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
         owner: key.details.owner,
         scopes: scopes(&key.details.scopes),
         allowed_ips: key.details.allowed_ips.iter().map(range).collect(),
+        rate_limits: limits::told(&key.details.rate_limits),
+        credits: key.details.credits.map(|quota| limits::told_credits(&quota, now)),
+        allowed_ips_mode: address_mode(key.details.allowed_ips_mode).into(),
         metadata: key.details.metadata.to_map(),
         recoverable: key.recoverable,
         user: key.user.map(|id| id.to_string()),
@@ -110,7 +132,20 @@ pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
         expires_at: key.details.expires_at.map(time),
         suspended_at: key.suspended_at.map(time),
         revoked_at: key.revoked_at.map(time),
+        last_used_at: None,
+        last_used_ip: None,
+        last_used_user_agent: None,
     }
+}
+
+pub(super) fn used_key(key: Key, last: Option<LastUse>, now: Timestamp) -> v1::Key {
+    let mut key = self::key(key, now);
+    if let Some(LastUse { at, address, user_agent }) = last {
+        key.last_used_at = Some(time(at));
+        key.last_used_ip = address.map(|address| address.to_string());
+        key.last_used_user_agent = user_agent;
+    }
+    key
 }
 
 pub(super) fn issuer(issuer: Issuer) -> v1::Issuer {
@@ -230,6 +265,8 @@ pub(super) fn project(project: Project) -> v1::Project {
         client_id_metadata_documents: project.details.client_documents,
         registration_scopes: scopes(&project.details.registration_scopes),
         registration_resources: texts(&project.details.registration_resources),
+        leak_policy: leak_policy(project.details.leak_policy).into(),
+        default_rate_limits: limits::told_defaults(&project.details.default_rate_limits),
         created_at: Some(time(project.created_at)),
         updated_at: Some(time(project.updated_at)),
         deleted_at: project.deleted_at.map(time),
@@ -265,6 +302,23 @@ pub(super) fn grant(listed: ListedGrant) -> v1::Grant {
         created_at: Some(time(grant.created_at)),
         refreshed_at: refreshed_at.map(time),
         expires_at: Some(time(grant.expires_at)),
+    }
+}
+
+pub(super) fn leak_policy(policy: LeakPolicy) -> v1::project::LeakPolicy {
+    match policy {
+        LeakPolicy::Revoke => v1::project::LeakPolicy::Revoke,
+        LeakPolicy::Suspend => v1::project::LeakPolicy::Suspend,
+        LeakPolicy::Alert => v1::project::LeakPolicy::Alert,
+    }
+}
+
+pub(super) fn leak_policy_in(policy: v1::project::LeakPolicy) -> Option<LeakPolicy> {
+    use v1::project::LeakPolicy as Wire;
+    match policy {
+        Wire::Revoke => Some(LeakPolicy::Revoke),
+        Wire::Unspecified | Wire::Suspend => Some(LeakPolicy::Suspend),
+        Wire::Alert => Some(LeakPolicy::Alert),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use prost_types::{FieldMask, Timestamp as WireTimestamp};
 
 use crate::domain::clock::Timestamp;
@@ -146,6 +147,15 @@ impl Fields {
             self.refuse(field, "must be an IPv4 or IPv6 address");
         }
         address
+    }
+
+    /// An address range.
+    pub(super) fn range(&mut self, field: &str, value: &str) -> Option<IpNet> {
+        let range = parse_range(value);
+        if range.is_none() {
+            self.refuse(field, RANGE_RULE);
+        }
+        range
     }
 
     /// A point in time, from 1970 to 9999.

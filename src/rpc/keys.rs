@@ -1,24 +1,31 @@
 //! The Keys service on the wire.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::Stream;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::Around;
-use super::{audit, convert, user_keys};
+use super::{audit, convert, leaks, limits, usage, user_keys};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UserId;
-use crate::domain::key::{KeyDetails, KeyKind, MAX_GRACE};
+use crate::domain::key::{Key, KeyDetails, KeyKind, MAX_GRACE, RotationMode};
+use crate::domain::network::AddressMode;
+use crate::domain::usage::LastUse;
 use crate::proto::v1;
 use crate::proto::v1::keys_server::Keys as KeysRpc;
 use crate::service::Context;
 use crate::service::audit::Audit;
 use crate::service::keys::{Idempotency, Keys, NewKey};
+use crate::service::leaks::Leaks;
+use crate::service::narrowing::Narrowing;
 use crate::service::paging::ListScope;
+use crate::service::usage::Usage;
 use crate::service::user_keys::UserKeys;
 use crate::store::KeyFilter;
 
@@ -29,18 +36,50 @@ pub struct KeysService {
     keys: Keys,
     user_keys: UserKeys,
     audit: Audit,
+    leaks: Leaks,
+    usage: Usage,
+    narrowing: Narrowing,
 }
 
 impl KeysService {
     /// The RPCs over this context.
     pub fn new(context: Arc<Context>) -> Self {
         let audit = Audit::new(Arc::clone(&context));
+        let (usage, narrowing) = (Usage::new(Arc::clone(&context)), Narrowing::new(Arc::clone(&context)));
         let user_keys = UserKeys::new(Arc::clone(&context));
-        Self { keys: Keys::new(Arc::clone(&context)), user_keys, audit, context }
+        let leaks = Leaks::new(Arc::clone(&context));
+        Self { keys: Keys::new(Arc::clone(&context)), user_keys, audit, leaks, usage, narrowing, context }
     }
 
-    fn encode(&self, key: crate::domain::key::Key) -> Option<v1::Key> {
-        Some(convert::key(key, self.context.clock.now()))
+    /// A key that was read, with its last use.
+    async fn encode(&self, key: Key) -> Result<Option<v1::Key>> {
+        Ok(self.encode_all(vec![key]).await?.into_iter().next())
+    }
+
+    /// The same for a key that was changed: that it was, and its new secret, are told in any case.
+    async fn encode_changed(&self, key: Key) -> Option<v1::Key> {
+        let last = self.usage.last_uses(std::slice::from_ref(&key)).await.unwrap_or_default().remove(&key.id);
+        Some(self.told(key, last, self.context.clock.now()))
+    }
+
+    async fn encode_all(&self, keys: Vec<Key>) -> Result<Vec<v1::Key>> {
+        let mut uses = self.usage.last_uses(&keys).await?;
+        let now = self.context.clock.now();
+        let used = |key: Key| {
+            let last = uses.remove(&key.id);
+            self.told(key, last, now)
+        };
+        Ok(keys.into_iter().map(used).collect())
+    }
+
+    /// A key with its last use, and with the credits of it that are on this node, which the store does not count any more.
+    fn told(&self, key: Key, last: Option<LastUse>, now: Timestamp) -> v1::Key {
+        let here = self.context.limiter.credits_here(&key);
+        let mut told = convert::used_key(key, last, now);
+        if let Some(credits) = &mut told.credits {
+            credits.remaining += here;
+        }
+        told
     }
 }
 
@@ -55,15 +94,19 @@ impl KeysRpc for KeysService {
         let answer = async {
             let new = new_key(message)?;
             let (key, secret) = self.keys.create(&around.caller, new, promise?).await?;
-            Ok(v1::CreateKeyResponse { key: self.encode(key), secret: secret.expose().to_owned() })
+            let key = Some(convert::key(key, self.context.clock.now()));
+            Ok(v1::CreateKeyResponse { key, secret: secret.expose().to_owned() })
         };
         answer.await.map(Response::new).map_err(|error| around.status(&error))
     }
 
     async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Result<Response<v1::GetKeyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let key = self.keys.find(&around.caller, &message.id).await.map_err(|error| around.status(&error))?;
-        Ok(Response::new(v1::GetKeyResponse { key: self.encode(key) }))
+        let answer = async {
+            let key = self.keys.find(&around.caller, &message.id).await?;
+            Ok(v1::GetKeyResponse { key: self.encode(key).await? })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
 
     async fn list_keys(&self, request: Request<v1::ListKeysRequest>) -> Result<Response<v1::ListKeysResponse>, Status> {
@@ -75,12 +118,8 @@ impl KeysRpc for KeysService {
             let wanted = page_fields!(message).read(around.dialect, &list, keyring)?;
             let page = self.keys.list(&around.caller, &filter, &wanted).await?;
             let place = place(&page, &wanted, &list, keyring, |key| key.id.as_str());
-            let now = self.context.clock.now();
-            Ok(place.answer(|pagination, next_page_token| v1::ListKeysResponse {
-                data: page.items.into_iter().map(|key| convert::key(key, now)).collect(),
-                pagination,
-                next_page_token,
-            }))
+            let data = self.encode_all(page.items).await?;
+            Ok(place.answer(|pagination, next_page_token| v1::ListKeysResponse { data, pagination, next_page_token }))
         };
         answer.await.map_err(|error: Error| around.status(&error))
     }
@@ -100,7 +139,7 @@ impl KeysRpc for KeysService {
                 take(details, change, &mask);
                 Ok(())
             });
-            Ok(v1::UpdateKeyResponse { key: self.encode(key.await?) })
+            Ok(v1::UpdateKeyResponse { key: self.encode_changed(key.await?).await })
         };
         answer.await.map(Response::new).map_err(|error| around.status(&error))
     }
@@ -110,9 +149,11 @@ impl KeysRpc for KeysService {
         request: Request<v1::DeleteKeyRequest>,
     ) -> Result<Response<v1::DeleteKeyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let revoked = self.keys.revoke(&around.caller, &message.id, message.etag.as_deref()).await;
-        let key = revoked.map_err(|error| around.status(&error))?;
-        Ok(Response::new(v1::DeleteKeyResponse { key: self.encode(key) }))
+        let answer = async {
+            let revoked = self.keys.revoke(&around.caller, &message.id, message.etag.as_deref());
+            Ok(v1::DeleteKeyResponse { key: self.encode_changed(revoked.await?).await })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
 
     async fn rotate_key(
@@ -124,10 +165,10 @@ impl KeysRpc for KeysService {
             let mut fields = Fields::default();
             let grace = fields.duration("grace_period", message.grace_period, MAX_GRACE);
             let mode = fields.known("mode", message.mode, |mode| Some(convert::mode_in(mode)));
-            let mode = fields.finish(mode)?.unwrap_or(crate::domain::key::RotationMode::Immediate);
+            let mode = fields.finish(mode)?.unwrap_or(RotationMode::Immediate);
             let rotated = self.keys.rotate(&around.caller, &message.id, message.etag.as_deref(), grace, mode);
             let (key, secret) = rotated.await?;
-            Ok(v1::RotateKeyResponse { key: self.encode(key), secret: secret.expose().to_owned() })
+            Ok(v1::RotateKeyResponse { key: self.encode_changed(key).await, secret: secret.expose().to_owned() })
         };
         answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
@@ -137,9 +178,11 @@ impl KeysRpc for KeysService {
         request: Request<v1::SuspendKeyRequest>,
     ) -> Result<Response<v1::SuspendKeyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let suspended = self.keys.suspend(&around.caller, &message.id, message.etag.as_deref()).await;
-        let key = suspended.map_err(|error| around.status(&error))?;
-        Ok(Response::new(v1::SuspendKeyResponse { key: self.encode(key) }))
+        let answer = async {
+            let suspended = self.keys.suspend(&around.caller, &message.id, message.etag.as_deref());
+            Ok(v1::SuspendKeyResponse { key: self.encode_changed(suspended.await?).await })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
 
     async fn resume_key(
@@ -147,9 +190,11 @@ impl KeysRpc for KeysService {
         request: Request<v1::ResumeKeyRequest>,
     ) -> Result<Response<v1::ResumeKeyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let resumed = self.keys.resume(&around.caller, &message.id, message.etag.as_deref()).await;
-        let key = resumed.map_err(|error| around.status(&error))?;
-        Ok(Response::new(v1::ResumeKeyResponse { key: self.encode(key) }))
+        let answer = async {
+            let resumed = self.keys.resume(&around.caller, &message.id, message.etag.as_deref());
+            Ok(v1::ResumeKeyResponse { key: self.encode_changed(resumed.await?).await })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
 
     async fn reveal_key(
@@ -157,9 +202,11 @@ impl KeysRpc for KeysService {
         request: Request<v1::RevealKeyRequest>,
     ) -> Result<Response<v1::RevealKeyResponse>, Status> {
         let (around, message) = Around::split(request)?;
-        let revealed = self.keys.reveal(&around.caller, &message.id).await;
-        let (key, secret) = revealed.map_err(|error| around.status(&error))?;
-        Ok(Response::new(v1::RevealKeyResponse { key: self.encode(key), secret: secret.expose().to_owned() }))
+        let answer = async {
+            let (key, secret) = self.keys.reveal(&around.caller, &message.id).await?;
+            Ok(v1::RevealKeyResponse { key: self.encode(key).await?, secret: secret.expose().to_owned() })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
 
     async fn create_user_key(
@@ -208,6 +255,84 @@ impl KeysRpc for KeysService {
         let listed = audit::list(&self.context, &self.audit, &around, &message).await;
         listed.map_err(|error| around.status(&error))
     }
+
+    async fn report_leak(
+        &self,
+        request: Request<v1::ReportLeakRequest>,
+    ) -> Result<Response<v1::ReportLeakResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let reported = leaks::report(&self.leaks, &around, message).await;
+        reported.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn list_leak_reports(
+        &self,
+        request: Request<v1::ListLeakReportsRequest>,
+    ) -> Result<Response<v1::ListLeakReportsResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        leaks::list(&self.context, &self.leaks, &around, message).await.map_err(|error| around.status(&error))
+    }
+
+    async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let counted = usage::report(&self.usage, &around, &message).await;
+        counted.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn list_access_log(
+        &self,
+        request: Request<v1::ListAccessLogRequest>,
+    ) -> Result<Response<v1::ListAccessLogResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let listed = usage::list_access(&self.context, &self.usage, &around, &message).await;
+        listed.map_err(|error| around.status(&error))
+    }
+
+    type ExportAccessLogStream = Pin<Box<dyn Stream<Item = Result<v1::ExportAccessLogResponse, Status>> + Send>>;
+
+    async fn export_access_log(
+        &self,
+        request: Request<v1::ExportAccessLogRequest>,
+    ) -> Result<Response<Self::ExportAccessLogStream>, Status> {
+        let (around, message) = Around::split(request)?;
+        let begun = async { self.usage.export(&around.caller, usage::export_filter(message)?).await };
+        let export = begun.await.map_err(|error| around.status(&error))?;
+        Ok(Response::new(Box::pin(usage::exported(export, around))))
+    }
+
+    async fn get_scope_usage(
+        &self,
+        request: Request<v1::GetScopeUsageRequest>,
+    ) -> Result<Response<v1::GetScopeUsageResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let mut fields = Fields::default();
+            let from = fields.time("start_time", message.start_time);
+            let from = fields.finish(from)?;
+            Ok(usage::scopes(self.narrowing.report(&around.caller, &message.id, from).await?))
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
+
+    async fn narrow_key(
+        &self,
+        request: Request<v1::NarrowKeyRequest>,
+    ) -> Result<Response<v1::NarrowKeyResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let answer = async {
+            let mut fields = Fields::default();
+            let since = fields.time("used_since", message.used_since);
+            let since = fields.finish(since)?;
+            let v1::NarrowKeyRequest { id, etag, dry_run, .. } = message;
+            let narrowed = self.narrowing.narrow(&around.caller, &id, etag.as_deref(), since, dry_run).await?;
+            Ok(v1::NarrowKeyResponse {
+                kept_scopes: convert::scopes(&narrowed.kept),
+                removed_scopes: narrowed.removed.iter().map(|scope| scope.spelling().to_owned()).collect(),
+                key: self.encode_changed(narrowed.key).await,
+            })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
+    }
 }
 
 fn new_key(message: v1::CreateKeyRequest) -> Result<NewKey> {
@@ -227,6 +352,9 @@ fn new_key(message: v1::CreateKeyRequest) -> Result<NewKey> {
         allowed_ips: fields.allow_list("allowed_ips", &message.allowed_ips),
         metadata: fields.metadata("metadata", message.metadata).into(),
         expires_at: fields.time("expires_at", message.expires_at),
+        rate_limits: limits::read(&mut fields, "rate_limits", &message.rate_limits),
+        credits: limits::read_credits(&mut fields, "credits", message.credits.as_ref()),
+        allowed_ips_mode: address_mode(&mut fields, message.allowed_ips_mode),
     };
     let user = message.user.and_then(|id| user(&mut fields, &id));
     fields.finish(NewKey {
@@ -250,6 +378,9 @@ fn changed(key: v1::Key, mask: &[&str]) -> Result<KeyDetails> {
             "owner" => details.owner = key.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
             "scopes" => details.scopes = fields.scope_set("scopes", &key.scopes),
             "allowed_ips" => details.allowed_ips = fields.allow_list("allowed_ips", &key.allowed_ips),
+            "rate_limits" => details.rate_limits = limits::read(&mut fields, "rate_limits", &key.rate_limits),
+            "credits" => details.credits = limits::read_credits(&mut fields, "credits", key.credits.as_ref()),
+            "allowed_ips_mode" => details.allowed_ips_mode = address_mode(&mut fields, key.allowed_ips_mode),
             "metadata" => details.metadata = fields.metadata("metadata", key.metadata.clone()).into(),
             // The mask holds only the names of CHANGEABLE; this is the last of them.
             _ => details.expires_at = fields.time("expires_at", key.expires_at),
@@ -260,7 +391,8 @@ fn changed(key: v1::Key, mask: &[&str]) -> Result<KeyDetails> {
 
 fn take(details: &mut KeyDetails, change: KeyDetails, mask: &[&str]) {
     let wanted = |name| mask.contains(&name);
-    let KeyDetails { name, alias, description, owner, scopes, allowed_ips, metadata, expires_at } = change;
+    let KeyDetails { name, alias, description, owner, scopes, allowed_ips, metadata, expires_at, .. } = change;
+    let KeyDetails { rate_limits, credits, allowed_ips_mode, .. } = change;
     wanted("name").then(|| details.name = name);
     wanted("alias").then(|| details.alias = alias);
     wanted("description").then(|| details.description = description);
@@ -268,7 +400,14 @@ fn take(details: &mut KeyDetails, change: KeyDetails, mask: &[&str]) {
     wanted("scopes").then(|| details.scopes = scopes);
     wanted("allowed_ips").then(|| details.allowed_ips = allowed_ips);
     wanted("metadata").then(|| details.metadata = metadata);
+    wanted("rate_limits").then(|| details.rate_limits = rate_limits);
+    wanted("credits").then(|| details.credits = credits);
+    wanted("allowed_ips_mode").then(|| details.allowed_ips_mode = allowed_ips_mode);
     wanted("expires_at").then(|| details.expires_at = expires_at);
+}
+
+fn address_mode(fields: &mut Fields, wanted: i32) -> AddressMode {
+    fields.known("allowed_ips_mode", wanted, convert::address_mode_in).unwrap_or_default()
 }
 
 /// The filters as the client named them, which are the same on every page.
@@ -312,5 +451,16 @@ fn idempotency(request: &Request<v1::CreateKeyRequest>) -> Result<Option<Idempot
     }
 }
 
-const CHANGEABLE: [&str; 8] =
-    ["name", "alias", "description", "owner", "scopes", "allowed_ips", "metadata", "expires_at"];
+const CHANGEABLE: [&str; 11] = [
+    "name",
+    "alias",
+    "description",
+    "owner",
+    "scopes",
+    "allowed_ips",
+    "allowed_ips_mode",
+    "metadata",
+    "rate_limits",
+    "credits",
+    "expires_at",
+];

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::convert;
 use super::fields::Fields;
 use super::page::{page_fields, place};
 use super::request::Around;
+use super::{convert, limits};
 use crate::domain::administrator::AdministratorKey;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ProjectId;
+use crate::domain::key::KeyKind;
+use crate::domain::limit::RateLimits;
 use crate::domain::oauth::client::MAX_URIS;
 use crate::domain::oauth::uri::ResourceUri;
 use crate::domain::project::{ProjectDetails, SESSION_LIFETIMES};
 use crate::domain::secret::SecretPrefix;
 use crate::proto::v1;
+use crate::proto::v1::project::DefaultRateLimits;
 use crate::service::Context;
 use crate::service::paging::ListScope;
 use crate::service::projects::{Founded, Projects};
@@ -135,6 +138,8 @@ fn new_project(project: v1::Project) -> Result<(ProjectId, ProjectDetails)> {
     details.client_documents = project.client_id_metadata_documents;
     details.registration_scopes = fields.scope_set("registration_scopes", &project.registration_scopes);
     details.registration_resources = resources(&mut fields, &project.registration_resources);
+    leak_policy(&mut fields, project.leak_policy, &mut details);
+    details.default_rate_limits = defaults(&mut fields, &project.default_rate_limits);
     let id = fields.finish(id)?.ok_or_else(|| Error::field("project.id", ProjectId::RULE))?;
     Ok((id, details))
 }
@@ -156,6 +161,10 @@ fn change(details: &mut ProjectDetails, project: v1::Project, mask: &[&str]) -> 
             }
             "registration_resources" => {
                 details.registration_resources = resources(&mut fields, &project.registration_resources);
+            }
+            "leak_policy" => leak_policy(&mut fields, project.leak_policy, details),
+            "default_rate_limits" => {
+                details.default_rate_limits = defaults(&mut fields, &project.default_rate_limits);
             }
             // The mask holds only the names of CHANGEABLE; this is the last of them.
             _ => prefix(&mut fields, &project.key_prefix, details),
@@ -183,8 +192,18 @@ fn client_registration(fields: &mut Fields, wanted: i32, details: &mut ProjectDe
     }
 }
 
+fn leak_policy(fields: &mut Fields, wanted: i32, details: &mut ProjectDetails) {
+    if let Some(policy) = fields.known("leak_policy", wanted, convert::leak_policy_in) {
+        details.leak_policy = policy;
+    }
+}
+
 fn resources(fields: &mut Fields, wanted: &[String]) -> Vec<ResourceUri> {
     fields.each("registration_resources", wanted, MAX_URIS, ResourceUri::parse)
+}
+
+fn defaults(fields: &mut Fields, given: &[DefaultRateLimits]) -> Vec<(KeyKind, RateLimits)> {
+    limits::read_defaults(fields, "default_rate_limits", given)
 }
 
 /// Without a time, it is the default again.
@@ -199,7 +218,7 @@ fn session_lifetime(fields: &mut Fields, wanted: Option<prost_types::Duration>, 
     }
 }
 
-const CHANGEABLE: [&str; 10] = [
+const CHANGEABLE: [&str; 12] = [
     "display_name",
     "description",
     "key_prefix",
@@ -210,4 +229,6 @@ const CHANGEABLE: [&str; 10] = [
     "client_id_metadata_documents",
     "registration_scopes",
     "registration_resources",
+    "leak_policy",
+    "default_rate_limits",
 ];

@@ -5,20 +5,26 @@
 //! encoded once and kept beside it. What cannot be read at a glance goes the common way, which says why.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, uint64};
 
-use super::convert;
 use super::fields::Fields;
+use super::{convert, limits};
 use crate::auth::dpop::Shown;
+use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::error::{Error, Result};
+use crate::domain::limit::CALLS;
+use crate::domain::limit::limits::Cost;
+use crate::domain::limit::report::Report;
 use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::oauth::token::AccessToken;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretShape;
+use crate::domain::throttle::Throttle;
 use crate::proto::dispatch::Framed;
 use crate::proto::v1;
 use crate::service::verify::{Held, Inquiry, Verdict};
@@ -32,6 +38,7 @@ pub(super) struct Asked<'a> {
     client_ip: Option<&'a str>,
     dpop: Option<&'a v1::DpopProof>,
     dpop_jkt: Option<&'a str>,
+    cost: Option<u32>,
 }
 
 /// A question whose fields keep their rules.
@@ -41,6 +48,7 @@ pub(super) struct Question<'a> {
     scopes: Vec<Scope>,
     client: Option<IpAddr>,
     held: Option<Held<'a>>,
+    cost: Cost,
 }
 
 impl<'a> Asked<'a> {
@@ -49,6 +57,11 @@ impl<'a> Asked<'a> {
         let mut asked = Self::default();
         while !bytes.is_empty() {
             let (number, wire_type) = decode_key(&mut bytes).ok()?;
+            if (number, wire_type) == (10, WireType::Varint) {
+                // A number of 32 bits is the lower half of what it is sent as.
+                asked.cost = Some(decode_varint(&mut bytes).ok()? as u32);
+                continue;
+            }
             if wire_type != WireType::LengthDelimited {
                 return None;
             }
@@ -96,8 +109,13 @@ impl<'a> Asked<'a> {
                 None
             }
         };
+        let cost = self.cost.unwrap_or(1);
+        if cost > *CALLS.end() {
+            fields.refuse("cost", "must be 0 to 1,000,000,000 calls");
+        }
         let question = Question {
             held,
+            cost: Cost::asked(cost),
             credential: self.credential,
             publishable: self.publishable_key,
             scopes: fields.scopes("scopes", &self.scopes),
@@ -116,14 +134,15 @@ impl<'a> From<&'a v1::VerifyRequest> for Asked<'a> {
             client_ip: message.client_ip.as_deref(),
             dpop: message.dpop.as_ref(),
             dpop_jkt: message.dpop_jkt.as_deref(),
+            cost: message.cost,
         }
     }
 }
 
 impl Question<'_> {
     pub(super) fn inquiry(&self) -> Inquiry<'_> {
-        let Self { credential, publishable, ref scopes, client, held } = *self;
-        Inquiry { credential, publishable, scopes, client, held }
+        let Self { credential, publishable, ref scopes, client, held, cost } = *self;
+        Inquiry { credential, publishable, scopes, client, held, cost }
     }
 }
 
@@ -133,6 +152,10 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
     if let Some(credential) = &verdict.credential {
         tell(credential, &mut answer);
     }
+    let standing = standing(&verdict);
+    (answer.rate_limits, answer.retry_after) = (standing.rate_limits, standing.retry_after);
+    answer.remaining_credits = standing.remaining_credits;
+    answer.client_ip_would_be_denied = standing.client_ip_would_be_denied;
     answer.revision = verdict.revision.0;
     let credential = verdict.credential.as_ref();
     answer.user_id = credential.and_then(|credential| credential.user_id()).map(ToString::to_string);
@@ -148,8 +171,8 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
     answer
 }
 
-/// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision and,
-/// last, the credential's user, session, token and grant.
+/// The same message encoded. Fields stand in the order of their numbers: the decision's, the credential's, the revision, the
+/// credential's user, session, token and grant and, last, how it stands with its limits.
 pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let decision = decision(verdict);
     let credential = verdict.credential.as_deref();
@@ -161,7 +184,10 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let key = credential.and_then(Credential::bound_to).map(ToString::to_string);
     let grant = token.and_then(|token| token.grant.as_ref());
     let behind = token.map(AccessToken::behind).unwrap_or_default();
-    let room = audiences.iter().map(|audience| audience.len() + ID).sum::<usize>()
+    let has_standing = verdict.limits.is_some() || verdict.address_reported;
+    let standing = has_standing.then(|| standing(verdict));
+    let room = standing.as_ref().map_or(0, Message::encoded_len)
+        + audiences.iter().map(|audience| audience.len() + ID).sum::<usize>()
         + REVISION
         + (5 + behind.len()) * ID
         + key.as_ref().map_or(0, |key| key.len() + ID);
@@ -184,7 +210,24 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
             encode_varint(text.len() as u64, out);
             out.extend_from_slice(text.as_bytes());
         }
+        if let Some(standing) = &standing {
+            standing.encode_raw(out);
+        }
     })
+}
+
+/// Writes down that a credential would have been refused by an address list that only reports; not more often than a disk and a
+/// person can bear.
+pub(super) fn write_down_address(verdict: &Verdict, request_id: &str, now: Timestamp) {
+    static LINES: Throttle = Throttle::new(Duration::from_millis(10));
+    let Some(untold) = LINES.pass(now.since(Timestamp::default())) else { return };
+    tracing::info!(
+        request_id,
+        code = Reason::IpDenied.wording().name,
+        key_id = verdict.credential.as_ref().map(|credential| credential.id().to_string()),
+        untold,
+        "would be refused: the key's address list only reports"
+    );
 }
 
 /// What there is to tell of a credential, encoded.
@@ -200,9 +243,29 @@ fn decision(verdict: &Verdict) -> v1::VerifyResponse {
     v1::VerifyResponse {
         valid: verdict.objection.is_none(),
         code: code(verdict.objection).into(),
-        message: words(verdict.objection, verdict.missing_scope.as_deref()),
+        message: match (&verdict.limits, verdict.objection) {
+            (Some(report), objection) if is_of_limits(objection) => report.error().message,
+            _ => words(verdict.objection, verdict.missing_scope.as_deref()),
+        },
         ..v1::VerifyResponse::default()
     }
+}
+
+/// How the credential stands with its limits, its credits and its address list: fields that come after all others.
+fn standing(verdict: &Verdict) -> v1::VerifyResponse {
+    let report = verdict.limits.as_ref();
+    let of_limits = report.filter(|_| is_of_limits(verdict.objection));
+    v1::VerifyResponse {
+        rate_limits: report.map(limits::statuses).unwrap_or_default(),
+        retry_after: of_limits.and_then(Report::retry_after).and_then(|wait| wait.try_into().ok()),
+        remaining_credits: report.and_then(Report::credits).map(|credits| credits.remaining),
+        client_ip_would_be_denied: verdict.address_reported,
+        ..v1::VerifyResponse::default()
+    }
+}
+
+fn is_of_limits(objection: Option<Reason>) -> bool {
+    matches!(objection, Some(Reason::RateLimited | Reason::QuotaExhausted))
 }
 
 fn tell(credential: &Credential, answer: &mut v1::VerifyResponse) {
@@ -260,6 +323,8 @@ mod tests {
     use crate::domain::environment::Environment;
     use crate::domain::id::{ProjectId, SessionId, UserId};
     use crate::domain::key::Key;
+    use crate::domain::limit::RateLimits;
+    use crate::domain::limit::limits::tests::limits as test_limits;
     use crate::domain::scope::ScopeSet;
     use crate::domain::session::Session;
     use crate::domain::user::Standing;
@@ -283,6 +348,7 @@ mod tests {
             secret_expires_at: Some(at(60)),
             waits_for_first_use: false,
             user: Some(Box::new(acting.clone())),
+            limits: RateLimits::default(),
         }));
         let session = Session {
             id: SessionId::new(at(0), &SystemEntropy),
@@ -295,15 +361,28 @@ mod tests {
         };
         let session = Credential::new(Form::Session(session, acting));
         let (key, session) = (Arc::new(key), Arc::new(session));
+        let limits = test_limits(&[("minute", 2, 60), ("day", 100, 86_400)]);
+        let standings = [None, Some(1), Some(2), Some(3)]
+            .map(|cost| cost.map(|cost| limits.spend(Cost::asked(cost), at(0), |_| ()).unwrap()));
         for objection in DECISIONS.map(Some).into_iter().chain([None]) {
             for credential in [None, Some(Arc::clone(&key)), Some(Arc::clone(&session))] {
                 for revision in [0, 1, 300, u64::MAX] {
                     let missing_scope = Some("READ_PRODUCTS".to_owned());
-                    let credential = credential.clone();
-                    let verdict = Verdict { objection, missing_scope, credential, revision: Revision(revision) };
-                    // Twice, because the second is told from memory.
-                    assert_eq!(encoded(&verdict).message(), encoded(&verdict).message());
-                    assert_eq!(encoded(&verdict).message(), message(verdict).encode_to_vec());
+                    for limits in &standings {
+                        let (missing_scope, credential, limits) =
+                            (missing_scope.clone(), credential.clone(), limits.clone());
+                        let verdict = Verdict {
+                            objection,
+                            missing_scope,
+                            credential,
+                            limits,
+                            address_reported: revision == 300,
+                            revision: Revision(revision),
+                        };
+                        // Twice, because the second is told from memory.
+                        assert_eq!(encoded(&verdict).message(), encoded(&verdict).message());
+                        assert_eq!(encoded(&verdict).message(), message(verdict).encode_to_vec());
+                    }
                 }
             }
         }
@@ -316,9 +395,10 @@ mod tests {
             publishable_key in proptest::option::of(".{0,20}"),
             scopes in proptest::collection::vec(".{0,20}", 0..4),
             client_ip in proptest::option::of(".{0,20}"),
+            cost in proptest::option::of(any::<u32>()),
         ) {
             let message =
-                v1::VerifyRequest { credential, publishable_key, scopes, client_ip, ..v1::VerifyRequest::default() };
+                v1::VerifyRequest { credential, publishable_key, scopes, client_ip, cost, ..v1::VerifyRequest::default() };
             let bytes = message.encode_to_vec();
             prop_assert_eq!(Asked::at_a_glance(&bytes), Some(Asked::from(&message)));
         }
@@ -333,7 +413,7 @@ mod tests {
         }
     }
 
-    const DECISIONS: [Reason; 11] = [
+    const DECISIONS: [Reason; 13] = [
         Reason::InvalidDpopProof,
         Reason::MissingCredential,
         Reason::StoreUnavailable,
@@ -345,5 +425,7 @@ mod tests {
         Reason::IpDenied,
         Reason::EnvMismatch,
         Reason::InsufficientScope,
+        Reason::RateLimited,
+        Reason::QuotaExhausted,
     ];
 }

@@ -64,7 +64,8 @@ fn subject_out(subject: Option<CredentialId>) -> v1::WatchRevocationsResponse {
         Some(CredentialId::Grant(id)) => answer.grant_id = Some(id.to_string()),
         Some(CredentialId::Token(id)) => answer.token_id = Some(id.to_string()),
         Some(CredentialId::Issuer(id)) => answer.issuer_id = Some(id.to_string()),
-        None => {}
+        // Nothing that changes is theirs.
+        Some(CredentialId::Reporter(_)) | None => {}
     }
     answer
 }
@@ -78,5 +79,7 @@ fn kind_out(kind: ChangeKind) -> Kind {
         ChangeKind::Resumed => Kind::Resumed,
         ChangeKind::Revoked => Kind::Revoked,
         ChangeKind::ProjectDeleted => Kind::ProjectDeleted,
+        // Watches pass over it.
+        ChangeKind::ProjectUpdated => Kind::Heartbeat,
     }
 }

@@ -4,12 +4,16 @@ use std::any::Any;
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts as Head;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -20,6 +24,7 @@ use tracing::Instrument;
 
 use super::endpoints::{Endpoint, Endpoints};
 use super::grpc::{self, GRPC_STATUS, Services};
+use super::limits;
 use super::refusals::Refusals;
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
 use crate::auth::dpop::DPOP_NONCE;
@@ -27,9 +32,11 @@ use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::CredentialId;
+use crate::domain::limit::report::Report;
 use crate::domain::reason::Reason;
 use crate::edge::cors::Cors;
 use crate::edge::{self, Edge, Resolution, problem, refusal};
+use crate::intake::{self, Intake};
 use crate::net::{ClientAddress, Connection, Service, client_address, forwarded_https};
 use crate::oauth::{self, OAuth};
 use crate::proto::MethodId;
@@ -47,6 +54,7 @@ pub(super) struct Front(pub(super) Arc<Parts>);
 pub(super) struct Parts {
     pub(super) guard: Arc<Guard>,
     pub(super) oauth: OAuth,
+    pub(super) intake: Intake,
     pub(super) grpc: Services,
     pub(super) edge: Edge,
     pub(super) rpcs: Rpcs,
@@ -81,6 +89,8 @@ struct Known {
     rpc: Option<MethodId>,
     /// The key, once it is recognised.
     credential: Option<CredentialId>,
+    /// How it stands with its limits, if it has any.
+    standing: OnceLock<Report>,
 }
 
 impl Service for Front {
@@ -106,6 +116,7 @@ impl Parts {
             began: Instant::now(),
             rpc: None,
             credential: None,
+            standing: OnceLock::new(),
         };
         let origin = head.headers.get(http::header::ORIGIN).cloned();
 
@@ -137,6 +148,9 @@ impl Parts {
         }
 
         let headers = response.headers_mut();
+        if let Some(report) = known.standing.get() {
+            limits::tell(report, headers);
+        }
         headers.insert(X_REQUEST_ID, known.header);
         // Where browsers are sent with their cookies, scripts of other sites have no business.
         let for_scripts = known.oauth.is_none_or(oauth::Endpoint::is_for_scripts);
@@ -168,9 +182,38 @@ impl Parts {
         if let Some(endpoint) = known.oauth {
             return Box::pin(self.oauth(endpoint, head, body, known)).await;
         }
+        if let Some(endpoint) = intake::Endpoint::at(path)
+            && known.wire == Wire::Http
+            && self.intake.takes(endpoint)
+        {
+            return Box::pin(self.intake(endpoint, head, body, known)).await;
+        }
         match known.wire {
             Wire::Http => self.http(head, body, known).await,
             _ => self.grpc(head, body, known, open).await,
+        }
+    }
+
+    /// The door for reports of leaked credentials.
+    async fn intake(&self, endpoint: intake::Endpoint, head: &Head, body: Incoming, known: &Known) -> Response<Body> {
+        if head.method != Method::POST {
+            let mut response = self.refuse(known, &Error::new(Reason::MethodNotAllowed, "This path takes POST"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let (address, request_id) = (known.client.or_peer(), &*known.id);
+        let request = intake::Request { headers: &head.headers, address, request_id };
+        match within(self.patience, pin!(self.intake.take(endpoint, request, body))).await {
+            Some(Ok(answer)) => {
+                let mut response = Response::new(Body::new(Full::new(Bytes::from(answer.to_string()))));
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                response
+            }
+            Some(Err(error)) => self.refuse(known, &error),
+            None => self.refuse(known, &too_late()),
         }
     }
 
@@ -185,6 +228,7 @@ impl Parts {
             client: known.client.known(),
             address: known.client.or_peer(),
             request_id: &known.id,
+            standing: &known.standing,
         };
         match within(self.patience, pin!(self.oauth.answer(endpoint, request, body))).await {
             Some(response) => response.map(|body| Body::new(Full::new(body))),
@@ -254,12 +298,16 @@ impl Parts {
             client: known.client.known(),
             address: known.client.or_peer(),
             request_id: &known.id,
+            standing: &known.standing,
         };
         match self.guard.admit(call).await {
             Ok(caller) => {
                 self.metrics.decided(Door::Guard, None);
                 let (patience, deadline) = self.deadline(&head.headers)?;
                 known.credential = caller.as_ref().map(|caller| caller.credential().id());
+                if caller.as_ref().is_some_and(|caller| caller.only_reported(known.client.known())) {
+                    self.report_address(known, method);
+                }
                 let sender = self.guard.policy(method).secret_response.then(|| Box::new(sender(&head.headers, known)));
                 Ok((Arrival { caller, dialect, deadline, sender }, patience))
             }
@@ -320,6 +368,21 @@ impl Parts {
             client = %known.client.or_peer(),
             untold,
             "refused"
+        );
+    }
+
+    /// Writes down that a call would have been refused by an address list that only reports.
+    fn report_address(&self, known: &Known, method: MethodId) {
+        self.metrics.address_reported(Door::Guard);
+        let Some(untold) = self.refusals.pass() else { return };
+        tracing::info!(
+            request_id = %known.id,
+            rpc = method.path(),
+            code = Reason::IpDenied.wording().name,
+            key_id = known.credential.as_ref().map(CredentialId::as_str),
+            client = %known.client.or_peer(),
+            untold,
+            "would be refused: the key's address list only reports"
         );
     }
 

@@ -14,8 +14,10 @@ use crate::auth::feed::Progress;
 use crate::auth::lookup::Credentials;
 use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
+use crate::config::UsageSettings;
 use crate::domain::clock::Clock;
 use crate::domain::sealing::Keyring;
+use crate::domain::usage::Grain;
 use crate::net;
 use crate::store::{Resealed, Store};
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +30,7 @@ pub(super) struct Janitor {
     pub(super) credentials: Arc<Credentials>,
     pub(super) signing: Arc<Signing>,
     pub(super) passwords: Arc<PasswordHasher>,
+    pub(super) usage: UsageSettings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Readiness,
@@ -120,13 +123,25 @@ impl Janitor {
             while self.store.prune_pushed_requests(now, BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_used_proofs(now.minus(CLOCKS_OF_NODES), BATCH).await? == u64::from(BATCH) {}
             self.store.prune_signing_keys(now).await?;
+            while self.store.prune_spent(now, BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_sessions(now.minus(KEEP_SESSIONS), BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_leak_reports(now.minus(KEEP_LEAK_REPORTS), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_devices(now.minus(KEEP_DEVICES), BATCH).await? == u64::from(BATCH) {}
             // Tokens first: grants take what is left of theirs with them.
             while self.store.prune_access_tokens(now.minus(KEEP_TOKENS), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_refresh_tokens(now, BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_grants(now.minus(KEEP_TOKENS), GRANT_BATCH).await? == u64::from(GRANT_BATCH) {}
+            for (grain, keep) in [
+                (Grain::Minute, self.usage.keep_minutes),
+                (Grain::Hour, self.usage.keep_hours),
+                (Grain::Day, self.usage.keep_days),
+            ] {
+                let before = now.minus(keep).minus(grain.length());
+                while self.store.prune_usage(grain, before, BATCH).await? == u64::from(BATCH) {}
+            }
+            let before = now.minus(self.usage.keep_access_log);
+            while self.store.prune_access_log(before, BATCH).await? == u64::from(BATCH) {}
             let forgotten = now.minus(KEEP_DOCUMENTS);
             while self.store.prune_document_clients(forgotten, GRANT_BATCH).await? == u64::from(GRANT_BATCH) {}
             for (project, deleted_at) in self.store.list_projects_to_empty(BATCH).await? {
@@ -161,6 +176,8 @@ const KEEP_TOKENS: Duration = Duration::from_secs(60 * 60);
 /// How long a client is kept that is known by its document, that nobody comes for and has given anything. What is known of it can
 /// be had again; kept for longer, those that strangers name would keep others out.
 const KEEP_DOCUMENTS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+/// How long it is known which leaks were reported. The audit log keeps what was done.
+const KEEP_LEAK_REPORTS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const BATCH: u32 = 500;
 /// Each removal is several rows.
 const GRANT_BATCH: u32 = 100;

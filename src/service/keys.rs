@@ -13,6 +13,7 @@ use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{KeyId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind, RotationMode};
+use crate::domain::limit::quota::Quota;
 use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
@@ -75,6 +76,7 @@ impl Keys {
         details.scopes = self.grantable(caller, new.kind, &details.scopes).await?;
         details.expires_at = self.lifetime(caller, details.expires_at, now)?;
         details.allowed_ips = reach(caller, details.allowed_ips)?;
+        details.credits = details.credits.map(|quota| Box::new(Quota::set(quota.remaining, quota.refill, 1, now)));
 
         let id = KeyId::new(now, &*self.0.entropy);
         let secret =
@@ -134,6 +136,11 @@ impl Keys {
         }
         if details.allowed_ips != key.details.allowed_ips {
             details.allowed_ips = reach(caller, details.allowed_ips)?;
+        }
+        if details.credits != key.details.credits {
+            let next = key.version + 1;
+            details.credits =
+                details.credits.map(|quota| Box::new(Quota::set(quota.remaining, quota.refill, next, now)));
         }
         let before = key.clone();
         key.update(details, now)?;

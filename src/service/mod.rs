@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::auth::attempts::Attempts;
 use crate::auth::caller::Caller;
 use crate::auth::dpop::Possession;
+use crate::auth::limit::Limiter;
 use crate::auth::lookup::Credentials;
 use crate::auth::outside::assertion::ClientKeySource;
 use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
+use crate::auth::usage::Ledger;
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::{Clock, Timestamp};
@@ -25,6 +27,8 @@ pub mod clients;
 pub mod grants;
 pub mod issuers;
 pub mod keys;
+pub mod leaks;
+pub mod narrowing;
 pub mod oauth;
 pub mod paging;
 pub mod passwords;
@@ -33,6 +37,7 @@ pub mod projects;
 pub mod revocations;
 pub mod scopes;
 pub mod sessions;
+pub mod usage;
 pub mod user_keys;
 pub mod users;
 pub mod verify;
@@ -48,6 +53,8 @@ pub struct Context {
     pub keyring: Arc<Keyring>,
     /// Signs the tokens of this installation, and checks them.
     pub signing: Arc<Signing>,
+    /// Holds calls against limits.
+    pub limiter: Arc<Limiter>,
     /// Checks proofs that whoever sends something holds a key.
     pub possession: Arc<Possession>,
     /// The documents that say what clients are.
@@ -58,6 +65,8 @@ pub struct Context {
     pub passwords: Arc<PasswordHasher>,
     /// How often passwords were tried.
     pub attempts: Arc<Attempts>,
+    /// Counts how credentials are used.
+    pub ledger: Arc<Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -88,6 +97,15 @@ impl Context {
             tracing::error!(key_id = %key.id, "the sealed secret cannot be opened with this master key");
             Error::new(Reason::Internal, "the secret cannot be read")
         })
+    }
+
+    /// Writes down how credentials were used up to now, as far as this node counted it. Goes on to its end, whether it is waited for
+    /// or not.
+    async fn write_usage(&self) -> Result<()> {
+        let (ledger, store) = (Arc::clone(&self.ledger), self.store.clone());
+        let written = tokio::spawn(async move { ledger.flush(&store).await }).await;
+        written.map_err(|_| Error::new(Reason::Internal, "what was counted could not be written down"))??;
+        Ok(())
     }
 
     /// Takes a change that was committed into account on this node.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::administrator::AdministratorKey;
-use crate::domain::audit::{AuditEvent, fields};
+use crate::domain::audit::{self, AuditEvent, fields};
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ProjectId;
@@ -125,7 +125,8 @@ impl Projects {
         let audit = self.0.audit(caller, "project.updated", project.id.as_str()).changing(Some(before), Some(after));
         // What the installation does to others is for its live administrators to see, who alone may do it.
         let audit = if project.id == *caller.project() { audit.of_whole_project() } else { audit };
-        self.0.store.update_project(&project, version, &audit).await?;
+        let change = self.0.store.update_project(&project, version, &audit).await;
+        self.0.committed(&change?);
         Ok(project)
     }
 
@@ -162,6 +163,8 @@ impl Projects {
 
 /// The details as the audit log shows them.
 fn shown(details: &ProjectDetails) -> Map<String, Value> {
+    let default_limits = details.default_rate_limits.iter();
+    let default_limits = default_limits.map(|(kind, limits)| (kind.as_str().to_owned(), audit::limits(limits)));
     fields([
         ("displayName", json!(details.display_name)),
         ("description", json!(details.description)),
@@ -172,6 +175,8 @@ fn shown(details: &ProjectDetails) -> Map<String, Value> {
         ("clientIdMetadataDocuments", json!(details.client_documents)),
         ("registrationScopes", details.registration_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
         ("registrationResources", details.registration_resources.iter().map(|uri| json!(uri.as_str())).collect()),
+        ("leakPolicy", json!(details.leak_policy.as_str())),
+        ("defaultRateLimits", json!(default_limits.collect::<Map<_, _>>())),
         ("userScopes", details.user_scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
     ])
 }

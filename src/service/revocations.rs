@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Context;
 use crate::auth::caller::Caller;
 use crate::auth::feed::Progress;
-use crate::domain::change::{Change, Revision};
+use crate::domain::change::{Change, ChangeKind, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{KeyId, ProjectId};
@@ -102,6 +102,10 @@ impl Watch {
             }
             if let Some(change) = self.ready.pop_front() {
                 self.last = change.revision;
+                if change.kind == ChangeKind::ProjectUpdated {
+                    // It turns no decision: whoever watches has nothing to forget.
+                    continue;
+                }
                 self.own_key_changed |= self.is_of_the_caller(&change);
                 self.heartbeat = Instant::now() + HEARTBEAT;
                 return Ok(Event::Changed(change));

@@ -10,12 +10,18 @@ use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide}
 use crate::auth::dpop::Shown;
 use crate::auth::lookup::Found;
 use crate::auth::outside::lookup::Beside;
+use crate::auth::usage::Asked;
 use crate::domain::change::Revision;
+use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
+use crate::domain::environment::Environment;
 use crate::domain::error::{Error, Result};
+use crate::domain::limit::limits::Cost;
+use crate::domain::limit::report::Report;
 use crate::domain::oauth::thumbprint::Thumbprint;
 use crate::domain::reason::Reason;
 use crate::domain::scope::Scope;
+use crate::domain::test_keys::{self, TestKey};
 
 /// The deciding part of the Auth service.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ pub struct Inquiry<'a> {
     pub client: Option<IpAddr>,
     /// The key that it holds.
     pub held: Option<Held<'a>>,
+    /// What the call costs where limits are held against it.
+    pub cost: Cost,
 }
 
 /// By what is known that an end client holds a key (RFC 9449).
@@ -54,6 +62,10 @@ pub struct Verdict {
     pub missing_scope: Option<String>,
     /// The credential, when it is one of the caller's project.
     pub credential: Option<Arc<Credential>>,
+    /// How it stands with its limits and credits, if it has any.
+    pub limits: Option<Report>,
+    /// Whether its address list, which only reports, would have refused it.
+    pub address_reported: bool,
     /// The end of the change log this decision is not older than.
     pub revision: Revision,
 }
@@ -77,13 +89,19 @@ impl Verify {
 
     /// Decides. Counts as a use of the credential.
     pub async fn verify(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<Verdict> {
-        let mut verdict = self.judge(caller, inquiry, &mut ()).await?;
+        let now = self.0.now();
+        let mut verdict = self.judge(caller, inquiry, now, &mut ()).await?;
         if let (None, Some(credential)) = (verdict.objection, &verdict.credential) {
-            let used = self.0.credentials.used(inquiry.credential, credential, caller, self.0.now()).await;
+            let used = self.0.credentials.used(inquiry.credential, credential, caller, now).await;
             if let Err(error) = used {
                 let reason = if error.reason == Reason::NotFound { Reason::NotFound } else { Reason::StoreUnavailable };
                 (verdict.objection, verdict.credential) = (Some(reason), None);
             }
+        }
+        let asked = Asked { outcome: verdict.objection, at: now, client: inquiry.client, scopes: inquiry.scopes };
+        match &verdict.credential {
+            Some(credential) => self.0.ledger.verified(credential, &asked),
+            None => self.0.ledger.verified_unknown(caller.project(), caller.environment(), &asked),
         }
         Ok(verdict)
     }
@@ -91,48 +109,116 @@ impl Verify {
     /// Decides and lists every check. Not a use of the credential.
     pub async fn explain(&self, caller: &Caller, inquiry: &Inquiry<'_>) -> Result<(Verdict, Vec<Explanation>)> {
         let mut checks = Vec::new();
-        let verdict = self.judge(caller, inquiry, &mut checks).await?;
+        let verdict = self.judge(caller, inquiry, self.0.now(), &mut checks).await?;
         self.0.store.record(&self.0.audit(caller, "credential.explained", &target(&verdict))).await?;
         Ok((verdict, checks))
     }
 
-    async fn judge(&self, caller: &Caller, inquiry: &Inquiry<'_>, recorder: &mut impl Recorder) -> Result<Verdict> {
+    async fn judge(
+        &self,
+        caller: &Caller,
+        inquiry: &Inquiry<'_>,
+        now: Timestamp,
+        recorder: &mut impl Recorder,
+    ) -> Result<Verdict> {
         // Taken before anything is looked up, so that no answer is older than it says.
         let revision = self.0.credentials.cache().revision();
-        let mut question = Question {
-            now: self.0.now(),
-            environment: Some(caller.environment()),
-            client: inquiry.client,
-            scopes: &[],
+        let mut question =
+            Question { now, environment: Some(caller.environment()), client: inquiry.client, scopes: &[] };
+        let refused = |reason| Verdict {
+            objection: Some(reason),
+            missing_scope: None,
+            credential: None,
+            limits: None,
+            address_reported: false,
+            revision,
         };
-        let refused = |reason| Verdict { objection: Some(reason), missing_scope: None, credential: None, revision };
         if inquiry.credential.is_empty() {
             recorder.record(Check::Format, Outcome::Failed, || "no credential was presented".into());
             return Ok(refused(Reason::MissingCredential));
         }
+        let mut publishable_key = None;
         if let Some(publishable) = inquiry.publishable {
             let beside = match self.find(caller, publishable, recorder).await {
                 Ok(credential) => credential,
-                Err(reason) => return Ok(refused(reason)),
+                Err(unfound) => return Ok(refused(unfound.reason())),
             };
             if let Err(objection) = decide(&beside, &question, recorder) {
                 return Ok(verdict(beside, Err(objection), revision));
             }
+            publishable_key = Some(beside);
         }
         let credential = match self.find(caller, inquiry.credential, recorder).await {
             Ok(credential) => credential,
-            Err(reason) => return Ok(refused(reason)),
+            Err(Unfound::Reserved(key)) => return Ok(rehearsed(key, caller, inquiry, (now, revision), recorder)),
+            Err(unfound) => return Ok(refused(unfound.reason())),
         };
         question.scopes = inquiry.scopes;
         let decision = decide(&credential, &question, recorder);
         // As most are: neither bound to a key, nor said to be.
-        if credential.bound_to().is_none() && inquiry.held.is_none() {
-            return Ok(verdict(credential, decision, revision));
+        let unbound = credential.bound_to().is_none() && inquiry.held.is_none();
+        let held = if unbound { Ok(()) } else { self.is_held(&credential, inquiry, recorder) };
+        let decision = match held {
+            Ok(()) => decision,
+            Err(reason) => decision.and(Err(Objection { reason, scope: None })),
+        };
+        let payer = match &publishable_key {
+            Some(beside) if credential.key_behind().is_none() => beside,
+            _ => &credential,
+        };
+        let limits = match self.spend(payer, decision.is_ok(), inquiry.cost, recorder).await {
+            Ok(limits) => limits,
+            Err(_) => return Ok(refused(Reason::StoreUnavailable)),
+        };
+        let refusal = limits.as_ref().and_then(Report::refusal);
+        let decision = match refusal {
+            Some(reason) => decision.and(Err(Objection { reason, scope: None })),
+            None => decision,
+        };
+        let address_reported = [Some(&credential), publishable_key.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|credential| credential.only_reports(inquiry.client));
+        Ok(Verdict { limits, address_reported, ..verdict(credential, decision, revision) })
+    }
+
+    /// Holds the call against the limits of whoever pays for it, last of all: of a call that is refused already nothing is taken,
+    /// nor for an explanation.
+    async fn spend<R: Recorder>(
+        &self,
+        payer: &Credential,
+        may: bool,
+        cost: Cost,
+        recorder: &mut R,
+    ) -> Result<Option<Report>> {
+        let limiter = &self.0.limiter;
+        let report = match (R::ALL, may) {
+            (true, _) => limiter.spend(payer, cost.looking()).await?,
+            (false, true) => limiter.spend(payer, cost).await?,
+            (false, false) => limiter.look(payer),
+        };
+        for (limit, standing) in report.iter().flat_map(Report::each) {
+            let outcome = if standing.short.is_some() { Outcome::Failed } else { Outcome::Passed };
+            recorder.record(Check::RateLimit, outcome, || {
+                let (name, calls, seconds) = (&limit.name, limit.terms.calls, limit.terms.window().as_secs());
+                format!("{} of {calls} calls in {seconds} s are left of {name}", standing.remaining).into()
+            });
         }
-        let held = self.is_held(&credential, inquiry, recorder);
-        let objection = Objection { reason: held.err().unwrap_or(Reason::InvalidDpopProof), scope: None };
-        let decision = if held.is_ok() { decision } else { decision.and(Err(objection)) };
-        Ok(verdict(credential, decision, revision))
+        if report.as_ref().is_none_or(|report| report.each().next().is_none()) {
+            recorder
+                .record(Check::RateLimit, Outcome::Skipped, || format!("the {} has no limits", payer.noun()).into());
+        }
+        match report.as_ref().and_then(Report::credits) {
+            Some(credits) => {
+                let outcome = if credits.short.is_some() { Outcome::Failed } else { Outcome::Passed };
+                let detail = || format!("{} of {} credits are left", credits.remaining, credits.full).into();
+                recorder.record(Check::Quota, outcome, detail);
+            }
+            None => {
+                recorder.record(Check::Quota, Outcome::Skipped, || format!("the {} has no quota", payer.noun()).into())
+            }
+        }
+        Ok(report)
     }
 
     /// Whether the end client holds the key that its token is bound to.
@@ -170,20 +256,20 @@ impl Verify {
         caller: &Caller,
         presented: &str,
         recorder: &mut impl Recorder,
-    ) -> Result<Arc<Credential>, Reason> {
+    ) -> Result<Arc<Credential>, Unfound> {
         let beside = Beside { project: caller.project(), environment: caller.environment(), address: None };
         let found = self.0.credentials.find_beside(presented, &beside).await.map_err(|_| {
             // The cause was logged where it happened. That nothing could be decided is a decision too, and not a yes.
             recorder.record(Check::Lookup, Outcome::Failed, || "the store could not be asked".into());
-            Reason::StoreUnavailable
+            Unfound::Refused(Reason::StoreUnavailable)
         })?;
         if let Found::Flawed(flaw) = found {
             recorder.record(Check::Format, Outcome::Failed, || flaw.to_string().into());
-            return Err(flaw.reason());
+            return Err(Unfound::Refused(flaw.reason()));
         }
         if let Found::Malformed = found {
             recorder.record(Check::Format, Outcome::Failed, || "not a credential by its shape and checksum".into());
-            return Err(Reason::Malformed);
+            return Err(Unfound::Refused(Reason::Malformed));
         }
         recorder.record(Check::Format, Outcome::Passed, || "a credential by its shape and checksum".into());
         match found {
@@ -191,12 +277,72 @@ impl Verify {
                 recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", credential.id()).into());
                 Ok(credential)
             }
+            Found::Reserved(key) if caller.environment() == Environment::Test => Err(Unfound::Reserved(key)),
             _ => {
                 recorder.record(Check::Lookup, Outcome::Failed, || "it was not issued in this project".into());
-                Err(Reason::NotFound)
+                Err(Unfound::Refused(Reason::NotFound))
             }
         }
     }
+}
+
+/// Why there is no credential to decide about.
+enum Unfound {
+    /// There is none, or none that can be told of.
+    Refused(Reason),
+    /// It is a reserved test key, and the caller's environment is the one for tests.
+    Reserved(&'static TestKey),
+}
+
+impl Unfound {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Refused(reason) => reason,
+            Self::Reserved(key) => key.reason,
+        }
+    }
+}
+
+/// The answer that a reserved test key is there for.
+fn rehearsed(
+    key: &TestKey,
+    caller: &Caller,
+    inquiry: &Inquiry<'_>,
+    (now, revision): (Timestamp, Revision),
+    recorder: &mut impl Recorder,
+) -> Verdict {
+    let reason = key.reason;
+    let always = || format!("it is a reserved test key, which is always answered {}", reason.wording().name).into();
+    match check_of(reason) {
+        Some(check) => {
+            recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", key.id).into());
+            recorder.record(check, Outcome::Failed, always);
+        }
+        None => recorder.record(Check::Lookup, Outcome::Failed, always),
+    }
+    let scope = inquiry.scopes.first().map_or(test_keys::SCOPE, Scope::spelling);
+    Verdict {
+        objection: Some(reason),
+        missing_scope: (reason == Reason::InsufficientScope).then(|| scope.to_owned()),
+        credential: key.credential(caller.project()).map(Arc::new),
+        limits: key.standing(now),
+        address_reported: false,
+        revision,
+    }
+}
+
+/// The check that answers this.
+fn check_of(reason: Reason) -> Option<Check> {
+    Some(match reason {
+        Reason::Revoked | Reason::Suspended => Check::Status,
+        Reason::Expired => Check::Expiry,
+        Reason::EnvMismatch => Check::Environment,
+        Reason::IpDenied => Check::ClientIp,
+        Reason::InsufficientScope => Check::Scopes,
+        Reason::RateLimited => Check::RateLimit,
+        Reason::QuotaExhausted => Check::Quota,
+        _ => return None,
+    })
 }
 
 impl Recorder for Vec<Explanation> {
@@ -213,6 +359,8 @@ fn verdict(credential: Arc<Credential>, decision: Result<(), Objection<'_>>, rev
         objection: objection.map(|objection| objection.reason),
         missing_scope: objection.and_then(|objection| objection.scope).map(|scope| scope.spelling().to_owned()),
         credential: Some(credential),
+        limits: None,
+        address_reported: false,
         revision,
     }
 }

@@ -1,12 +1,12 @@
 //! Many keys at once: from another system, or to measure with.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::db::{Tx, Value, values};
-use super::error::{Conflict, Result};
+use super::db::{Tx, values};
+use super::error::Result;
 use super::key_rows::{self, RotationColumns};
-use super::{Store, changes, keys, projects};
+use super::many_rows::{Insertion, ROWS, Rows, insertion};
+use super::{Store, changes, credits, keys, limits, projects};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::id::{CredentialId, UserId};
@@ -20,7 +20,7 @@ impl Store {
     /// for the caller to know.
     ///
     /// # Errors
-    /// [`Conflict::Exists`] where an id, an alias or a hash is taken.
+    /// [`Conflict::Exists`](super::Conflict::Exists) where an id, an alias or a hash is taken.
     pub async fn import_keys(&self, batch: &[(Key, SecretHash)]) -> Result<Revision> {
         let mut tx = self.db.begin_within(PATIENCE).await?;
         let last = insert(&mut tx, batch).await?;
@@ -91,6 +91,7 @@ async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
             key.revoked_at,
             key.version,
             key.user.as_ref().map(UserId::as_str),
+            details.allowed_ips_mode.as_str(),
         ]);
     }
     rows.insert(tx).await
@@ -123,7 +124,22 @@ async fn insert_sets(tx: &mut Tx, batch: &[(Key, SecretHash)]) -> Result<()> {
         rows.add(values![*key, range]);
         rows.insert_if_full(tx).await?;
     }
-    rows.insert(tx).await
+    rows.insert(tx).await?;
+
+    let mut rows = Rows::new(&RATE_LIMITS);
+    for (key, _) in batch {
+        for limit in key.details.rate_limits.iter() {
+            let micros = limits::window_micros(limit);
+            rows.add(values![key.id.as_str(), &*limit.name, limit.calls, micros, limit.shared]);
+            rows.insert_if_full(tx).await?;
+        }
+    }
+    rows.insert(tx).await?;
+
+    for (key, _) in batch.iter().filter(|(key, _)| key.details.credits.is_some()) {
+        credits::set(tx, key).await?;
+    }
+    Ok(())
 }
 
 async fn insert_changes(tx: &mut Tx, batch: &[(Key, SecretHash)], before: i64) -> Result<()> {
@@ -143,82 +159,18 @@ async fn insert_changes(tx: &mut Tx, batch: &[(Key, SecretHash)], before: i64) -
     rows.insert(tx).await
 }
 
-/// An insertion of many rows, and of one for what is left over.
-struct Insertion {
-    many: LazyLock<&'static str>,
-    one: LazyLock<&'static str>,
-    columns: usize,
-}
-
-/// Rows on their way to an insertion.
-struct Rows<'a> {
-    insertion: &'static Insertion,
-    values: Vec<Value<'a>>,
-}
-
-impl<'a> Rows<'a> {
-    fn new(insertion: &'static Insertion) -> Self {
-        Self { insertion, values: Vec::with_capacity(insertion.columns * ROWS) }
-    }
-
-    fn add(&mut self, row: &[Value<'a>]) {
-        debug_assert_eq!(row.len(), self.insertion.columns);
-        self.values.extend_from_slice(row);
-    }
-
-    async fn insert_if_full(&mut self, tx: &mut Tx) -> Result<()> {
-        if self.values.len() < self.insertion.columns * ROWS { Ok(()) } else { self.insert(tx).await }
-    }
-
-    async fn insert(&mut self, tx: &mut Tx) -> Result<()> {
-        let Insertion { many, one, columns } = self.insertion;
-        for rows in self.values.chunks(columns * ROWS) {
-            let full = rows.len() == columns * ROWS;
-            let (sql, length) = if full { (**many, rows.len()) } else { (**one, *columns) };
-            for values in rows.chunks(length) {
-                tx.execute(sql, values).await.map_err(|failure| failure.or_conflict(Conflict::Exists))?;
-            }
-        }
-        self.values.clear();
-        Ok(())
-    }
-}
-
-macro_rules! insertion {
-    ($into:literal, $columns:literal) => {
-        Insertion {
-            many: LazyLock::new(|| sql($into, $columns, ROWS)),
-            one: LazyLock::new(|| sql($into, $columns, 1)),
-            columns: $columns,
-        }
-    };
-}
-
-/// The statement for so many rows. It is made once and holds nothing but the numbers of its placeholders, so it may stay.
-fn sql(into: &str, columns: usize, rows: usize) -> &'static str {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    format!("INSERT INTO {into} VALUES {}", rows.join(", ")).leak()
-}
-
-/// Rows of one insertion. 23 columns of so many rows stay below the placeholders that a statement may have: 32,766 in
-/// SQLite, 65,535 in PostgreSQL.
-const ROWS: usize = 100;
-
 /// How long one import may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 static KEYS: Insertion = insertion!(
     "keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint, expires_at,
         rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at, suspended_at,
-        revoked_at, version, user_id)",
-    23
+        revoked_at, version, user_id, allowed_ips_mode)",
+    24
 );
 static SECRETS: Insertion = insertion!("key_secrets (hash, key_id, pepper, role)", 4);
 static SCOPES: Insertion = insertion!("key_scopes (key_id, plain, spelling, project)", 4);
 static ALLOWED_IPS: Insertion = insertion!("key_allowed_ips (key_id, ip_range)", 2);
+static RATE_LIMITS: Insertion = insertion!("key_rate_limits (key_id, name, calls, window_micros, shared)", 5);
 static CHANGES: Insertion =
     insertion!("changes (revision, project, environment, key_id, kind, hashes, occurred_at)", 7);

@@ -106,8 +106,17 @@ pub(super) async fn write_of(
 /// Writes that a project has ended: one row for each environment, so that whoever watches one of them is told. Comes last
 /// in its transaction, as above.
 pub(super) async fn write_end(tx: &mut Tx, project: &ProjectId, now: Timestamp) -> Result<Change> {
+    write_of_project(tx, project, ChangeKind::ProjectDeleted, now).await
+}
+
+/// Writes that the settings of a project have changed, which what is cached of its credentials may hold. Comes last in its
+/// transaction, as above.
+pub(super) async fn write_update(tx: &mut Tx, project: &ProjectId, now: Timestamp) -> Result<Change> {
+    write_of_project(tx, project, ChangeKind::ProjectUpdated, now).await
+}
+
+async fn write_of_project(tx: &mut Tx, project: &ProjectId, kind: ChangeKind, now: Timestamp) -> Result<Change> {
     let last = take(tx, 2).await?;
-    let kind = ChangeKind::ProjectDeleted;
     for (taken, environment) in [(last - 1, Environment::Live), (last, Environment::Test)] {
         let none: &[u8] = &[];
         let values = values![taken, project.as_str(), environment.as_str(), NO_SUBJECT, kind.as_str(), none, now];

@@ -3,6 +3,7 @@
 use super::db::{Row, damaged, values};
 use super::error::Result;
 use super::key_rows::{self, key_columns};
+use super::limits::{self, default_limits_column};
 use super::{Store, changes};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::{ActingUser, KeySecret, SecretRole};
@@ -49,19 +50,22 @@ impl Store {
 fn read(row: &Row) -> Result<KeySecret> {
     let key = key_rows::read(row)?;
     let user = acting_user(&key, row)?;
+    let limits = key.details.rate_limits.over(&limits::read(row.opt_str("default_rate_limits")?)?);
     let waits = key
         .rotation
         .as_ref()
         .is_some_and(|rotation| rotation.mode == RotationMode::FirstUse && rotation.old_expires_at.is_none());
     match row.str("role")? {
         "current" => {
-            Ok(KeySecret { key, role: SecretRole::Current, secret_expires_at: None, waits_for_first_use: waits, user })
+            let (role, secret_expires_at) = (SecretRole::Current, None);
+            Ok(KeySecret { key, role, secret_expires_at, waits_for_first_use: waits, user, limits })
         }
         "previous" => {
             // An old secret without the rotation that gives it an end would never end.
             let rotation = key.rotation.as_ref().ok_or_else(|| damaged("keys.rotated_at"))?;
             let secret_expires_at = rotation.old_expires_at;
-            Ok(KeySecret { key, role: SecretRole::Previous, secret_expires_at, waits_for_first_use: false, user })
+            let role = SecretRole::Previous;
+            Ok(KeySecret { key, role, secret_expires_at, waits_for_first_use: false, user, limits })
         }
         _ => Err(damaged("key_secrets.role")),
     }
@@ -94,6 +98,8 @@ const FIND: &str = concat!(
     "SELECT s.role, ",
     standing_column!(),
     ", ",
+    default_limits_column!(),
+    ", ",
     key_columns!(),
     " FROM key_secrets s JOIN keys k ON k.id = s.key_id JOIN projects o ON o.id = k.project
     WHERE s.hash = $1 AND o.deleted_at IS NULL"
@@ -102,6 +108,8 @@ const FIND: &str = concat!(
 const RECENT: &str = concat!(
     "SELECT s.hash, s.role, ",
     standing_column!(),
+    ", ",
+    default_limits_column!(),
     ", ",
     key_columns!(),
     " FROM (SELECT r.id AS recent_id FROM keys r WHERE r.revoked_at IS NULL AND (r.updated_at, r.id) < ($1, $2)

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
+use super::{credits, limits};
 use crate::domain::environment::Environment;
 use crate::domain::id::{CredentialId, KeyId, ProjectId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind, Rotation, RotationMode};
-use crate::domain::network::AllowList;
+use crate::domain::network::{AddressMode, AllowList};
 use crate::domain::scope::{Scope, ScopeSet};
 
 /// The columns of a key `k` with its sets, as [`read`] expects them.
@@ -16,9 +17,15 @@ macro_rules! key_columns {
     () => {
         "k.id, k.project, k.environment, k.kind, k.name, k.alias, k.description, k.owner, k.metadata, k.recoverable,
         k.hint, k.expires_at, k.rotated_at, k.rotation_mode, k.grace_micros, k.old_expires_at, k.created_by,
-        k.created_at, k.updated_at, k.suspended_at, k.revoked_at, k.version, k.user_id,
+        k.created_at, k.updated_at, k.suspended_at, k.revoked_at, k.version, k.user_id, k.allowed_ips_mode,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM key_scopes c WHERE c.key_id = k.id) AS scopes,
-        (SELECT string_agg(a.ip_range, ' ') FROM key_allowed_ips a WHERE a.key_id = k.id) AS allowed_ips"
+        (SELECT string_agg(a.ip_range, ' ') FROM key_allowed_ips a WHERE a.key_id = k.id) AS allowed_ips,
+        (SELECT string_agg(l.name || ' ' || l.calls || ' ' || l.window_micros
+                || CASE WHEN l.shared THEN ' shared' ELSE ' own' END, ' ')
+            FROM key_rate_limits l WHERE l.key_id = k.id) AS rate_limits,
+        (SELECT q.epoch || ' ' || q.remaining || ' ' || q.granted || ' ' || q.amount || ' ' || q.day || ' '
+                || q.period_start || ' ' || q.refill
+            FROM key_credits q WHERE q.key_id = k.id) AS credits"
     };
 }
 pub(super) use key_columns;
@@ -44,6 +51,10 @@ pub(super) fn read(row: &Row) -> Result<Key> {
             allowed_ips: allowed_ips(row.opt_str("allowed_ips")?)?,
             metadata: metadata.into(),
             expires_at: row.opt_time("expires_at")?,
+            rate_limits: limits::read(row.opt_str("rate_limits")?)?,
+            credits: credits::read(row.opt_str("credits")?)?.map(Box::new),
+            allowed_ips_mode: AddressMode::parse(row.str("allowed_ips_mode")?)
+                .ok_or_else(|| damaged("keys.allowed_ips_mode"))?,
         },
         recoverable: row.bool("recoverable")?,
         hint: row.str("hint")?.into(),
@@ -86,6 +97,7 @@ pub(super) async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
         key.revoked_at,
         key.version,
         key.user.as_ref().map(UserId::as_str),
+        details.allowed_ips_mode.as_str(),
     ];
     let taken = if key.kind == KeyKind::User { Conflict::KeyHandle } else { Conflict::Alias };
     tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(taken))?;
@@ -117,12 +129,13 @@ pub(super) async fn update(tx: &mut Tx, key: &Key, expected_version: i64) -> Res
         key.suspended_at,
         key.revoked_at,
         key.version,
+        details.allowed_ips_mode.as_str(),
     ];
     let changed = tx.execute(UPDATE, values).await.map_err(|failure| failure.or_conflict(Conflict::Alias))?;
     if changed == 0 { Err(StoreError::Conflict(Conflict::Version)) } else { Ok(()) }
 }
 
-/// Stores the scopes and ranges of a key that has none.
+/// Stores the scopes, ranges and limits of a key that has none.
 pub(super) async fn insert_sets(tx: &mut Tx, key: &Key) -> Result<()> {
     for scope in &key.details.scopes {
         let values = values![key.id.as_str(), scope.plain(), scope.spelling(), key.project.as_str()];
@@ -131,13 +144,15 @@ pub(super) async fn insert_sets(tx: &mut Tx, key: &Key) -> Result<()> {
     for range in key.details.allowed_ips.iter() {
         tx.execute(INSERT_ALLOWED_IP, values![key.id.as_str(), &range.to_string()]).await?;
     }
-    Ok(())
+    limits::insert_of_key(tx, &key.id, &key.details.rate_limits).await?;
+    credits::set(tx, key).await
 }
 
-/// Stores the scopes and ranges of a key in place of those it had.
+/// Stores the scopes, ranges and limits of a key in place of those it had.
 pub(super) async fn replace_sets(tx: &mut Tx, key: &Key) -> Result<()> {
     tx.execute(DELETE_SCOPES, values![key.id.as_str()]).await?;
     tx.execute(DELETE_ALLOWED_IPS, values![key.id.as_str()]).await?;
+    limits::remove_of_key(tx, &key.id).await?;
     insert_sets(tx, key).await
 }
 
@@ -200,11 +215,11 @@ fn allowed_ips(text: Option<&str>) -> Result<AllowList> {
 const INSERT: &str =
     "INSERT INTO keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint,
         expires_at, rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at,
-        suspended_at, revoked_at, version, user_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+        suspended_at, revoked_at, version, user_id, allowed_ips_mode)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 const UPDATE: &str = "UPDATE keys SET name = $5, alias = $6, description = $7, owner = $8, metadata = $9, hint = $10,
         expires_at = $11, rotated_at = $12, rotation_mode = $13, grace_micros = $14, old_expires_at = $15,
-        updated_at = $16, suspended_at = $17, revoked_at = $18, version = $19
+        updated_at = $16, suspended_at = $17, revoked_at = $18, version = $19, allowed_ips_mode = $20
     WHERE id = $1 AND project = $2 AND environment = $3 AND version = $4";
 const INSERT_SCOPE: &str = "INSERT INTO key_scopes (key_id, plain, spelling, project) VALUES ($1, $2, $3, $4)";
 const INSERT_ALLOWED_IP: &str = "INSERT INTO key_allowed_ips (key_id, ip_range) VALUES ($1, $2)";

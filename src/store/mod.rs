@@ -23,6 +23,7 @@
 //! the pair in `db/migrations.rs`, and add the verbs in a file of the noun's name. A test compares the tables that the two
 //! series end in, and `on_both_engines!` runs a test of the verbs on each.
 
+mod access_log;
 mod audit;
 mod audit_check;
 mod bulk;
@@ -30,6 +31,7 @@ mod changes;
 mod client_rows;
 mod clients;
 mod credentials;
+mod credits;
 mod db;
 mod error;
 mod idempotency;
@@ -38,7 +40,11 @@ mod installation;
 mod issuers;
 mod key_lists;
 mod key_rows;
+mod key_uses;
 mod keys;
+mod leaks;
+mod limits;
+mod many_rows;
 mod master_keys;
 mod oauth;
 mod options;
@@ -52,6 +58,8 @@ mod resealing;
 mod scopes;
 mod sessions;
 mod signing_keys;
+mod usage;
+mod usage_reports;
 mod user_keys;
 mod user_search;
 mod users;
@@ -59,15 +67,19 @@ mod users;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use access_log::{AccessEntry, AccessFilter, AddressUse};
 pub use audit::{AuditFilter, COMMAND_LINE};
 pub use audit_check::{AuditCheck, Break, BreakKind};
 pub use credentials::RecentPlace;
+pub use credits::Taken;
 pub use db::{ChangeSignal, PoolUsage};
 pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
 pub use idempotency::NewIdempotent;
 pub use issuers::MAX_ISSUERS;
 pub use key_lists::KeyFilter;
 pub use keys::KeyCreated;
+pub use leaks::{LeakFilter, LeakRecorded, LeakTurns};
+pub use limits::Spent;
 pub use master_keys::Standing;
 pub use oauth::{
     DeviceStarted, GrantFilter, MAX_DEVICE_REQUESTS, NewAccessToken, NewTokens, PushedRequest, Refreshed, Room,
@@ -78,6 +90,7 @@ pub use products::ProductFilter;
 pub use resealing::Resealed;
 pub use scopes::{HOLDERS_COUNTED, ScopeDeleted, StoredScope};
 pub use sessions::{MAX_SESSIONS_OF_USER, NewSession};
+pub use usage_reports::{UsageFilter, UsageGroups, UsageQuery, UsageRow};
 pub use users::UserFilter;
 
 use std::fmt;

@@ -77,7 +77,7 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 19] = [
+const EMPTYING: [&str; 28] = [
     DEVICE_REQUESTS,
     CODES,
     REFRESH_TOKENS,
@@ -87,16 +87,25 @@ const EMPTYING: [&str; 19] = [
     KEY_SECRETS,
     KEY_SCOPES,
     KEY_ALLOWED_IPS,
+    KEY_RATE_LIMITS,
+    KEY_CREDITS,
     KEYS,
     SESSIONS,
     PASSWORDS,
     USER_SCOPES,
     SIGN_UP_SCOPES,
     REGISTRATION_SCOPES,
+    RATE_LIMITS,
+    SPENT_LIMITS,
     SCOPES,
     REQUESTS,
     ISSUERS,
     IDENTITIES,
+    LEAK_REPORTS,
+    USAGE_COUNTS,
+    ACCESS_LOG,
+    KEY_USES,
+    KEY_SCOPE_USES,
 ];
 
 /// The same for clients.
@@ -151,6 +160,14 @@ const KEY_SCOPES: &str = "DELETE FROM key_scopes WHERE key_id IN
     (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
 const KEY_ALLOWED_IPS: &str = "DELETE FROM key_allowed_ips WHERE key_id IN
     (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const KEY_RATE_LIMITS: &str = "DELETE FROM key_rate_limits WHERE key_id IN
+    (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const KEY_CREDITS: &str = "DELETE FROM key_credits WHERE key_id IN
+    (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
+const RATE_LIMITS: &str = "DELETE FROM project_rate_limits WHERE (project, kind, name) IN
+    (SELECT l.project, l.kind, l.name FROM project_rate_limits l WHERE l.project = $1 ORDER BY l.kind, l.name LIMIT $2)";
+const SPENT_LIMITS: &str = "DELETE FROM spent_limits WHERE bucket IN
+    (SELECT s.bucket FROM spent_limits s WHERE s.project = $1 LIMIT $2)";
 const KEYS: &str = "DELETE FROM keys WHERE id IN
     (SELECT k.id FROM keys k WHERE k.project = $1 ORDER BY k.environment, k.id LIMIT $2)";
 const SESSIONS: &str = "DELETE FROM sessions WHERE hash IN
@@ -173,6 +190,19 @@ const ISSUERS: &str = "DELETE FROM issuers WHERE id IN
 const IDENTITIES: &str = "DELETE FROM identities WHERE (project, environment, issuer, subject) IN
     (SELECT d.project, d.environment, d.issuer, d.subject FROM identities d WHERE d.project = $1
         ORDER BY d.environment, d.issuer, d.subject LIMIT $2)";
+const LEAK_REPORTS: &str = "DELETE FROM leak_reports WHERE id IN
+    (SELECT l.id FROM leak_reports l WHERE l.project = $1 ORDER BY l.environment, l.id LIMIT $2)";
+
+const USAGE_COUNTS: &str =
+    "DELETE FROM usage_counts WHERE (project, environment, grain, began_at, key_id, client_id, user_id, method, outcome) IN
+    (SELECT u.project, u.environment, u.grain, u.began_at, u.key_id, u.client_id, u.user_id, u.method, u.outcome
+        FROM usage_counts u WHERE u.project = $1 LIMIT $2)";
+const ACCESS_LOG: &str = "DELETE FROM access_log WHERE id IN
+    (SELECT l.id FROM access_log l WHERE l.project = $1 LIMIT $2)";
+const KEY_USES: &str = "DELETE FROM key_uses WHERE key_id IN
+    (SELECT s.key_id FROM key_uses s WHERE s.project = $1 ORDER BY s.key_id LIMIT $2)";
+const KEY_SCOPE_USES: &str = "DELETE FROM key_scope_uses WHERE (key_id, plain) IN
+    (SELECT s.key_id, s.plain FROM key_scope_uses s WHERE s.project = $1 ORDER BY s.key_id, s.plain LIMIT $2)";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -195,6 +225,10 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (KEY_SECRETS, "key_secrets_by_key"),
     (KEY_SCOPES, "PRIMARY KEY"),
     (KEY_ALLOWED_IPS, "PRIMARY KEY"),
+    (KEY_RATE_LIMITS, "PRIMARY KEY"),
+    (KEY_CREDITS, "PRIMARY KEY"),
+    (RATE_LIMITS, "PRIMARY KEY"),
+    (SPENT_LIMITS, "spent_limits_of_project"),
     (KEYS, "sqlite_autoindex_keys_1"),
     (SESSIONS, "sessions_of_project"),
     (PASSWORDS, "passwords_of_project"),
@@ -206,4 +240,9 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (REQUESTS, "PRIMARY KEY"),
     (ISSUERS, "issuers_listed"),
     (IDENTITIES, "PRIMARY KEY"),
+    (LEAK_REPORTS, "leak_reports_listed"),
+    (USAGE_COUNTS, "USING COVERING INDEX sqlite_autoindex_usage_counts_1 (project=?)"),
+    (ACCESS_LOG, "access_log_listed"),
+    (KEY_USES, "key_uses_of_project"),
+    (KEY_SCOPE_USES, "key_scope_uses_of_project"),
 ];

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
 use super::pages::{self, Statements};
-use super::{Store, changes, key_rows, scopes};
+use super::{Store, changes, key_rows, limits, scopes};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ProjectId;
+use crate::domain::leak::LeakPolicy;
 use crate::domain::oauth::uri::ResourceUri;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::project::{ClientRegistration, Project, ProjectDetails, SignUp};
@@ -19,10 +20,13 @@ use crate::domain::secret::SecretPrefix;
 macro_rules! project_columns {
     () => {
         "id, display_name, description, secret_prefix, sign_up, session_micros, created_at, updated_at, deleted_at, version,
-        client_registration, registration_resources, client_documents,
+        client_registration, registration_resources, client_documents, leak_policy,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM sign_up_scopes c WHERE c.project = projects.id) AS scopes,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM registration_scopes c WHERE c.project = projects.id)
-            AS registration_scopes"
+            AS registration_scopes,
+        (SELECT string_agg(d.kind || ' ' || d.name || ' ' || d.calls || ' ' || d.window_micros
+                || CASE WHEN d.shared THEN ' shared' ELSE ' own' END, ' ')
+            FROM project_rate_limits d WHERE d.project = projects.id) AS default_rate_limits"
     };
 }
 
@@ -47,17 +51,19 @@ impl Store {
         Ok(made)
     }
 
-    /// Stores a changed project, if it still has the version expected and was not deleted.
+    /// Stores a changed project, if it still has the version expected and was not deleted. What is cached of its keys holds the
+    /// limits that it gives them, so that this is a change of them too.
     ///
     /// # Errors
     /// [`Conflict::Version`].
-    pub async fn update_project(&self, project: &Project, expected_version: i64, event: &AuditEvent) -> Result<()> {
+    pub async fn update_project(&self, project: &Project, expected_version: i64, event: &AuditEvent) -> Result<Change> {
         let mut tx = self.db.begin().await?;
         update(&mut tx, project, expected_version).await?;
         self.record_in(&mut tx, event).await?;
         scopes::require_registered_of_project(&mut tx, project).await?;
+        let change = changes::write_update(&mut tx, &project.id, project.updated_at).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(change)
     }
 
     /// Stores a project that was deleted, if it still has the version expected. None of its credentials is found from then
@@ -91,10 +97,12 @@ pub(super) async fn insert(tx: &mut Tx, project: &Project) -> Result<bool> {
         details.client_registration.as_str(),
         &resources,
         details.client_documents,
+        details.leak_policy.as_str(),
     ];
     let made = tx.execute(INSERT, values).await? > 0;
     if made {
         insert_scopes(tx, project).await?;
+        limits::replace_of_project(tx, project).await?;
     }
     Ok(made)
 }
@@ -115,12 +123,14 @@ async fn update(tx: &mut Tx, project: &Project, expected_version: i64) -> Result
         details.client_registration.as_str(),
         &resources,
         details.client_documents,
+        details.leak_policy.as_str(),
     ];
     if tx.execute(UPDATE, values).await? == 0 {
         return Err(StoreError::Conflict(Conflict::Version));
     }
     tx.execute(DELETE_SCOPES, values![project.id.as_str()]).await?;
     tx.execute(DELETE_REGISTRATION_SCOPES, values![project.id.as_str()]).await?;
+    limits::replace_of_project(tx, project).await?;
     insert_scopes(tx, project).await
 }
 
@@ -165,6 +175,8 @@ fn read(row: &Row) -> Result<Project> {
             client_documents: row.bool("client_documents")?,
             registration_scopes: key_rows::scopes(row.opt_str("registration_scopes")?)?,
             registration_resources: resources.map(|uri| ResourceUri::stored(uri.to_owned())).collect(),
+            leak_policy: LeakPolicy::parse(row.str("leak_policy")?).ok_or_else(|| damaged("projects.leak_policy"))?,
+            default_rate_limits: limits::read_defaults(row.opt_str("default_rate_limits")?)?,
         },
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -183,11 +195,11 @@ const LIST: &str = concat!(
 const COUNT: &str = "SELECT COUNT(*) AS total FROM projects WHERE deleted_at IS NULL AND id > ''";
 const INSERT: &str =
     "INSERT INTO projects (id, display_name, description, secret_prefix, created_at, updated_at, version,
-        sign_up, session_micros, client_registration, registration_resources, client_documents)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
+        sign_up, session_micros, client_registration, registration_resources, client_documents, leak_policy)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING";
 const UPDATE: &str = "UPDATE projects SET display_name = $3, description = $4, secret_prefix = $5, updated_at = $6,
         deleted_at = $7, version = $8, sign_up = $9, session_micros = $10, client_registration = $11,
-        registration_resources = $12, client_documents = $13
+        registration_resources = $12, client_documents = $13, leak_policy = $14
     WHERE id = $1 AND version = $2 AND deleted_at IS NULL";
 const INSERT_SCOPE: &str = "INSERT INTO sign_up_scopes (project, plain, spelling) VALUES ($1, $2, $3)";
 const DELETE_SCOPES: &str = "DELETE FROM sign_up_scopes WHERE project = $1";

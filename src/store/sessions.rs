@@ -142,6 +142,13 @@ impl Store {
     }
 }
 
+/// Ends a session: the hash of its token; none if it had ended.
+pub(super) async fn end_one(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<Option<SecretHash>> {
+    let (project, environment) = (session.project.as_str(), session.environment.as_str());
+    let values = values![session.id.as_str(), session.user.as_str(), project, environment, now];
+    Ok(turns(&tx.fetch_all(END, values).await?)?.pop().map(|turn| turn.hash))
+}
+
 /// Ends the sessions of a user whose row is held, but for this one.
 pub(super) async fn end_all(tx: &mut Tx, user: &UserId, but: Option<&SessionId>, now: Timestamp) -> Result<Vec<Turn>> {
     let but = but.map_or("", SessionId::as_str);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each part may use beside itself. Parts that stand here alone are the whole list: a new one has to be added.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("proto", &[]),
     ("net", &[]),
@@ -15,9 +15,26 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("service", &["auth", "domain", "store"]),
     ("edge", &["domain", "proto"]),
     ("oauth", &["auth", "domain", "proto", "service"]),
+    ("intake", &["auth", "domain", "service"]),
     // The decisions of Verify are counted where they are made into messages.
     ("rpc", &["auth", "domain", "proto", "service", "store", "telemetry"]),
-    ("server", &["auth", "config", "domain", "edge", "net", "oauth", "proto", "rpc", "service", "store", "telemetry"]),
+    (
+        "server",
+        &[
+            "auth",
+            "config",
+            "domain",
+            "edge",
+            "intake",
+            "net",
+            "oauth",
+            "proto",
+            "rpc",
+            "service",
+            "store",
+            "telemetry",
+        ],
+    ),
     // The commands that work on the data of a server that does not run open it as the server does.
     ("cli", &["config", "domain", "proto", "server", "store", "telemetry"]),
     ("main", &["cli"]),

@@ -39,6 +39,7 @@ async fn whatever_changes_something_leaves_one_entry() {
         let rpc = Rpc::all().into_iter().find(|rpc| id.to_lowercase().starts_with(&rpc.0.name().to_lowercase()));
         let rpc = rpc.unwrap_or_else(|| panic!("{id} is of no RPC"));
         let path = fresh_path(&server, &call).await;
+        let call = call.about_what_is_there(&server).await;
         if let Some(user) = path.strip_prefix("/v1/users/").and_then(|path| path.strip_suffix(":unblock")) {
             server.call(Wire::Grpc, "Users/BlockUser", &server.live(), json!({"id": user})).await.ok();
         }

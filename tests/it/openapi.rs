@@ -17,6 +17,7 @@ async fn the_document_holds_for_what_the_server_answers() {
     // What users do for themselves is played with users of its own.
     for call in calls(&document).into_iter().filter(|call| !call.is_for_users()) {
         let path = fresh_path(&server, &call).await;
+        let call = call.about_what_is_there(&server).await;
         let answer = call.send(&server, &path, &server.live()).await;
         assert_eq!(answer["status"], 200, "the example of {} {}: {answer}", call.method, call.template);
         answers.push(answer);
@@ -122,6 +123,14 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The same call, of which the example names a credential, with one that was made.
+    pub(crate) async fn about_what_is_there(mut self, server: &TestServer) -> Self {
+        if self.template == "/v1/leak-reports" && self.method == Method::POST {
+            self.body["credential"] = json!(server.key(&[]).await.secret);
+        }
+        self
+    }
+
     /// Whether it is of the RPC that takes the token of a trusted issuer.
     pub(crate) fn brings_a_user(&self) -> bool {
         self.method == Method::POST && ["/users", "/v2/users"].contains(&self.template.as_str())
@@ -175,7 +184,11 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
     let value = if !call.template.contains('{') {
         String::new()
     } else if call.template.starts_with("/v1/keys") {
-        let key = server.new_key(json!({"name": "a key", "recoverable": true})).await;
+        let key = json!({"name": "a key", "recoverable": true, "scopes": ["read:keys", "read:users"]});
+        let key = server.new_key(key).await;
+        if call.template.ends_with(":narrow") {
+            server.call(Wire::Grpc, "Keys/ListKeys", &key, json!({})).await.ok();
+        }
         if call.template.ends_with(":resume") {
             make("Keys/SuspendKey", json!({"id": key.id})).await;
         }

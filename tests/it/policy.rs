@@ -26,7 +26,8 @@ fn the_policies_are_those_that_were_agreed() {
             (policy.secret_response, "answers a secret"),
             (policy.installation, "administrators of the installation only"),
         ];
-        words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
+        let dear = (policy.cost > 1).then(|| format!("costs {}", policy.cost));
+        words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()).chain(dear));
         writeln!(text, "{}: {}", rpc.name(), words.join(", ")).expect("a string can be written");
         for HttpRule { verb, template, body, response_body } in rpc.rules() {
             let body = if body.is_empty() { String::new() } else { format!(" <- {body}") };

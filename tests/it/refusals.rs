@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost::domain::environment::Environment;
 use gatepost::domain::scope::{BUILT_IN, Scope};
+use gatepost::domain::test_keys::TEST_KEYS;
 use serde_json::json;
 use tonic::Code;
 
@@ -57,6 +58,26 @@ async fn every_rpc_refuses_a_caller_without_one_of_its_scopes() {
                 keys.insert(scope.clone(), server.key(&others).await);
             }
             refused_everywhere(&server, &rpc, &format!("no {scope}"), &keys[&scope], &SCOPE).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_rpc_refuses_every_reserved_test_key() {
+    let server = TestServer::start().await;
+    for key in &TEST_KEYS {
+        let actor = Actor::bearer(key.secret);
+        let wanted = match key.reason.wording().name {
+            "EXPIRED" | "REVOKED" | "NOT_FOUND" => NOT_GOOD,
+            name => {
+                let wording = key.reason.wording();
+                told(name, wording.http, Code::from_i32(wording.grpc), wording.error)
+            }
+        };
+        // What needs no scope names one of its own then.
+        let names_scope = |rpc: &Rpc| wanted.reason != SCOPE.reason || !rpc.policy().scopes.is_empty();
+        for rpc in guarded().into_iter().filter(names_scope) {
+            refused_everywhere(&server, &rpc, "a reserved test key", &actor, &wanted).await;
         }
     }
 }
@@ -408,7 +429,11 @@ fn check_problem(call: &JsonCall, wanted: &Told, answer: &Answer) {
     let place = format!("{call:?}: {answer:?}");
     assert_eq!(answer.header("content-type"), "application/problem+json", "{place}");
     assert_eq!(answer.header("cache-control"), "no-store", "{place}");
-    assert_eq!(problem["type"], format!("urn:gatepost:problem:{}", wanted.error.replace('_', "-")), "{place}");
+    let kind = match wanted.http {
+        429 => "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned(),
+        _ => format!("urn:gatepost:problem:{}", wanted.error.replace('_', "-")),
+    };
+    assert_eq!(problem["type"], kind, "{place}");
     assert_eq!(problem["status"], wanted.http, "{place}");
     assert_eq!(problem["error"], wanted.error, "{place}");
     assert_eq!(problem["instance"], call.target.split('?').next().unwrap_or_default(), "{place}");

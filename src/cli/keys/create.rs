@@ -8,6 +8,7 @@ use super::{KeyType, view};
 use crate::cli::arguments::{ExpiryArgs, pair};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
+use crate::cli::limits::{AddressModeArg, CreditsArgs, limit};
 use crate::cli::output::Output;
 use crate::proto::v1;
 
@@ -49,6 +50,15 @@ pub(super) struct CreateArgs {
     recoverable: bool,
     #[command(flatten)]
     expiry: ExpiryArgs,
+    /// How many calls it may make in how long, as in per-minute=100/1m; may be given several times. With `,shared` at its end
+    /// all keys of the owner share it.
+    #[arg(long = "limit", value_name = "NAME=CALLS/TIME", value_parser = limit)]
+    limits: Vec<v1::RateLimit>,
+    #[command(flatten)]
+    credits: CreditsArgs,
+    /// What is done about a call from an address that is not allowed.
+    #[arg(long, value_name = "MODE", value_enum)]
+    allowed_ips_mode: Option<AddressModeArg>,
     /// Makes repeating safe: within 24 h, the same word and flags give the same key back, secret included.
     #[arg(long, value_name = "WORD")]
     idempotency_key: Option<String>,
@@ -99,6 +109,9 @@ impl CreateArgs {
             metadata: self.metadata.iter().cloned().collect(),
             recoverable: self.recoverable,
             expires_at: self.expiry.end(),
+            rate_limits: self.limits.clone(),
+            credits: self.credits.credits(),
+            allowed_ips_mode: self.allowed_ips_mode.map_or(0, |mode| v1::key::AddressMode::from(mode).into()),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod create;
 mod life;
 mod list;
+mod narrow;
 mod update;
 mod verify;
 mod view;
@@ -45,6 +46,8 @@ enum KeysCommand {
     Reveal(OneKey),
     /// Change what is said about a key, what it may do, and until when.
     Update(update::UpdateArgs),
+    /// Take from a key the scopes that it did not need lately.
+    Narrow(narrow::NarrowArgs),
     /// Ask whether a credential is valid. Exit code 0 means VALID, 6 anything else.
     Verify(verify::VerifyArgs),
 }
@@ -93,6 +96,7 @@ impl KeysArgs {
             KeysCommand::Revoke(some) => life::revoke(some, &connection, output).await?,
             KeysCommand::Reveal(one) => life::reveal(one, &connection, output).await?,
             KeysCommand::Update(args) => args.run(&connection, output).await?,
+            KeysCommand::Narrow(args) => args.run(&connection, output).await?,
             KeysCommand::Verify(_) => unreachable!("it was handled before"),
         }
         Ok(Exit::Done)
@@ -115,7 +119,7 @@ impl From<KeyType> for v1::key::Type {
 }
 
 /// The id of the key that goes by this id or alias.
-async fn key_id(name: &str, connection: &Connection) -> Result<String, Failure> {
+pub(super) async fn key_id(name: &str, connection: &Connection) -> Result<String, Failure> {
     if name.starts_with("key_") {
         return Ok(name.to_owned());
     }

@@ -6,6 +6,7 @@ use super::{OneKey, key_id, view};
 use crate::cli::arguments::{ExpiryArgs, mask, named, pair};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Failure;
+use crate::cli::limits::{AddressModeArg, CreditsArgs, limit};
 use crate::cli::output::Output;
 use crate::proto::v1;
 
@@ -55,6 +56,20 @@ pub(super) struct UpdateArgs {
     /// Let it work for ever.
     #[arg(long, conflicts_with = "ExpiryArgs")]
     no_expiry: bool,
+    /// The limits it shall have, in place of all its own now; may be given several times.
+    #[arg(long = "limit", value_name = "NAME=CALLS/TIME", value_parser = limit)]
+    limits: Vec<v1::RateLimit>,
+    /// Take its own limits away. Those that its project gives to keys of its type stay.
+    #[arg(long, conflicts_with = "limits")]
+    no_limits: bool,
+    #[command(flatten)]
+    credits: CreditsArgs,
+    /// Count credits no more.
+    #[arg(long, conflicts_with = "credits")]
+    no_credits: bool,
+    /// What is done about a call from an address that is not allowed.
+    #[arg(long, value_name = "MODE", value_enum)]
+    allowed_ips_mode: Option<AddressModeArg>,
     /// Change it only if it still has this etag.
     #[arg(long)]
     etag: Option<String>,
@@ -80,6 +95,9 @@ impl UpdateArgs {
             ("scopes", !self.scopes.is_empty() || self.no_scopes),
             ("allowed_ips", !self.allowed_ips.is_empty() || self.any_ip),
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
+            ("credits", self.credits.credits().is_some() || self.no_credits),
+            ("allowed_ips_mode", self.allowed_ips_mode.is_some()),
+            ("rate_limits", !self.limits.is_empty() || self.no_limits),
             ("expires_at", self.expiry.end().is_some() || self.no_expiry),
         ])
     }
@@ -95,6 +113,9 @@ impl UpdateArgs {
             allowed_ips: self.allowed_ips.clone(),
             metadata: self.metadata.iter().cloned().collect(),
             expires_at: self.expiry.end(),
+            rate_limits: self.limits.clone(),
+            credits: self.credits.credits(),
+            allowed_ips_mode: self.allowed_ips_mode.map_or(0, |mode| v1::key::AddressMode::from(mode).into()),
             etag: self.etag.clone().unwrap_or_default(),
             ..v1::Key::default()
         }
@@ -119,13 +140,16 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_changed() {
-        let cases: [(&str, &[&str]); 7] = [
+        let cases: [(&str, &[&str]); 10] = [
             ("key_1", &[]),
             ("key_1 --name x", &["name"]),
             ("key_1 --no-alias --no-owner", &["alias", "owner"]),
             ("key_1 --scope a:b,c:d --scope e:f", &["scopes"]),
             ("key_1 --any-ip --no-metadata --no-scopes", &["scopes", "allowed_ips", "metadata"]),
             ("key_1 --expires-in 1d", &["expires_at"]),
+            ("key_1 --no-limits", &["rate_limits"]),
+            ("key_1 --credits 5 --refill monthly --refill-day 31", &["credits"]),
+            ("key_1 --no-credits --allowed-ips-mode report", &["credits", "allowed_ips_mode"]),
             ("key_1 --no-expiry --description x", &["description", "expires_at"]),
         ];
         for (line, paths) in cases {
@@ -141,6 +165,9 @@ mod tests {
             "key_1 --scope a:b --no-scopes",
             "key_1 --allowed-ip 10.0.0.1 --any-ip",
             "key_1 --metadata a=b --no-metadata",
+            "key_1 --limit a=1/1m --no-limits",
+            "key_1 --credits 5 --no-credits",
+            "key_1 --refill daily",
             "key_1 --expires-in 1d --no-expiry",
             "key_1 --expires-in 1d --expires-at 2027-01-01T00:00:00Z",
         ] {

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::connection::{Connection, ConnectionArgs};
 use crate::cli::credential;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::limits;
 use crate::cli::output::{Mood, Output, Rows};
 use crate::cli::text::time;
 use crate::proto::v1::{self, explain_verify_response::Outcome};
@@ -25,6 +26,9 @@ pub(super) struct VerifyArgs {
     /// The publishable key the end client sent beside it.
     #[arg(long, value_name = "KEY")]
     publishable_key: Option<String>,
+    /// What the call costs, in calls, where the key has limits. With 0 nothing is spent.
+    #[arg(long, value_name = "CALLS")]
+    cost: Option<u32>,
     /// List each check with its outcome. Nothing is counted as a use.
     #[arg(long)]
     explain: bool,
@@ -36,7 +40,7 @@ impl VerifyArgs {
             let message = "standard input can give the key to call with or the credential to verify, not both";
             return Err(Failure::usage(message).hint("set GATEPOST_KEY, or name a file with --key-file"));
         }
-        let credential = credential::read(self.credential.as_deref())?;
+        let credential = credential::read(self.credential.as_deref(), "keys verify")?;
         let connection = Connection::open(connection).await?;
         let decision = if self.explain {
             let answer = connection.auth().explain_verify(self.explain_request(&credential)).await?.into_inner();
@@ -57,14 +61,15 @@ impl VerifyArgs {
             publishable_key: self.publishable_key.clone(),
             scopes: self.scopes.clone(),
             client_ip: self.client_ip.clone(),
+            cost: self.cost,
             ..v1::VerifyRequest::default()
         }
     }
 
     fn explain_request(&self, credential: &str) -> v1::ExplainVerifyRequest {
-        let v1::VerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt } =
+        let v1::VerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt, cost } =
             self.request(credential);
-        v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt }
+        v1::ExplainVerifyRequest { credential, publishable_key, scopes, client_ip, dpop, dpop_jkt, cost }
     }
 }
 
@@ -84,6 +89,10 @@ fn record(decision: &v1::VerifyResponse) -> Rows {
     rows.field("user", decision.user_id());
     rows.field("scopes", decision.scopes.join(" "));
     rows.field("expires", time(decision.expires_at.as_ref()));
+    limits::status_rows(&decision.rate_limits, &mut rows);
+    rows.field("credits left", decision.remaining_credits.map(|credits| credits.to_string()).unwrap_or_default());
+    let reported = "not allowed; the key's address list only reports";
+    rows.field("address", if decision.client_ip_would_be_denied { reported } else { "" });
     for (name, value) in &decision.metadata {
         rows.field("metadata", format!("{name}={value}"));
     }

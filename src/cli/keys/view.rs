@@ -1,6 +1,7 @@
 //! Keys in rows.
 
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::limits;
 use crate::cli::output::{Mood, Rows};
 use crate::cli::text::time;
 use crate::proto::v1::{self, key::State};
@@ -26,6 +27,14 @@ pub(super) fn list(keys: &[v1::Key]) -> Rows {
     rows
 }
 
+/// When a key was accepted last, and where.
+fn last_use(key: &v1::Key) -> String {
+    let Some(at) = &key.last_used_at else { return "never".to_owned() };
+    let from = key.last_used_ip.iter().map(|address| format!(" from {address}"));
+    let by = key.last_used_user_agent.iter().map(|agent| format!(" by {agent}"));
+    std::iter::once(time(Some(at))).chain(from).chain(by).collect()
+}
+
 /// One key and all that is known of it.
 pub(super) fn record(key: &v1::Key) -> Rows {
     let mut rows = Rows::record();
@@ -43,6 +52,10 @@ pub(super) fn record(key: &v1::Key) -> Rows {
     rows.field("addresses", if key.allowed_ips.is_empty() { "any".to_owned() } else { key.allowed_ips.join(" ") });
     rows.field("owner", key.owner());
     rows.field("user", key.user());
+    let reports = key.allowed_ips_mode() == v1::key::AddressMode::Report;
+    rows.field("other addresses", if reports { "only reported" } else { "" });
+    limits::rows(&key.rate_limits, "limit", &mut rows);
+    limits::credits_row(key.credits.as_ref(), &mut rows);
     for (name, value) in &key.metadata {
         rows.field("metadata", format!("{name}={value}"));
     }
@@ -57,6 +70,7 @@ pub(super) fn record(key: &v1::Key) -> Rows {
     rows.field("created by", key.created_by());
     rows.field("updated", time(key.updated_at.as_ref()));
     rows.field("expires", key.expires_at.as_ref().map_or("never".to_owned(), |end| time(Some(end))));
+    rows.field("last used", last_use(key));
     rows.field("suspended", time(key.suspended_at.as_ref()));
     rows.field("revoked", time(key.revoked_at.as_ref()));
     rows.field("etag", &key.etag);

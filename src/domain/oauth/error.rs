@@ -120,7 +120,9 @@ impl From<Error> for OAuthError {
             Reason::StoreUnavailable | Reason::Overloaded | Reason::DeadlineExceeded | Reason::IssuerUnavailable => {
                 Word::TemporarilyUnavailable
             }
-            Reason::TooManyUnknown | Reason::TooManyAttempts => Word::SlowDown,
+            Reason::TooManyUnknown | Reason::TooManyAttempts | Reason::RateLimited | Reason::QuotaExhausted => {
+                Word::SlowDown
+            }
             Reason::InvalidDpopProof => Word::InvalidDpopProof,
             Reason::UseDpopNonce => Word::UseDpopNonce,
             Reason::InvalidField | Reason::InvalidRequest => Word::InvalidRequest,

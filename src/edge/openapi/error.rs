@@ -45,6 +45,9 @@ impl Errors {
             if matches!(status, 429 | 503) {
                 headers.extend([header::RETRY_AFTER.in_answers()]);
             }
+            if matches!(status, 403 | 429) {
+                headers.extend(header::LIMITS.map(|header| header.in_answers()));
+            }
             let examples = reasons.iter().map(|reason| {
                 let wording = reason.wording();
                 (wording.name.to_owned(), json!({"summary": wording.title, "value": example(*reason)}))
@@ -79,7 +82,7 @@ pub(super) fn schemas(pool: &DescriptorPool, comments: &Comments) -> [(&'static 
         "type": "object",
         "description": "Why a call was refused or failed: a problem document (RFC 9457).",
         "properties": {
-            "type": {"type": "string", "format": "uri", "description": "The kind of problem, as a URN of its `error`."},
+            "type": {"type": "string", "format": "uri", "description": "The kind of problem: one that is registered with IANA, or a URN of its `error`."},
             "title": text("The kind of problem, in words."),
             "status": {"type": "integer", "format": "int32", "description": "The HTTP status."},
             "detail": text("What happened and what to do, for people."),
@@ -92,6 +95,11 @@ pub(super) fn schemas(pool: &DescriptorPool, comments: &Comments) -> [(&'static 
                 "type": "array",
                 "description": "The fields that break a rule, where some do.",
                 "items": {"$ref": "#/components/schemas/Violation"},
+            },
+            "violated-policies": {
+                "type": "array",
+                "description": "The rate limits that stand against the call, by name, where some do.",
+                "items": {"type": "string"},
             },
         },
         "required": ["type", "title", "status", "detail", "instance", "error", "message", "code", "requestId"],
@@ -142,6 +150,14 @@ fn example(reason: Reason) -> Value {
         Reason::InvalidField => refusal::invalid_field("name", "must be 1 to 100 characters"),
         Reason::InsufficientScope => plain(&Error::insufficient_scope("read:keys".to_owned()).message),
         Reason::StoreUnavailable => plain(&Error::store_unavailable().message),
+        Reason::RateLimited => {
+            let details = ErrorDetails::with_quota_failure_violation("per-minute", "100 calls in 60 s");
+            refusal::refuse(reason, message(reason), details, [])
+        }
+        Reason::QuotaExhausted => {
+            let details = ErrorDetails::with_quota_failure_violation("credits", "0 of 1000 credits are left");
+            refusal::refuse(reason, message(reason), details, [])
+        }
         _ => plain(message(reason)),
     };
     // The document is our own JSON.
@@ -167,6 +183,8 @@ fn message(reason: Reason) -> &'static str {
         Reason::MethodNotAllowed => "This path takes GET, HEAD and POST",
         Reason::Overloaded => "the server has all the work it can take; try again",
         Reason::PayloadTooLarge => "The body may have up to 1048576 bytes",
+        Reason::QuotaExhausted => "Quota exhausted. Try again in 3600 seconds",
+        Reason::RateLimited => "Rate limit exceeded. Try again in 7 seconds",
         Reason::ResourceNotFound => "there is no key \"key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70\"",
         Reason::RevisionTooOld => "the change log does not reach back to this revision; start from the current one",
         Reason::SignInFailed => "The name or the password is wrong",
@@ -200,7 +218,10 @@ mod tests {
         let [(_, schema), (_, violation)] = schemas(descriptor_pool(), &comments);
         let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         let problem = example(Reason::InvalidField);
-        assert_eq!(members(&problem), members(&schema["properties"]));
+        let mut all = members(&problem);
+        all.push("violated-policies".to_owned());
+        assert_eq!(all, members(&schema["properties"]));
+        assert_eq!(example(Reason::RateLimited)["violated-policies"], json!(["per-minute"]));
         assert_eq!(members(&problem["violations"][0]), members(&violation["properties"]));
     }
 

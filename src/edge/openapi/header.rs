@@ -29,7 +29,7 @@ impl Header {
 
 /// `components.parameters`: the headers that clients send.
 pub(super) fn parameters() -> Value {
-    let sent = ALL.iter().filter(|header| !header.sent.is_empty()).map(|header| {
+    let sent = all().filter(|header| !header.sent.is_empty()).map(|header| {
         let Header { name, component, sent, .. } = header;
         let parameter = json!({"name": name, "in": "header", "description": sent, "schema": (header.schema)()});
         ((*component).to_owned(), parameter)
@@ -39,7 +39,7 @@ pub(super) fn parameters() -> Value {
 
 /// `components.headers`: the headers of answers.
 pub(super) fn headers() -> Value {
-    let answered = ALL.iter().filter(|header| !header.answered.is_empty()).map(|header| {
+    let answered = all().filter(|header| !header.answered.is_empty()).map(|header| {
         let component = header.component.to_owned();
         (component, json!({"description": header.answered, "schema": (header.schema)()}))
     });
@@ -102,4 +102,44 @@ pub(super) const CHALLENGE: Header = Header {
     schema: || json!({"type": "string"}),
 };
 
-const ALL: [Header; 6] = [REQUEST_ID, REQUEST_TIMEOUT, IDEMPOTENCY_KEY, PAGINATION_TOTAL, RETRY_AFTER, CHALLENGE];
+/// How the caller's key stands with its rate limits; only where it has some.
+pub(super) const LIMITS: [Header; 5] = [
+    limit(
+        "RateLimit",
+        "RateLimit",
+        "What is left of each rate limit of the key (draft-ietf-httpapi-ratelimit-headers-11): `\"per-minute\";r=93;t=5`. Only \
+         where the key has some.",
+        || json!({"type": "string"}),
+    ),
+    limit(
+        "RateLimit-Policy",
+        "RateLimitPolicy",
+        "The rate limits of the key: `\"per-minute\";q=100;w=60`.",
+        || json!({"type": "string"}),
+    ),
+    limit(
+        "X-RateLimit-Limit",
+        "XRateLimitLimit",
+        "The calls that the limit allows which is nearest to its end.",
+        number,
+    ),
+    limit("X-RateLimit-Remaining", "XRateLimitRemaining", "The calls that are left of it.", number),
+    limit(
+        "X-RateLimit-Reset",
+        "XRateLimitReset",
+        "Seconds until it is whole again or, of a refusal, until there is enough.",
+        number,
+    ),
+];
+
+const fn limit(name: &'static str, component: &'static str, answered: &'static str, schema: fn() -> Value) -> Header {
+    Header { name, component, sent: "", answered, schema }
+}
+
+fn number() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+fn all() -> impl Iterator<Item = Header> {
+    [REQUEST_ID, REQUEST_TIMEOUT, IDEMPOTENCY_KEY, PAGINATION_TOTAL, RETRY_AFTER, CHALLENGE].into_iter().chain(LIMITS)
+}

@@ -62,7 +62,8 @@ impl Writer<'_> {
         for status in self.errors.statuses() {
             let applies = match status {
                 401 | 403 | 429 => access.is_guarded(),
-                404 => !operation.path.variables.is_empty(),
+                // A key that is named and is not there.
+                404 => !operation.path.variables.is_empty() || method.input().get_field_by_name("key_id").is_some(),
                 409 => access.writes(rule.verb),
                 413 | 415 => !rule.body.is_empty(),
                 _ => true,
@@ -184,6 +185,9 @@ impl Writer<'_> {
         let mut headers = Map::from_iter([header::REQUEST_ID.in_answers()]);
         if message.get_field_by_name("pagination").is_some() {
             headers.extend([header::PAGINATION_TOTAL.in_answers()]);
+        }
+        if Access::of(operation.method)?.is_guarded() {
+            headers.extend(header::LIMITS.map(|header| header.in_answers()));
         }
         let content = match operation.method.is_server_streaming() {
             true => streamed(&schema, &example),

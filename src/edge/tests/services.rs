@@ -92,6 +92,12 @@ named!(Keys {
     get_key: GetKeyRequest => GetKeyResponse,
     list_keys: ListKeysRequest => ListKeysResponse,
     list_audit_events: ListAuditEventsRequest => ListAuditEventsResponse,
+    report_leak: ReportLeakRequest => ReportLeakResponse,
+    list_leak_reports: ListLeakReportsRequest => ListLeakReportsResponse,
+    get_usage: GetUsageRequest => GetUsageResponse,
+    list_access_log: ListAccessLogRequest => ListAccessLogResponse,
+    get_scope_usage: GetScopeUsageRequest => GetScopeUsageResponse,
+    narrow_key: NarrowKeyRequest => NarrowKeyResponse,
     update_key: UpdateKeyRequest => UpdateKeyResponse,
     delete_key: DeleteKeyRequest => DeleteKeyResponse,
     rotate_key: RotateKeyRequest => RotateKeyResponse,
@@ -102,7 +108,18 @@ named!(Keys {
     list_user_keys: ListUserKeysRequest => ListUserKeysResponse,
     get_user_key: GetUserKeyRequest => GetUserKeyResponse,
     delete_user_key: DeleteUserKeyRequest => DeleteUserKeyResponse,
-});
+}
+    type ExportAccessLogStream = futures_util::stream::Empty<Result<ExportAccessLogResponse, Status>>;
+
+    async fn export_access_log(
+        &self,
+        _: Request<ExportAccessLogRequest>,
+    ) -> Result<Response<Self::ExportAccessLogStream>, Status> {
+        let mut response = Response::new(futures_util::stream::empty());
+        response.metadata_mut().insert("called", "export_access_log".parse().unwrap());
+        Ok(response)
+    }
+);
 
 named!(Products {
     create_product: CreateProductRequest => CreateProductResponse,

@@ -48,6 +48,11 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(17, "0017_token_rows.sql", "token_rows"),
     step!(18, "0018_given_grants.sql", "given_grants"),
     step!(19, "0019_client_documents.sql", "client_documents"),
+    step!(20, "0020_leak_reports.sql", "leak_reports"),
+    step!(21, "0021_rate_limits.sql", "rate_limits"),
+    step!(22, "0022_quotas.sql", "quotas"),
+    step!(23, "0023_usage.sql", "usage"),
+    step!(24, "0024_scope_uses.sql", "scope_uses"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -95,6 +95,12 @@ impl Store {
     }
 }
 
+/// Ends an access token: its id; none if it had ended.
+pub(in crate::store) async fn end(tx: &mut Tx, hash: &SecretHash, now: Timestamp) -> Result<Option<TokenId>> {
+    let row = tx.fetch_optional(END, values![hash.as_bytes(), now]).await?;
+    row.map(|row| Ok(TokenId::stored(row.text("id")?))).transpose()
+}
+
 /// Stores an access token.
 pub(super) async fn insert(tx: &mut Tx, new: &NewAccessToken<'_>) -> Result<()> {
     let NewAccessToken { hash, token } = new;
@@ -211,6 +217,8 @@ const FIND: &str = "SELECT t.id, t.project, t.environment, t.client_id, t.user_i
 const USE: &str = "UPDATE access_tokens SET waits = false WHERE hash = $1 AND waits = true";
 const REVOKE: &str =
     "UPDATE access_tokens SET revoked_at = $2 WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2";
+const END: &str =
+    "UPDATE access_tokens SET revoked_at = $2 WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING id";
 const OF_GRANT: &str = "SELECT hash FROM access_tokens WHERE grant_id = $1 AND expires_at > $2";
 const PRUNE: &str = "DELETE FROM access_tokens WHERE hash IN
     (SELECT t.hash FROM access_tokens t WHERE t.expires_at <= $1 ORDER BY t.expires_at LIMIT $2)";
@@ -221,6 +229,7 @@ pub(in crate::store) const PLANNED: &[(&str, &str)] = &[
     (FIND, "sqlite_autoindex_access_tokens_1"),
     (USE, "sqlite_autoindex_access_tokens_1"),
     (REVOKE, "sqlite_autoindex_access_tokens_1"),
+    (END, "sqlite_autoindex_access_tokens_1"),
     (OF_GRANT, "access_tokens_of_grant"),
     (PRUNE, "access_tokens_ending"),
 ];

@@ -60,10 +60,7 @@ impl Store {
     /// Ends a grant with all that came of it, because its user or whoever governs them wants it; none if it had ended.
     pub async fn end_grant(&self, grant: &Grant, now: Timestamp, event: &AuditEvent) -> Result<Option<Change>> {
         let mut tx = self.db.begin().await?;
-        if !grants::end(&mut tx, &grant.id, now).await? {
-            return Ok(None);
-        }
-        let hashes = access_tokens::of_grant(&mut tx, &grant.id, now).await?;
+        let Some(hashes) = grants::end(&mut tx, &grant.id, now).await? else { return Ok(None) };
         tx.execute(FORGET, values![grant.user.as_str(), grant.client.as_str(), now]).await?;
         self.record_in(&mut tx, event).await?;
         let ended = Ended { id: grant.id.clone(), hashes };

@@ -167,10 +167,7 @@ impl Store {
     /// Ends a grant with all that came of it; none if it had ended.
     pub async fn revoke_grant(&self, grant: &Grant, now: Timestamp, event: &AuditEvent) -> Result<Option<Change>> {
         let mut tx = self.db.begin().await?;
-        if !end(&mut tx, &grant.id, now).await? {
-            return Ok(None);
-        }
-        let hashes = access_tokens::of_grant(&mut tx, &grant.id, now).await?;
+        let Some(hashes) = end(&mut tx, &grant.id, now).await? else { return Ok(None) };
         self.record_in(&mut tx, event).await?;
         let subject = CredentialId::Grant(grant.id.clone());
         let (project, environment) = (&grant.project, grant.environment);
@@ -215,9 +212,12 @@ impl Store {
     }
 }
 
-/// Ends a grant; whether it had not ended.
-pub(super) async fn end(tx: &mut Tx, grant: &GrantId, now: Timestamp) -> Result<bool> {
-    Ok(tx.execute(REVOKE, values![grant.as_str(), now]).await? > 0)
+/// Ends a grant: the hashes of its tokens that were not past their end; none if it had ended.
+pub(in crate::store) async fn end(tx: &mut Tx, grant: &GrantId, now: Timestamp) -> Result<Option<Vec<SecretHash>>> {
+    if tx.execute(REVOKE, values![grant.as_str(), now]).await? == 0 {
+        return Ok(None);
+    }
+    access_tokens::of_grant(tx, grant, now).await.map(Some)
 }
 
 /// Lets a grant last until another time, if it has not ended; whether it does.

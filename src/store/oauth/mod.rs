@@ -11,8 +11,10 @@ pub(super) mod registrations;
 mod used_proofs;
 
 pub use access_tokens::NewAccessToken;
+pub(super) use access_tokens::end as end_access_token;
 pub use devices::{DeviceStarted, MAX_DEVICE_REQUESTS};
 pub use given::GrantFilter;
+pub(super) use grants::end as end_grant;
 pub use grants::{NewTokens, Refreshed};
 pub(super) use issuing::Issuing;
 pub use pushed_requests::PushedRequest;

@@ -116,8 +116,9 @@ async fn only_the_owner_reads_the_files() {
 }
 
 /// Columns that are true or false, which SQLite has no type for.
-const YES_OR_NO: [&str; 8] = [
+const YES_OR_NO: [&str; 9] = [
     "recoverable",
+    "shared",
     "active",
     "require_pkce",
     "require_pushed",

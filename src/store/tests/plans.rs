@@ -5,26 +5,31 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    audit, audit_check, changes, client_rows, clients, credentials, idempotency, identities, issuers, key_lists, keys,
-    master_keys, oauth, passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys,
-    user_keys, users,
+    access_log, audit, audit_check, changes, client_rows, clients, credentials, credits, idempotency, identities,
+    issuers, key_lists, key_uses, keys, leaks, limits, master_keys, oauth, passwords, products, project_data, projects,
+    resealing, scopes, sessions, signing_keys, usage, user_keys, users,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
 fn statements() -> Vec<(&'static str, &'static str)> {
     let mut all = Vec::new();
     for module in [
+        access_log::PLANNED,
         audit::PLANNED,
         audit_check::PLANNED,
         changes::PLANNED,
         client_rows::PLANNED,
         clients::PLANNED,
         credentials::PLANNED,
+        credits::PLANNED,
         idempotency::PLANNED,
         identities::PLANNED,
         issuers::PLANNED,
         key_lists::PLANNED,
+        key_uses::PLANNED,
         keys::PLANNED,
+        leaks::PLANNED,
+        limits::PLANNED,
         master_keys::PLANNED,
         passwords::PLANNED,
         products::PLANNED,
@@ -34,6 +39,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         scopes::PLANNED,
         sessions::PLANNED,
         signing_keys::PLANNED,
+        usage::PLANNED,
         user_keys::PLANNED,
         users::PLANNED,
         oauth::PLANNED[0],

@@ -11,6 +11,10 @@ use super::support::*;
 use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
+use crate::domain::key::KeyKind;
+use crate::domain::leak::LeakPolicy;
+use crate::domain::limit::bucket::BucketId;
+use crate::domain::limit::tally::{Tally, Terms};
 use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::scope::OAuthScope;
 use crate::domain::oauth::uri::ResourceUri;
@@ -18,8 +22,9 @@ use crate::domain::project::{ClientRegistration, Project, ProjectDetails, SignUp
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::SecretPrefix;
 use crate::domain::session::Origin;
-use crate::store::PushedRequest;
-use crate::store::{AuditFilter, Conflict, NewIdempotent, NewSession, Room, StoreError, StoredScope};
+use crate::domain::usage::Subject;
+use crate::store::{AuditFilter, Conflict, LeakTurns, NewIdempotent, NewSession, Room, StoreError, StoredScope};
+use crate::store::{PushedRequest, Spent};
 
 on_both_engines! {
     a_deleted_project_is_emptied_in_batches,
@@ -42,6 +47,8 @@ fn named(id: &str, seconds: u64) -> Project {
         registration_resources: ["https://mcp.example.com/", "urn:x"]
             .map(|uri| ResourceUri::parse(uri).unwrap())
             .into(),
+        leak_policy: LeakPolicy::Alert,
+        default_rate_limits: vec![(KeyKind::Secret, rate_limits()), (KeyKind::Publishable, rate_limits())],
     };
     Project::new(ProjectId::parse(id).unwrap(), details, at(seconds))
 }
@@ -131,7 +138,14 @@ async fn fill(db: &TestDb, id: &ProjectId) {
     let mut project = db.store.find_project(id).await.unwrap().unwrap();
     let user_scopes = ScopeSet::new(Scope::parse("read:users"));
     let registration_scopes = user_scopes.clone();
-    project.update(ProjectDetails { user_scopes, registration_scopes, ..project.details.clone() }, at(1));
+    let default_rate_limits = vec![(KeyKind::Secret, rate_limits())];
+    let details = ProjectDetails { user_scopes, registration_scopes, default_rate_limits, ..project.details.clone() };
+    project.update(details, at(1));
+    let spent = ["a", "b", "c"].map(|name| Spent {
+        id: BucketId { text: format!("{id}/{name}").into(), project: id.clone() },
+        tally: Tally::restored(Terms { calls: 5, window: 60_000_000 }, at(1_000_000), 0),
+    });
+    db.store.write_spent(&spent).await.unwrap();
     db.store.update_project(&project, 1, &event(id)).await.unwrap();
     for text in ["read:products", "read:budgets"] {
         let scope = Scope::parse(text).unwrap();
@@ -155,6 +169,8 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         )
         .unwrap();
         db.store.rotate_key(&key, 1, &new_hash(), None, &event(id)).await.unwrap();
+        let leak = leak_report(&key, &format!("https://a.example/{n}"), at(n));
+        db.store.record_leak(&leak, LeakTurns::Nothing, &event(id)).await.unwrap();
         let mut product = product("red shoe", at(n));
         product.project = id.clone();
         product.details.tags = vec!["new".to_owned(), "red".to_owned()];
@@ -206,6 +222,8 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         let session = session(&person, at(n));
         let new = NewSession { session: &session, hash: &new_hash(), origin: &Origin::default() };
         db.store.sign_up(&person, &password(), &new, &event(id)).await.unwrap();
+        let used = Subject { place: Some((id.clone(), key.environment)), key: Some(key.id), ..Subject::default() };
+        db.store.add_usage(&[tally(&used, at(n))]).await.unwrap();
     }
 }
 
@@ -291,7 +309,8 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 39] = [
+const TABLES: [&str; 48] = [
+    "access_log",
     "access_tokens",
     "audit_chains",
     "audit_events",
@@ -311,14 +330,20 @@ const TABLES: [&str; 39] = [
     "installation",
     "issuers",
     "key_allowed_ips",
+    "key_credits",
+    "key_rate_limits",
+    "key_scope_uses",
     "key_scopes",
     "key_secrets",
+    "key_uses",
     "keys",
+    "leak_reports",
     "master_keys",
     "passwords",
     "product_tags",
     "product_words",
     "products",
+    "project_rate_limits",
     "projects",
     "pushed_requests",
     "refresh_tokens",
@@ -327,6 +352,8 @@ const TABLES: [&str; 39] = [
     "sessions",
     "sign_up_scopes",
     "signing_keys",
+    "spent_limits",
+    "usage_counts",
     "used_proofs",
     "user_scopes",
     "user_words",

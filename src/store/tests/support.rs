@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,9 +13,15 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AuditEventId, ClientId, IssuerId, KeyId, ProductId, ProjectId, SessionId, UserId};
+use crate::domain::id::{
+    AuditEventId, ClientId, CredentialId, IssuerId, KeyId, LeakReportId, ProductId, ProjectId, SessionId, UserId,
+};
 use crate::domain::issuer::{Algorithm, ClaimNames, DEFAULT_LEEWAY, Issuer, IssuerDetails, IssuerKeys, TokenRules};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
+use crate::domain::leak::{LeakAction, LeakPlace, LeakReport, LeakReporter};
+use crate::domain::limit::quota::{Quota, Refill};
+use crate::domain::limit::{RateLimit, RateLimits};
+use crate::domain::network::AddressMode;
 use crate::domain::oauth::client::{Client, ClientDetails, ClientKind, ClientSecret};
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::page::PageRequest;
@@ -23,7 +30,9 @@ use crate::domain::product::{Price, Product, ProductDetails};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::sealing::{Keyring, MasterKey};
 use crate::domain::secret::SecretHash;
+use crate::domain::secret_kind::SecretKind;
 use crate::domain::session::{Origin, Session};
+use crate::domain::usage::{Grain, Subject, Tally};
 use crate::domain::user::{Handle, User, UserDetails, UserKind};
 use crate::store::{KeyCreated, NewSession, Store, StoreOptions};
 
@@ -163,8 +172,22 @@ pub(crate) fn full_key(now: Timestamp) -> Key {
         metadata: BTreeMap::from([("a".to_owned(), "1".to_owned()), ("\u{fc}".to_owned(), "\u{0}\"\\".to_owned())])
             .into(),
         expires_at: Some(now.plus(Duration::from_secs(3600))),
+        rate_limits: rate_limits(),
+        credits: Some(Box::new(Quota::set(1_000, Refill::Monthly(500, 31), 1, now))),
+        allowed_ips_mode: AddressMode::Report,
     };
     key
+}
+
+/// Two limits, one of which is shared.
+pub(super) fn rate_limits() -> RateLimits {
+    let limit = |name: &str, calls, seconds, shared| RateLimit {
+        name: name.into(),
+        calls,
+        window: Duration::from_secs(seconds),
+        shared,
+    };
+    RateLimits::new([limit("per-minute", 100, 60, false), limit("day_1", 1_000_000_000, 31 * 86_400, true)])
 }
 
 /// A service account of the first project's live environment.
@@ -270,6 +293,37 @@ pub(super) fn product(name: &str, now: Timestamp) -> Product {
         updated_at: now,
         deleted_at: None,
         version: 1,
+    }
+}
+
+/// A report that a key's secret leaked.
+pub(super) fn leak_report(key: &Key, url: &str, now: Timestamp) -> LeakReport {
+    LeakReport {
+        id: LeakReportId::new(now, &SystemEntropy),
+        project: key.project.clone(),
+        environment: key.environment,
+        subject: key.id.clone().into(),
+        kind: SecretKind::SecretKey,
+        hint: key.hint.to_string(),
+        place: LeakPlace::of("commit", url),
+        reporter: CredentialId::Reporter(LeakReporter::GitHub),
+        action: LeakAction::Alerted,
+        reported_at: now,
+    }
+}
+
+/// One accepted call of this subject, of a method that needs a scope.
+pub(super) fn tally(subject: &Subject, now: Timestamp) -> Tally {
+    Tally {
+        subject: Arc::new(subject.clone()),
+        method: "Keys/GetKey",
+        outcome: None,
+        minute: Grain::Minute.start(now),
+        address: Some("192.0.2.7".parse().unwrap()),
+        scopes: Scope::parse("read:keys").into_iter().collect(),
+        calls: 1,
+        last_at: now,
+        user_agent: Some(Arc::new("a client".into())),
     }
 }
 

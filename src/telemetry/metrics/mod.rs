@@ -29,6 +29,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct Metrics {
     registry: Registry,
     decisions: Grid<IntCounterVec>,
+    address_reports: [IntCounter; Door::ALL.len()],
     requests: Grid<IntCounterVec>,
     latency: Grid<HistogramVec>,
     /// The cache of keys.
@@ -120,8 +121,10 @@ impl Metrics {
         let r = &registry;
         let cells = METHODS.len() + 1;
         let lookups = r.counters(&table::CACHE_LOOKUPS);
+        let address_reports = r.counters(&table::ADDRESS_REPORTS);
         let metrics = Self {
             decisions: Grid::new(r.counters(&table::DECISIONS), Door::ALL.len() * (Reason::ALL.len() + 1)),
+            address_reports: Door::ALL.map(|door| address_reports.with_label_values(&[door.as_str()])),
             requests: Grid::new(r.counters(&table::REQUESTS), cells * Wire::ALL.len() * Status::PLACES),
             latency: Grid::new(r.histograms(&table::REQUEST_SECONDS), cells * Wire::ALL.len()),
             cache: CacheMetrics {
@@ -160,6 +163,11 @@ impl Metrics {
         let column = refused.map_or(0, |reason| reason as usize + 1);
         let code = || refused.map_or("VALID", |reason| reason.wording().name);
         self.decisions.at(door as usize * (Reason::ALL.len() + 1) + column, || [code(), door.as_str()]).inc();
+    }
+
+    /// Counts a call that an address list would have refused which only reports.
+    pub fn address_reported(&self, door: Door) {
+        self.address_reports[door as usize].inc();
     }
 
     /// Counts an answered request. `rpc` is none for paths that are not ours; `took` ends where the head of the answer

@@ -39,6 +39,8 @@ metrics! {
     DECISIONS = "gatepost_decisions_total", "counter", ["code", "door"],
         "Decisions about credentials by code; door `guard` is a call of Gatepost's own RPCs, `verify` a question about \
          a credential";
+    ADDRESS_REPORTS = "gatepost_address_reports_total", "counter", ["door"],
+        "Calls that an address list would have refused which only reports, by door as above";
     REQUESTS = "gatepost_requests_total", "counter", ["rpc", "wire", "status"],
         "Requests answered, by RPC (`other` where there is none), wire (`grpc`, `grpc_web`, `json`) and status: the \
          gRPC code's name, or the HTTP status";

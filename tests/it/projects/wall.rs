@@ -62,6 +62,8 @@ impl Behind {
             request["scopes"] = json!(["read:products"]);
             request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
             let key = server.new_key_by(admin, request).await;
+            // It needs what it may do.
+            server.call(Wire::Grpc, "Products/ListProducts", &key, json!({})).await.ok();
             self.names.push(key.id);
             self.secrets.push(key.secret);
         }
@@ -111,7 +113,12 @@ impl Behind {
         let mut seen = Vec::new();
         for admin in &self.admins {
             let mut ask = async |rpc: &str, request: Value| {
-                seen.push(server.call(Wire::Grpc, rpc, admin, request).await.ok());
+                let mut answer = server.call(Wire::Grpc, rpc, admin, request).await.ok();
+                // That its secret is asked about below is told too, sooner or later.
+                for key in answer["data"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                    key.remove("lastUsedAt");
+                }
+                seen.push(answer);
             };
             for list in [
                 "Keys/ListKeys",
@@ -224,8 +231,23 @@ async fn lists_and_searches_show_nothing_from_behind_the_wall() {
 
 #[tokio::test]
 async fn page_tokens_open_no_other_project() {
-    let server = TestServer::start().await;
+    let server = crate::usage::prompt().start().await;
     let behind = Behind::new(&server, "behind").await;
+    // Two entries of the access log.
+    for rpc in ["Auth/WhoAmI", "Users/GetMe"] {
+        server.call(Wire::Grpc, rpc, &behind.person, json!({})).await.ok();
+    }
+    let log = json!({"userId": behind.user});
+    let written = async || {
+        let listed = server.call(Wire::Grpc, "Keys/ListAccessLog", &behind.admins[0], log.clone()).await.ok();
+        listed["data"].as_array().is_some_and(|entries| entries.len() > 1)
+    };
+    crate::nodes::soon("that the access log is written", written).await;
+    // Two reports of a leak.
+    for name in ["one", "two"] {
+        let leaked = server.new_key_by(&behind.admins[0], json!({"name": name})).await;
+        server.call(Wire::Grpc, "Keys/ReportLeak", &behind.admins[0], json!({"credential": leaked.secret})).await.ok();
+    }
     let strangers = strangers(&server).await;
     let mut tokens = 0;
     for rpc in Rpc::all() {

@@ -109,6 +109,7 @@ impl TestServer {
             }
         }
         let first = if streams { body.split(|byte| *byte == b'\n').next().unwrap_or_default() } else { &body };
+        let first = if streams && first.is_empty() { b"{}" } else { first };
         let document: Value = serde_json::from_slice(first)
             .unwrap_or_else(|error| panic!("{call:?}: {error}: {status} {}", String::from_utf8_lossy(&body)));
         if status != 200 {

@@ -21,6 +21,7 @@ pub(crate) struct Policy {
     pub(crate) secret_response: bool,
     pub(crate) installation: bool,
     pub(crate) introduction: bool,
+    pub(crate) cost: u32,
 }
 
 impl Rpc {
@@ -67,6 +68,11 @@ impl Rpc {
             secret_response: flag("secret_response"),
             installation: flag("installation"),
             introduction: flag("introduction"),
+            // Read as they were sent: what was not given costs 1.
+            cost: match policy.has_field_by_name("cost") {
+                true => policy.get_field_by_name("cost").and_then(|field| field.as_u32()).expect("cost"),
+                false => 1,
+            },
         }
     }
 

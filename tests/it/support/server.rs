@@ -294,6 +294,8 @@ fn config(home: &Home, more: &[(&'static str, String)]) -> Config {
         ("poll_interval", "50ms".to_owned()),
         ("drain_timeout", "5s".to_owned()),
         ("password_cost", "m=7168,t=5,p=1".to_owned()),
+        // Nothing is written down in the middle of a test that does not ask for it.
+        ("usage_interval", "1m".to_owned()),
         // The same on every node, whatever port it got.
         ("public_url", PUBLIC_URL.to_owned()),
     ];

@@ -140,6 +140,24 @@ impl Serving {
         assert!(sent.is_ok_and(|status| status.success()), "SIG{name} can be sent");
     }
 
+    /// Bytes that it has in memory.
+    pub(crate) fn resident(&self) -> u64 {
+        self.of_status("VmRSS:")
+    }
+
+    /// The most bytes that it ever had in memory.
+    pub(crate) fn most_resident(&self) -> u64 {
+        self.of_status("VmHWM:")
+    }
+
+    fn of_status(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().expect("it runs"));
+        let status = std::fs::read_to_string(path).expect("the system tells what a process has");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("memory is told");
+        let kilobytes = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+        kilobytes.expect("a number of kilobytes") * 1024
+    }
+
     /// Waits until it has ended, and says how. Its log may hold no secret.
     pub(crate) async fn ended(mut self) -> Run {
         let status = timeout(PATIENCE, self.child.wait()).await;

@@ -18,7 +18,7 @@ async fn answers_show_fields_without_presence() {
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-    let expected = r#"{"valid":false,"code":"NOT_FOUND","message":"no","scopes":[],"metadata":{},"revision":"0","audiences":[],"behindIds":[]}"#;
+    let expected = r#"{"valid":false,"code":"NOT_FOUND","message":"no","scopes":[],"metadata":{},"revision":"0","audiences":[],"behindIds":[],"rateLimits":[],"clientIpWouldBeDenied":false}"#;
     assert_eq!(String::from_utf8(bytes(response).await).unwrap(), expected);
 }
 

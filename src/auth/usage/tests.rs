@@ -1,0 +1,193 @@
+//! That every call is counted, whatever is going on, and that nothing grows without bound.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::credential::{Form, KeySecret, SecretRole};
+use crate::domain::limit::RateLimits;
+use crate::domain::usage::MOST_USER_AGENT;
+use crate::store::tests::support::{at, full_key};
+
+fn credential() -> Arc<Credential> {
+    Arc::new(Credential::new(Form::Key(KeySecret {
+        key: full_key(at(0)),
+        role: SecretRole::Current,
+        secret_expires_at: None,
+        waits_for_first_use: false,
+        user: None,
+        limits: RateLimits::default(),
+    })))
+}
+
+fn call(seconds: u64) -> Use<'static> {
+    let address = Some(IpAddr::from([192, 0, 2, 7]));
+    Use { method: "Keys/GetKey", outcome: None, at: at(seconds), address, beside: None, scopes: &[], user_agent: None }
+}
+
+fn sum(tallies: &[Tally]) -> u64 {
+    tallies.iter().map(|tally| tally.calls).sum()
+}
+
+#[test]
+fn no_call_is_lost_while_counts_are_taken_away() {
+    let (ledger, credential) = (Ledger::new(true), credential());
+    let mut taken = Vec::new();
+    std::thread::scope(|scope| {
+        let counting: Vec<_> = (0..4_u64)
+            .map(|thread| {
+                let (ledger, credential) = (&ledger, &credential);
+                scope.spawn(move || {
+                    for n in 0..50_000 {
+                        // Minutes go by, and some calls come from elsewhere.
+                        let address = Some(IpAddr::from([192, 0, 2, ((n + thread) % 7) as u8]));
+                        ledger.count(credential, &Use { address, ..call(n / 100) });
+                    }
+                })
+            })
+            .collect();
+        while counting.iter().any(|thread| !thread.is_finished()) {
+            taken.extend(ledger.take());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    });
+    taken.extend(ledger.take());
+    assert_eq!(sum(&taken), 4 * 50_000);
+    assert!(ledger.take().is_empty());
+    let minute = |n: u64| Grain::Minute.start(at(n));
+    let counted = |wanted| taken.iter().filter(|tally| tally.minute == wanted).map(|tally| tally.calls).sum::<u64>();
+    // The tests' time begins 20 seconds into a minute.
+    assert_eq!((counted(minute(0)), counted(minute(60))), (4 * 40 * 100, 4 * 60 * 100));
+}
+
+#[test]
+fn calls_that_are_alike_are_one_row_and_others_are_not() {
+    let (ledger, credential) = (Ledger::new(true), credential());
+    let needed: Vec<Scope> = ["read:keys", "read:users"].iter().filter_map(|text| Scope::parse(text)).collect();
+    let beside = KeyId::new(at(0), &crate::domain::entropy::SystemEntropy);
+    let other = IpAddr::from([192, 0, 2, 8]);
+    let verification = Use { method: VERIFICATION, ..call(0) };
+    let calls = [
+        call(0),
+        Use { outcome: Some(Reason::Expired), ..call(0) },
+        Use { method: "Keys/ListKeys", ..call(0) },
+        Use { address: Some(other), ..call(0) },
+        Use { address: None, ..call(0) },
+        Use { beside: Some(&beside), ..call(0) },
+        verification,
+        Use { scopes: &needed[..1], ..verification },
+        Use { scopes: &needed, ..verification },
+        call(60),
+    ];
+    for round in 1..4 {
+        for call in calls.iter().cycle().take(3 * calls.len()) {
+            ledger.count(&credential, call);
+        }
+        let taken = ledger.take();
+        assert_eq!(sum(&taken), 30, "round {round}");
+        assert!(
+            taken.len() <= calls.len() + 4,
+            "some that were found without a lock may be there twice: {}",
+            taken.len()
+        );
+    }
+    // Another credential is another subject.
+    ledger.count(&self::credential(), &call(0));
+    let [tally] = &ledger.take()[..] else { panic!("one row") };
+    assert_ne!(tally.subject.key, credential.key().map(|key| key.id.clone()));
+}
+
+#[test]
+fn the_last_call_says_when_and_by_what() {
+    let (ledger, credential) = (Ledger::new(true), credential());
+    let long = "x".repeat(1_000);
+    for (seconds, agent) in [(1, "one"), (3, "three"), (2, &long)] {
+        ledger.count(&credential, &Use { user_agent: Some(agent), ..call(seconds) });
+    }
+    let [tally] = &ledger.take()[..] else { panic!("one row") };
+    assert_eq!((tally.calls, tally.last_at), (3, at(3)));
+    assert_eq!(tally.user_agent.as_ref().map(|text| text.len()), Some(MOST_USER_AGENT));
+}
+
+#[test]
+fn one_credential_in_many_hands_makes_a_bounded_number_of_rows() {
+    let (ledger, credential) = (Ledger::new(true), credential());
+    let mut rows = 0;
+    for part in 0..4_u32 {
+        for n in 0..5_000 {
+            let address = Some(Ipv6Addr::from(u128::from(part * 5_000 + n) << 64).into());
+            ledger.count(&credential, &Use { address, ..call(1) });
+        }
+        let taken = ledger.take();
+        assert_eq!(sum(&taken), 5_000);
+        rows += taken.len();
+    }
+    assert!(rows <= MOST_OF_ONE + 4, "{rows}");
+    // In the next minute there is room again.
+    ledger.count(&credential, &call(100));
+    assert_eq!(ledger.take()[0].address, call(0).address);
+}
+
+#[test]
+fn one_credential_in_many_hands_for_long_makes_fewer() {
+    let (ledger, credential) = (Ledger::new(true), credential());
+    let mut rows = [0; 2];
+    // From the tests' next full hour on, for two hours.
+    for minute in 0..120_u64 {
+        for n in 0..500_u32 {
+            let address = Some(Ipv6Addr::from(u128::from(n) << 64 | u128::from(minute)).into());
+            ledger.count(&credential, &Use { address, ..call(2_800 + minute * 60) });
+        }
+        let taken = ledger.take();
+        assert_eq!(sum(&taken), 500);
+        rows[usize::from(minute >= 60)] += taken.iter().filter(|tally| tally.address.is_some()).count();
+    }
+    assert_eq!(rows, [MOST_OF_ONE_IN_HOUR as usize; 2]);
+}
+
+#[test]
+fn many_credentials_make_a_bounded_number_of_rows_with_addresses() {
+    let ledger = Ledger::new(true);
+    for _ in 0..MOST_OF_ALL / 100 + 10 {
+        let credential = credential();
+        for n in 0..100_u8 {
+            ledger.count(&credential, &Use { address: Some(IpAddr::from([10, 0, 0, n])), ..call(1) });
+        }
+    }
+    let taken = ledger.take();
+    assert_eq!(sum(&taken), (MOST_OF_ALL + 1_000) as u64);
+    assert_eq!(taken.iter().filter(|tally| tally.address.is_some()).count(), MOST_OF_ALL);
+    assert!(taken.len() <= MOST_OF_ALL + 10);
+}
+
+#[test]
+fn what_nobody_knows_makes_a_bounded_number_of_rows_however_long_it_goes_on() {
+    let ledger = Ledger::new(true);
+    let (mut rows, mut calls) = (0, 0);
+    for minute in 0..60_u64 {
+        for n in 0..2_000_u32 {
+            let address = Some(Ipv6Addr::from(u128::from(n) << 64 | u128::from(minute)).into());
+            let outcome = [Reason::NotFound, Reason::Malformed][n as usize % 2];
+            // From the tests' next full hour on.
+            let at = at(2_800 + minute * 60);
+            ledger.count_unknown(None, &Use { outcome: Some(outcome), address, at, ..call(0) });
+        }
+        let taken = ledger.take();
+        (rows, calls) = (rows + taken.len(), calls + sum(&taken));
+        assert!(taken.iter().all(|tally| tally.subject.place.is_none() && tally.method.is_empty()));
+    }
+    assert_eq!(calls, 60 * 2_000);
+    assert!(rows <= 500 + 60 * 2, "{rows}");
+}
+
+#[test]
+fn a_ledger_that_does_not_count_is_empty() {
+    let (ledger, credential) = (Ledger::new(false), credential());
+    ledger.verified(&credential, &Asked { outcome: None, at: at(0), client: None, scopes: &[] });
+    ledger.verified_unknown(
+        credential.project(),
+        credential.environment(),
+        &Asked { outcome: Some(Reason::NotFound), at: at(0), client: None, scopes: &[] },
+    );
+    assert!(ledger.take().is_empty());
+}

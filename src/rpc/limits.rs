@@ -1,0 +1,128 @@
+//! Limits on the wire.
+
+use std::time::Duration;
+
+use super::convert;
+use super::fields::Fields;
+use crate::domain::clock::Timestamp;
+use crate::domain::key::KeyKind;
+use crate::domain::limit::quota::{CREDITS, Quota, Refill};
+use crate::domain::limit::report::Report;
+use crate::domain::limit::{RateLimit, RateLimits};
+use crate::proto::v1;
+use crate::proto::v1::credits::Refill as WireRefill;
+use crate::proto::v1::project::DefaultRateLimits;
+
+/// Reads limits.
+pub(super) fn read(fields: &mut Fields, field: &str, given: &[v1::RateLimit]) -> RateLimits {
+    // A window that cannot be told is none that is allowed.
+    let window = |limit: &v1::RateLimit| limit.window.and_then(|window| Duration::try_from(window).ok());
+    let limits: Vec<_> = given
+        .iter()
+        .map(|limit| RateLimit {
+            name: limit.name.as_str().into(),
+            calls: limit.limit,
+            window: window(limit).unwrap_or_default(),
+            shared: limit.shared,
+        })
+        .collect();
+    for violation in RateLimits::violations(field, &limits) {
+        fields.refuse(violation.field, violation.rule);
+    }
+    RateLimits::new(limits)
+}
+
+/// Reads the limits that a project gives to keys.
+pub(super) fn read_defaults(
+    fields: &mut Fields,
+    field: &str,
+    given: &[DefaultRateLimits],
+) -> Vec<(KeyKind, RateLimits)> {
+    let mut defaults: Vec<(KeyKind, RateLimits)> = Vec::new();
+    for (index, entry) in given.iter().enumerate().take(KeyKind::ALL.len() + 1) {
+        let place = format!("{field}[{index}]");
+        let limits = read(fields, &format!("{place}.rate_limits"), &entry.rate_limits);
+        let Some(kind) = fields.known(&format!("{place}.type"), entry.r#type, convert::kind_in) else { continue };
+        if defaults.iter().any(|(other, _)| *other == kind) {
+            fields.refuse(format!("{place}.type"), "has an entry already");
+        }
+        defaults.push((kind, limits));
+    }
+    defaults.retain(|(_, limits)| !limits.is_empty());
+    defaults.sort_by_key(|(kind, _)| *kind);
+    defaults
+}
+
+/// Reads credits.
+pub(super) fn read_credits(fields: &mut Fields, field: &str, given: Option<&v1::Credits>) -> Option<Box<Quota>> {
+    let given = given?;
+    if !CREDITS.contains(&given.remaining) {
+        fields.refuse(format!("{field}.remaining"), "must be 0 to 1,000,000,000,000");
+    }
+    let refill = fields.known(&format!("{field}.refill"), given.refill, Some)?;
+    let never = matches!(refill, WireRefill::Unspecified | WireRefill::None);
+    if never && given.amount != 0 || !never && !(1..=*CREDITS.end()).contains(&given.amount) {
+        fields.refuse(format!("{field}.amount"), "must be 1 to 1,000,000,000,000, and only with a refill");
+    }
+    if given.day > 31 || given.day != 0 && refill != WireRefill::Monthly {
+        fields.refuse(format!("{field}.day"), "must be 1 to 31, and only with MONTHLY");
+    }
+    // No more than 31; more was refused.
+    let day = u8::try_from(given.day.clamp(1, 31)).unwrap_or(1);
+    let refill = match refill {
+        WireRefill::Unspecified | WireRefill::None => Refill::Never,
+        WireRefill::Daily => Refill::Daily(given.amount),
+        WireRefill::Monthly => Refill::Monthly(given.amount, day),
+    };
+    // When they count as set is for whoever sets them to say.
+    Some(Box::new(Quota::set(given.remaining, refill, 0, Timestamp::default())))
+}
+
+/// Credits as a message.
+pub(super) fn told_credits(quota: &Quota, now: Timestamp) -> v1::Credits {
+    let refill = match quota.refill {
+        Refill::Never => WireRefill::None,
+        Refill::Daily(_) => WireRefill::Daily,
+        Refill::Monthly(..) => WireRefill::Monthly,
+    };
+    v1::Credits {
+        remaining: quota.remaining_at(now),
+        refill: refill.into(),
+        amount: quota.refill.amount(),
+        day: if let Refill::Monthly(_, day) = quota.refill { day.into() } else { 0 },
+        refilled_at: quota.refill.period(now).end.map(convert::time),
+    }
+}
+
+/// Limits as messages.
+pub(super) fn told(limits: &RateLimits) -> Vec<v1::RateLimit> {
+    let told = |limit: &RateLimit| v1::RateLimit {
+        name: limit.name.to_string(),
+        limit: limit.calls,
+        window: limit.window.try_into().ok(),
+        shared: limit.shared,
+    };
+    limits.iter().map(told).collect()
+}
+
+/// The limits that a project gives to keys as messages.
+pub(super) fn told_defaults(defaults: &[(KeyKind, RateLimits)]) -> Vec<DefaultRateLimits> {
+    let told = |(kind, limits): &(KeyKind, RateLimits)| DefaultRateLimits {
+        r#type: convert::kind(*kind).into(),
+        rate_limits: told(limits),
+    };
+    defaults.iter().map(told).collect()
+}
+
+/// How a credential stands with its limits.
+pub(super) fn statuses(report: &Report) -> Vec<v1::RateLimitStatus> {
+    let status = report.each().map(|(limit, standing)| v1::RateLimitStatus {
+        name: limit.name.to_string(),
+        limit: limit.terms.calls,
+        window: limit.terms.window().try_into().ok(),
+        // No more than the limit.
+        remaining: standing.remaining.try_into().unwrap_or(u32::MAX),
+        reset: standing.reset.try_into().ok(),
+    });
+    status.collect()
+}

@@ -1,0 +1,103 @@
+//! When keys were last used, and which scopes they needed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::iter;
+use std::sync::LazyLock;
+
+use super::Store;
+use super::access_log::{read_address, stored_address};
+use super::db::{Row, Tx, Value, values};
+use super::error::Result;
+use super::many_rows::{Rows, Upsert, insertion};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{KeyId, ProjectId};
+use crate::domain::scope::Scope;
+use crate::domain::usage::{LastUse, Tally};
+
+impl Store {
+    /// When and where these keys were accepted last, as far as they were.
+    pub async fn list_last_uses(&self, project: &ProjectId, keys: &[&KeyId]) -> Result<HashMap<KeyId, LastUse>> {
+        let mut found = HashMap::new();
+        for part in keys.chunks(KEYS_ASKED) {
+            let ids = part.iter().map(|key| key.as_str()).chain(iter::repeat("")).take(KEYS_ASKED);
+            let values: Vec<Value<'_>> = iter::once(project.as_str()).chain(ids).map(Value::from).collect();
+            for row in self.db.fetch_all(*LAST_USES, &values).await? {
+                found.insert(KeyId::stored(row.text("key_id")?), read(&row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The scopes that a key needed, each with when it last did, by plain form.
+    pub async fn list_scope_uses(&self, project: &ProjectId, key: &KeyId) -> Result<Vec<(Scope, Timestamp)>> {
+        let rows = self.db.fetch_all(SCOPES, values![key.as_str(), project.as_str()]).await?;
+        let read = |row: &Row| {
+            let plain = row.str("plain")?;
+            Ok((Scope::stored(plain, plain), row.time("used_at")?))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+/// Adds these calls, as far as they were accepted. What is known to be later stays.
+pub(super) async fn add(tx: &mut Tx, tallies: &[Tally]) -> Result<()> {
+    let (mut last, mut scopes) = (BTreeMap::new(), BTreeMap::new());
+    for tally in tallies.iter().filter(|tally| tally.outcome.is_none()) {
+        let (Some(key), Some((project, _))) = (&tally.subject.key, &tally.subject.place) else { continue };
+        let known = last.entry(key.as_str()).or_insert((project.as_str(), tally));
+        if known.1.last_at <= tally.last_at {
+            known.1 = tally;
+        }
+        for scope in &*tally.scopes {
+            let used = scopes.entry((key.as_str(), scope.plain())).or_insert((project.as_str(), tally.last_at));
+            used.1 = used.1.max(tally.last_at);
+        }
+    }
+    let addresses: Vec<Vec<u8>> = last.values().map(|(_, tally)| stored_address(tally.address)).collect();
+    let mut rows = Rows::new(&KEYS);
+    for ((key, (project, tally)), address) in last.iter().zip(&addresses) {
+        let user_agent = tally.user_agent.as_deref().map(|text| &**text);
+        rows.add(values![*key, *project, tally.last_at, address, user_agent]);
+        rows.insert_if_full(tx).await?;
+    }
+    rows.insert(tx).await?;
+    let mut rows = Rows::new(&KEY_SCOPES);
+    for ((key, plain), (project, used_at)) in scopes {
+        rows.add(values![key, plain, project, used_at]);
+        rows.insert_if_full(tx).await?;
+    }
+    rows.insert(tx).await
+}
+
+fn read(row: &Row) -> Result<LastUse> {
+    let address = read_address(row.bytes("address")?, "key_uses.address")?;
+    Ok(LastUse { at: row.time("used_at")?, address, user_agent: row.opt_text("user_agent")? })
+}
+
+static KEYS: Upsert = insertion!(
+    "key_uses (key_id, project, used_at, address, user_agent)",
+    5,
+    "ON CONFLICT (key_id) DO UPDATE SET used_at = excluded.used_at, address = excluded.address,
+        user_agent = excluded.user_agent WHERE key_uses.used_at <= excluded.used_at"
+);
+static KEY_SCOPES: Upsert = insertion!(
+    "key_scope_uses (key_id, plain, project, used_at)",
+    4,
+    "ON CONFLICT (key_id, plain) DO UPDATE SET used_at = excluded.used_at
+        WHERE key_scope_uses.used_at < excluded.used_at"
+);
+/// It is made once and holds nothing but the numbers of its placeholders, so it may stay.
+static LAST_USES: LazyLock<&'static str> = LazyLock::new(|| {
+    let places: Vec<String> = (2..KEYS_ASKED + 2).map(|place| format!("${place}")).collect();
+    let keys = places.join(", ");
+    format!("SELECT key_id, used_at, address, user_agent FROM key_uses WHERE project = $1 AND key_id IN ({keys})")
+        .leak()
+});
+const SCOPES: &str = "SELECT plain, used_at FROM key_scope_uses WHERE key_id = $1 AND project = $2 ORDER BY plain";
+
+/// Keys that one statement asks about.
+const KEYS_ASKED: usize = 50;
+
+/// For the test of their plans: each statement and the index it walks along.
+#[cfg(test)]
+pub(super) const PLANNED: &[(&str, &str)] = &[(SCOPES, "PRIMARY KEY")];
