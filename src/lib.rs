@@ -9,7 +9,7 @@
 //! | [`proto`] | the messages and services generated from `proto/`, and their descriptors | - |
 //! | [`net`] | sockets and time: accepting, TLS, limits, draining; knows nothing of what it serves | - |
 //! | [`config`] | one validated struct from flags, environment and file | `domain` |
-//! | [`store`] | the only SQL, on SQLite and PostgreSQL | `domain` |
+//! | [`store`] | the only SQL, on SQLite and PostgreSQL; and what Redis counts | `domain` |
 //! | [`telemetry`] | log, traces, metrics | `config`, `domain`, `proto` |
 //! | [`auth`] | who is calling, and may they: headers, cache, change feed, the decision | `store`, `proto` |
 //! | [`service`] | what the product does, in domain types, [`Caller`](auth::caller::Caller) first | `auth`, `store` |
@@ -33,7 +33,8 @@
 //!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
 //! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the
 //!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`])
-//!    holds the RPC's [policy](auth::policy) against them, and last of all spends what the call costs ([`auth::limit`]). The `Caller` it makes travels with the call; nothing acts
+//!    holds the RPC's [policy](auth::policy) against them, and last of all spends what the call costs ([`auth::limit`];
+//!    with [`store::redis`], if that is configured, counting for all nodes). The `Caller` it makes travels with the call; nothing acts
 //!    without one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
 //!    A token of an issuer that the project trusts, beside a key, is verified by [`auth::outside`], whose issuers' keys
 //!    [`net::Fetcher`] gets.

@@ -73,6 +73,7 @@ use crate::service::oauth::{AuthorizationServer, DocumentSource};
 use crate::service::revocations::Revocations;
 use crate::service::sessions::Sessions;
 use crate::service::users::Users;
+use crate::store::redis::RedisUrlError;
 use crate::store::{MasterKeyError as MasterKeyCheckError, OpenError, Store, StoreOptions};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
@@ -148,6 +149,14 @@ pub enum StartError {
     /// An RPC has no policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// What was configured as Redis is none.
+    #[error("{url}: {cause}")]
+    Redis {
+        /// Its URL, without the password.
+        url: String,
+        /// What is wrong with it.
+        cause: RedisUrlError,
+    },
     /// Signals cannot be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -269,9 +278,7 @@ impl Server {
         let passwords = PasswordHasher::start(passwords.cost, passwords.threads, Arc::clone(&world.entropy));
         let passwords = Arc::new(passwords.map_err(StartError::Threads)?);
         let World { clock, entropy, .. } = world;
-        let limiter = Arc::new(
-            Limiter::open(store.clone(), Arc::clone(&clock)).await.map_err(|error| StartError::Store(error.into()))?,
-        );
+        let limiter = limits::open(config, &store, &clock).await?;
         // What is listened on tells no name by which the service is reached.
         let addresses = match &config.public_url {
             Some(url) => Addresses::only(url.as_str()),
@@ -322,6 +329,7 @@ impl Server {
             credentials: Arc::clone(&credentials),
             signing: Arc::clone(&signing),
             passwords,
+            limiter: Arc::clone(&limiter),
             usage: config.usage,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(metrics),

@@ -47,6 +47,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Which database.
     pub database: Database,
+    /// What counts rate limits for all nodes, if anything does.
+    pub redis: Option<RedisSettings>,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
     /// The files of the certificate, if TLS is spoken.
@@ -101,6 +103,19 @@ pub enum Database {
 /// The URL of a PostgreSQL database. `Debug` and `Display` hide its password.
 #[derive(Clone, Eq, PartialEq)]
 pub struct PostgresUrl(String);
+
+/// A Redis or Valkey server that counts rate limits for all nodes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RedisSettings {
+    /// Where it is.
+    pub url: RedisUrl,
+    /// How long a call waits for it.
+    pub timeout: Duration,
+}
+
+/// The URL of a Redis or Valkey server. `Debug` and `Display` hide its password.
+#[derive(Clone, Eq, PartialEq)]
+pub struct RedisUrl(String);
 
 /// The files of a certificate. Both could be read when the configuration was made.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -232,6 +247,13 @@ impl PostgresUrl {
     }
 }
 
+impl RedisUrl {
+    /// The URL with its password.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 impl LeakReportSecrets {
     /// The bytes of each.
     pub fn expose(&self) -> impl Iterator<Item = &[u8]> {
@@ -252,6 +274,18 @@ impl fmt::Debug for PostgresUrl {
 }
 
 impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact::url(&self.0))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact::url(&self.0))
+    }
+}
+
+impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&redact::url(&self.0))
     }

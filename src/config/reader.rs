@@ -12,8 +12,8 @@ use super::settings::{Setting, *};
 use super::source::{Environment, Source, Sources};
 use super::values::{self, Read};
 use super::{
-    CacheSettings, Config, Database, LeakReportSettings, Limits, Loaded, LogSettings, PasswordSettings, TlsFiles,
-    UsageSettings,
+    CacheSettings, Config, Database, LeakReportSettings, Limits, Loaded, LogSettings, PasswordSettings, RedisSettings,
+    TlsFiles, UsageSettings,
 };
 use crate::domain::network::unmapped;
 
@@ -47,6 +47,7 @@ impl Reader {
         let listen = self.read(&LISTEN, values::address);
         let data_dir = self.read(&DATA_DIR, values::directory);
         let database = self.find(&DATABASE_URL, values::database, || "SQLite in data_dir".to_owned());
+        let redis = self.redis();
         let master_key = self.find(&MASTER_KEY, values::master_key, || "file in data_dir".to_owned());
 
         let said_tls = self.sources.of(&TLS_CERT).is_some();
@@ -89,6 +90,7 @@ impl Reader {
             listen,
             public_url,
             data_dir,
+            redis,
             behind_proxy,
             limits,
             leak_reports,
@@ -107,6 +109,13 @@ impl Reader {
         };
         self.judge_exposure(&config);
         config
+    }
+
+    fn redis(&mut self) -> Option<RedisSettings> {
+        let url = self.find(&REDIS_URL, values::redis, || "none".to_owned());
+        let timeout = values::time(Duration::from_millis(5)..=Duration::from_secs(60));
+        let timeout = self.read(&REDIS_TIMEOUT, timeout);
+        url.map(|url| RedisSettings { url, timeout })
     }
 
     fn limits(&mut self) -> Limits {

@@ -113,6 +113,10 @@ fn a_wrong_value_is_told_with_the_variable_the_value_and_the_rule() {
         ("GATEPOST_LISTEN", "[::]:8080", "give --tls-cert and --tls-key, or --behind-proxy"),
         ("GATEPOST_DATA_DIR", "/etc/passwd", "must be a directory"),
         ("DATABASE_URL", "sqlite::memory:", "must be postgres://"),
+        ("REDIS_URL", "http://redis", "must be redis://"),
+        ("REDIS_URL", "redis://", "must be redis://"),
+        ("REDIS_URL", "rediss://redis:6379#insecure", "must be redis://"),
+        ("GATEPOST_REDIS_TIMEOUT", "1ms", "must be a time from 5ms to 1m"),
         ("DATABASE_URL", "sqlite:", "must be postgres://"),
         ("GATEPOST_TLS_CERT", "/nonexistent.pem", "must be a file that can be read"),
         ("GATEPOST_TLS_KEY", "/", "must be a file"),
@@ -201,6 +205,8 @@ fn a_secret_is_in_no_error_table_or_debug_output() {
         ("GATEPOST_MASTER_KEY", "hunter2"),
         ("DATABASE_URL", "mysql://me:hunter2@db/keys"),
         ("DATABASE_URL", "host=db password=hunter2"),
+        ("REDIS_URL", "rediss://:hunter2@redis#insecure"),
+        ("REDIS_URL", "host=redis password=hunter2"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://me:hunter2@collector"),
     ];
     for (variable, value) in wrong {
@@ -208,11 +214,16 @@ fn a_secret_is_in_no_error_table_or_debug_output() {
         assert!(error.to_string().contains(variable), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     }
-    let right = [("GATEPOST_MASTER_KEY", KEY), ("DATABASE_URL", "postgres://me:hunter2@db/keys")];
+    let right = [
+        ("GATEPOST_MASTER_KEY", KEY),
+        ("DATABASE_URL", "postgres://me:hunter2@db/keys"),
+        ("REDIS_URL", "rediss://me:hunter2@redis:6379/1"),
+    ];
     let loaded = load(&[], &right).unwrap();
     let shown = format!("{:?} {}", loaded.config, effective_table(&loaded.effective));
     assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
     assert!(shown.contains("postgres://me:***@db/keys"), "{shown}");
+    assert!(shown.contains("rediss://me:***@redis:6379/1"), "{shown}");
 }
 
 #[test]

@@ -11,9 +11,10 @@ use base64::prelude::BASE64_STANDARD;
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 use zeroize::Zeroizing;
 
-use super::{CorsOrigins, Database, LeakReportSecrets, LogFilter, LogFormat, PostgresUrl};
+use super::{CorsOrigins, Database, LeakReportSecrets, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 use crate::domain::network::parse_range;
 use crate::domain::password::HashCost;
 use crate::domain::sealing::MasterKey;
@@ -55,6 +56,18 @@ pub(super) fn database(text: &str) -> Read<Database> {
         Some(rest) if !rest.is_empty() => Ok(Database::Postgres(PostgresUrl(text.to_owned()))),
         _ => Err(RULE.to_owned()),
     }
+}
+
+/// Where it is, in the words of its clients. That a certificate goes unchecked cannot be asked for (`#insecure`).
+pub(super) fn redis(text: &str) -> Read<RedisUrl> {
+    const RULE: &str = "must be redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or redis+unix://PATH";
+    let url = Url::parse(text).ok().filter(|url| url.fragment().is_none());
+    let whole = url.is_some_and(|url| match url.scheme() {
+        "redis" | "rediss" | "valkey" | "valkeys" => url.host_str().is_some_and(|host| !host.is_empty()),
+        "redis+unix" | "valkey+unix" | "unix" => url.path().len() > 1,
+        _ => false,
+    });
+    if whole { Ok(RedisUrl(text.to_owned())) } else { Err(RULE.to_owned()) }
 }
 
 pub(super) fn master_key(text: &str) -> Read<MasterKey> {

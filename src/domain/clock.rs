@@ -44,6 +44,11 @@ impl Timestamp {
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Whether it is the machine's: then whatever another machine's shows will do as well, where all have to go by one.
+    fn is_the_machines(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -57,6 +62,10 @@ impl Clock for SystemClock {
         // and token invalid elsewhere; it is also what a machine without a clock shows.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::default().plus(since_epoch)
+    }
+
+    fn is_the_machines(&self) -> bool {
+        true
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::master_key::MasterKeyWatch;
 use super::readiness::Readiness;
 use crate::auth::feed::Progress;
+use crate::auth::limit::Limiter;
 use crate::auth::lookup::Credentials;
 use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
@@ -30,6 +31,7 @@ pub(super) struct Janitor {
     pub(super) credentials: Arc<Credentials>,
     pub(super) signing: Arc<Signing>,
     pub(super) passwords: Arc<PasswordHasher>,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) usage: UsageSettings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
@@ -99,6 +101,9 @@ impl Janitor {
         self.metrics.passwords.follow(load.hashes.load(Ordering::Relaxed), load.waiting.load(Ordering::Relaxed));
         for (pool, usage) in self.store.pool_usage() {
             self.metrics.store.follow(pool, usage.in_use, usage.size);
+        }
+        if let Some((up, alone)) = self.limiter.together() {
+            self.metrics.redis.follow(up, alone);
         }
         self.metrics.connections_open.set(i64::try_from(self.connections.count()).unwrap_or(i64::MAX));
         let progress = *self.progress.borrow();

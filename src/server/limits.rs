@@ -9,15 +9,33 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::StartError;
 use crate::auth::limit::Limiter;
+use crate::config::{Config, RedisSettings};
+use crate::domain::clock::Clock;
 use crate::domain::limit::report::Report;
+use crate::store::Store;
+use crate::store::redis::Redis;
+
+/// Opens what was spent, and the way to Redis if that is configured. Whether Redis answers does not matter for a start.
+pub(super) async fn open(config: &Config, store: &Store, clock: &Arc<dyn Clock>) -> Result<Arc<Limiter>, StartError> {
+    let redis = match &config.redis {
+        Some(RedisSettings { url, timeout }) => {
+            let opened = Redis::open(url.expose(), *timeout).await;
+            Some(opened.map_err(|cause| StartError::Redis { url: url.to_string(), cause })?)
+        }
+        None => None,
+    };
+    let limiter = Limiter::open(store.clone(), redis, Arc::clone(clock)).await;
+    limiter.map(Arc::new).map_err(|error| StartError::Store(error.into()))
+}
 
 /// Adds the headers.
 pub(super) fn tell(report: &Report, headers: &mut HeaderMap) {
     headers.reserve(6);
     // Names of limits are letters, digits, hyphens and underscores.
     if let (Ok(policies), Ok(limits)) =
-        (HeaderValue::from_str(report.policies()), HeaderValue::try_from(report.header()))
+        (HeaderValue::from_maybe_shared(report.policies().clone()), HeaderValue::try_from(report.header()))
     {
         headers.insert(RATELIMIT_POLICY, policies);
         headers.insert(RATELIMIT, fleeting(limits));

@@ -54,6 +54,7 @@ mod product_search;
 mod products;
 mod project_data;
 mod projects;
+pub mod redis;
 mod resealing;
 mod scopes;
 mod sessions;

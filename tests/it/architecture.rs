@@ -41,8 +41,9 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that only some parts may name.
-const ONLY_IN: [(&str, &[&str]); 6] = [
+const ONLY_IN: [(&str, &[&str]); 7] = [
     ("sqlx", &["store"]),
+    ("redis", &["store"]),
     ("tonic", &["cli", "edge", "proto", "rpc", "server"]),
     ("hyper", &["net", "server"]),
     ("clap", &["cli", "config"]),

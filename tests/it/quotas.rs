@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tonic::Code;
 
+use crate::limits::Count;
 use crate::nodes::soon;
 use crate::support::serving::{Place, send};
 use crate::support::{Actor, Answer, TestServer, Wire};
@@ -43,9 +44,12 @@ async fn spend(server: &TestServer, key: &Actor) -> usize {
     panic!("there is no end of credits");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_connections_spend_exactly_what_there_is() {
-    let server = Arc::new(TestServer::start().await);
+crate::limits::whoever_counts! {
+    many_connections_spend_exactly_what_there_is,
+}
+
+async fn many_connections_spend_exactly_what_there_is(count: Count) {
+    let server = Arc::new(count.server().await);
     for (credits, limits) in [(150, json!([])), (1_000, json!([{"name": "minute", "limit": 120, "window": "60s"}]))] {
         let request = json!({"name": "k", "credits": {"remaining": credits}, "rateLimits": limits});
         let key = server.new_key(request).await;

@@ -1,10 +1,11 @@
 //! The buckets of all limits, by name, in this process's memory.
 //!
 //! A bucket of which nothing was spent is as good as none, and is dropped when there are many. Of those that are in use
-//! the table keeps as many as it has room for: then one gives way that no cached credential spends from, and that would
-//! be whole soonest. Its key, should it come back before that, begins with a whole bucket. Refusing a good key for want
+//! the table keeps as many as it has room for: then those give way that no cached credential spends from, and that would
+//! be whole soonest. Their keys, should they come back before that, begin with a whole bucket. Refusing a good key for want
 //! of room would be worse, and only keys that were issued, and not used for a while, are ever concerned. Buckets of
-//! cached credentials are never dropped: of these there are as many as the cache holds.
+//! cached credentials are never dropped: of these there are as many as the cache holds. Room is made for many at once, so
+//! that a flood of keys does not look through all of them for each.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,7 +22,7 @@ use crate::store::Spent;
 #[derive(Debug)]
 pub struct Buckets {
     shards: Box<[Mutex<Shard>]>,
-    /// How many a shard holds before it looks for some to drop.
+    /// How many a shard has room for.
     most: usize,
     hasher: RandomState,
     numbers: AtomicU64,
@@ -32,6 +33,8 @@ struct Shard {
     buckets: HashMap<Box<str>, Arc<Bucket>>,
     /// Those to be written down.
     changed: Vec<Arc<Bucket>>,
+    /// With how many it is looked again for some to drop, where those that cannot be are more than there is room for.
+    full_at: usize,
 }
 
 impl Buckets {
@@ -44,7 +47,7 @@ impl Buckets {
     /// The bucket of this name; a whole one, under these terms, if there is none.
     pub fn get(&self, id: BucketId, terms: Terms, now: Timestamp) -> Arc<Bucket> {
         let mut shard = self.shard(&id.text);
-        if shard.buckets.len() >= self.most && !shard.buckets.contains_key(&id.text) {
+        if shard.buckets.len() >= self.most.max(shard.full_at) && !shard.buckets.contains_key(&id.text) {
             shard.make_room(self.most, now);
         }
         self.put(&mut shard, id, Tally::fresh(terms))
@@ -92,12 +95,19 @@ impl Shard {
         // Nobody can take hold of a bucket that only the table holds: that takes the lock on this shard.
         let is_held = |bucket: &Arc<Bucket>| Arc::strong_count(bucket) > 1;
         self.buckets.retain(|_, bucket| is_held(bucket) || !bucket.lock().tally.whole_in(now).is_zero());
-        while self.buckets.len() >= most {
-            let idle = self.buckets.iter().filter(|(_, bucket)| !is_held(bucket));
-            let soonest = idle.min_by_key(|(_, bucket)| bucket.lock().tally.whole_at());
-            let Some(text) = soonest.map(|(text, _)| text.clone()) else { return };
-            self.buckets.remove(&text);
+        let keep = most - (most / AT_ONCE).max(1);
+        let idle = self.buckets.values().filter(|bucket| !is_held(bucket));
+        let mut idle: Vec<_> = idle.map(|bucket| bucket.lock().tally.whole_at()).collect();
+        let mut surplus = self.buckets.len().saturating_sub(keep).min(idle.len());
+        if surplus > 0 {
+            let soonest = *idle.select_nth_unstable(surplus - 1).1;
+            self.buckets.retain(|_, bucket| {
+                let goes = surplus > 0 && !is_held(bucket) && bucket.lock().tally.whole_at() <= soonest;
+                surplus -= usize::from(goes);
+                !goes
+            });
         }
+        self.full_at = self.buckets.len() + self.buckets.len() / AT_ONCE;
     }
 }
 
@@ -117,6 +127,8 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 const SHARDS: usize = 64;
+/// The part of a shard for which room is made at once.
+const AT_ONCE: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +178,35 @@ mod tests {
             buckets.get(named(&number.to_string()), TERMS, at(61));
         }
         assert_eq!(left(&buckets, "held", at(0)), 10, "it was whole again");
+    }
+
+    #[test]
+    fn a_flood_of_keys_and_owners_stays_within_the_room_there_is() {
+        const ROOM: usize = 20_000;
+        let (buckets, mut most) = (Buckets::new(ROOM), 0);
+        // As many as cached credentials hold, for a while more than there is room for.
+        let mut cached = std::collections::VecDeque::new();
+        for number in 0..200_000_usize {
+            let now = at(number as i64 / 10_000);
+            let name =
+                if number % 2 == 0 { format!("key_{number}/minute") } else { format!("p/live/owner/{number}/minute") };
+            let bucket = buckets.get(named(&name), TERMS, now);
+            spend(&bucket, 1 + number as u32 % 10, now);
+            cached.push_back(bucket);
+            if cached.len() > if number < 60_000 { 30_000 } else { 1_000 } {
+                cached.pop_front();
+            }
+            if number % 1_000 == 0 {
+                let (len, held) = (buckets.len(), cached.len());
+                // Shards are filled by chance, and held ones are looked through when a sixteenth more are there.
+                assert!(len <= (ROOM + held) * 9 / 8, "{len} with {held} held, after {number}");
+                most = most.max(len);
+            }
+        }
+        assert!(most > ROOM, "it was full: {most}");
+        assert!(cached.iter().all(|bucket| Arc::ptr_eq(bucket, &buckets.get(bucket.id().clone(), TERMS, at(20)))));
+        let bytes = size_of::<Bucket>() + size_of::<(Box<str>, Arc<Bucket>)>();
+        assert!(bytes <= 256, "{bytes} bytes each, beside its name");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::turns::Turns;
 use crate::domain::clock::Timestamp;
-use crate::domain::limit::bucket::{Bucket, Offer, lease};
+use crate::domain::limit::bucket::{Bucket, Offer};
 use crate::domain::limit::limits::Limit;
 use crate::domain::limit::tally::Terms;
 use crate::domain::throttle::Throttle;
@@ -30,6 +31,8 @@ struct Inner {
     /// When it is tried again.
     tries: Throttle,
     started: Instant,
+    /// Who takes out of a bucket: two at once would take more than a lease.
+    turns: Turns,
 }
 
 /// What is to be taken.
@@ -45,11 +48,12 @@ impl Leases {
     /// From this store.
     pub(super) fn new(store: Store) -> Self {
         let (alone, tries) = (AtomicBool::default(), Throttle::new(TRY_EVERY));
-        Self(Arc::new(Inner { store, alone, tries, started: Instant::now() }))
+        Self(Arc::new(Inner { store, alone, tries, started: Instant::now(), turns: Turns::new() }))
     }
 
     /// Takes enough for a call of this cost, if there is.
     pub(super) async fn top_up(&self, limit: &Limit, cost: u32, now: Timestamp) {
+        let _turn = self.0.turns.wait(limit.bucket.id()).await;
         let calls = {
             let state = limit.bucket.lock();
             if state.offers(cost, true, now) != Offer::Ask {
@@ -72,14 +76,17 @@ impl Leases {
         let _ = tokio::spawn(async move { inner.take(wanted, true).await }).await;
     }
 
-    /// Takes the next lease in the background, before this one is used up. The bucket counts as changed until that is
+    /// Takes what is missing of a lease in the background, before it is used up. The bucket counts as changed until that is
     /// done.
     pub(super) fn renew(&self, limit: &Limit, now: Timestamp) {
-        let (bucket, calls) = (Arc::clone(&limit.bucket), lease(limit.terms.calls));
-        let wanted = Wanted { bucket: Arc::clone(&bucket), terms: limit.terms, calls, now };
+        let (bucket, terms) = (Arc::clone(&limit.bucket), limit.terms);
         let inner = Arc::clone(&self.0);
         tokio::spawn(async move {
-            inner.take(wanted, false).await;
+            let _turn = inner.turns.wait(bucket.id()).await;
+            let calls = bucket.lock().wanted(0);
+            if calls > 0 {
+                inner.take(Wanted { bucket: Arc::clone(&bucket), terms, calls, now }, false).await;
+            }
             bucket.lock().changed = false;
         });
     }

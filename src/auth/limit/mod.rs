@@ -8,14 +8,17 @@
 //! again at the start; limits over windows of up to [`BRIEF`] are not, for they are whole again as soon.
 //!
 //! Where several nodes share a store, a node takes some of a limit's calls out of it before they are spent
-//! (`leases`): a twentieth part, and the next in the background when half of it is gone. What it has taken it may
+//! (`leases`): a twentieth part, filled up in the background when half of it is gone. What it has taken it may
 //! spend later, so that in a window there may be one lease of each node more than the limit says.
+//!
+//! Where there is a Redis that all nodes share, it counts instead (`together`), and what is in memory is only what it said last.
 //!
 //! Credits are the store's. A node takes some before they are spent, into `purses`, and gives back what is not.
 
 pub mod buckets;
 mod leases;
 mod purses;
+mod together;
 mod turns;
 
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use std::time::Duration;
 use self::buckets::Buckets;
 use self::leases::Leases;
 use self::purses::Purses;
+use self::together::Together;
 use self::turns::Turns;
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
@@ -33,6 +37,7 @@ use crate::domain::limit::bucket::BucketId;
 use crate::domain::limit::limits::{Cost, Funds, Limit, Limits};
 use crate::domain::limit::report::Report;
 use crate::domain::limit::tally::Terms;
+use crate::store::redis::Redis;
 use crate::store::{Store, StoreError};
 
 /// Holds calls against limits.
@@ -42,20 +47,29 @@ pub struct Limiter {
     purses: Purses,
     store: Store,
     clock: Arc<dyn Clock>,
-    leases: Leases,
     turns: Turns,
-    /// Whether other nodes may spend from the same buckets.
-    shares: bool,
+    sharing: Sharing,
+}
+
+/// How nodes that spend from the same buckets go together.
+#[derive(Debug)]
+enum Sharing {
+    /// There is no other node.
+    Alone,
+    /// Each takes calls out of the store that they share.
+    Leases(Leases),
+    /// One count for all.
+    Together(Together),
 }
 
 impl Limiter {
-    /// Goes on from what the store has of earlier runs.
+    /// Goes on from what the store has of earlier runs; together with the other nodes by this Redis, if there is one.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn open(store: Store, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (buckets, shares) = (Buckets::new(MOST_BUCKETS), !store.is_one_nodes());
-        if !shares {
+    pub async fn open(store: Store, redis: Option<Redis>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let buckets = Buckets::new(MOST_BUCKETS);
+        if store.is_one_nodes() {
             let now = clock.now();
             let mut after = String::new();
             loop {
@@ -70,8 +84,12 @@ impl Limiter {
                 }
             }
         }
-        let (purses, leases, turns) = (Purses::default(), Leases::new(store.clone()), Turns::new());
-        Ok(Self { buckets, purses, store, clock, leases, turns, shares })
+        let sharing = match redis {
+            Some(redis) => Sharing::Together(Together::new(redis)),
+            None if store.is_one_nodes() => Sharing::Alone,
+            None => Sharing::Leases(Leases::new(store.clone())),
+        };
+        Ok(Self { buckets, purses: Purses::default(), store, clock, turns: Turns::new(), sharing })
     }
 
     /// Takes the cost of a call from the limits and credits of a credential, or says what stands against it. None where
@@ -81,6 +99,14 @@ impl Limiter {
     /// STORE_UNAVAILABLE where the store has to be asked for credits and cannot be.
     pub async fn spend(&self, credential: &Credential, cost: Cost) -> Result<Option<Report>> {
         let Some(limits) = self.limits(credential) else { return Ok(None) };
+        if let Sharing::Together(together) = &self.sharing
+            && limits.iter().len() > 0
+        {
+            if let Some(report) = Box::pin(self.spend_together(together, limits, cost)).await? {
+                return Ok(Some(report));
+            }
+            together.count_alone();
+        }
         match self.attempt(limits, cost) {
             Some(report) => Ok(Some(report)),
             // Boxed, for it would make the future of every call larger.
@@ -88,32 +114,66 @@ impl Limiter {
         }
     }
 
+    /// Has the one count of all nodes decide; none where that does not answer. Whoever goes away meanwhile has perhaps spent of
+    /// the limits, and of the credits has not.
+    async fn spend_together(&self, together: &Together, limits: &Arc<Limits>, cost: Cost) -> Result<Option<Report>> {
+        let Some(session) = together.session() else { return Ok(None) };
+        let hold = loop {
+            match limits.hold_credits(cost, self.clock.now()) {
+                Some(hold) => break hold,
+                None => self.fetch_credits(limits, cost).await?,
+            }
+        };
+        let told = together.ask(&session, limits, cost, &hold, &*self.clock).await;
+        Ok(told.map(|told| {
+            let now = self.clock.now();
+            limits.take_over(&told, cost, hold, session.number(), now, |limit| self.note(limit))
+        }))
+    }
+
     /// Of the calls with one key that find too little here, one asks the store, and the others wait for it.
     async fn ask_and_spend(&self, limits: &Arc<Limits>, cost: Cost) -> Result<Report> {
         loop {
-            for limit in limits.iter().filter(|_| self.shares) {
-                let _turn = self.turns.wait(limit.bucket.id()).await;
-                self.leases.top_up(limit, cost.under(limit.terms), self.clock.now()).await;
+            if let Sharing::Leases(leases) = &self.sharing {
+                for limit in limits.iter() {
+                    leases.top_up(limit, cost.under(limit.terms), self.clock.now()).await;
+                }
             }
-            if let Some(Funds { quota, purse }) = limits.funds() {
-                let _turn = self.turns.wait(purse.key()).await;
-                self.purses.top_up(&self.store, quota, purse, cost.calls, self.clock.now()).await?;
-            }
+            self.fetch_credits(limits, cost).await?;
             if let Some(report) = self.attempt(limits, cost) {
                 return Ok(report);
             }
         }
     }
 
+    async fn fetch_credits(&self, limits: &Arc<Limits>, cost: Cost) -> Result<()> {
+        let Some(Funds { quota, purse }) = limits.funds() else { return Ok(()) };
+        let _turn = self.turns.wait(purse.key()).await;
+        self.purses.top_up(&self.store, quota, purse, cost.calls, self.clock.now()).await
+    }
+
     fn attempt(&self, limits: &Arc<Limits>, cost: Cost) -> Option<Report> {
-        limits.spend(cost, self.clock.now(), |limit| {
-            if self.shares {
-                self.leases.renew(limit, self.clock.now());
-            } else if limit.terms.window() > BRIEF {
-                // What is whole again in a moment is not worth a line.
-                self.buckets.note(&limit.bucket);
-            }
+        limits.spend(cost, self.clock.now(), |limit| match &self.sharing {
+            Sharing::Leases(leases) => leases.renew(limit, self.clock.now()),
+            Sharing::Alone | Sharing::Together(_) => self.note(limit),
         })
+    }
+
+    /// Notes that a bucket is to be written down, where that is this node's to do. What is whole again in a moment is not
+    /// worth a line.
+    fn note(&self, limit: &Limit) {
+        if self.store.is_one_nodes() && limit.terms.window() > BRIEF {
+            self.buckets.note(&limit.bucket);
+        }
+    }
+
+    /// Whether the one count of all nodes answers, and how many calls were counted by this node alone because it did not; none
+    /// where there is no such count.
+    pub fn together(&self) -> Option<(bool, u64)> {
+        match &self.sharing {
+            Sharing::Together(together) => Some((together.session().is_some(), together.counted_alone())),
+            Sharing::Alone | Sharing::Leases(_) => None,
+        }
     }
 
     /// What is left of a credential's limits.
@@ -177,7 +237,8 @@ impl Limiter {
                 let purse = self.purses.get(&secret.key.id);
                 Funds { quota: *quota, purse }
             });
-            Limits::new(secret.limits.iter().map(limit).collect(), funds, self.shares)
+            let leased = matches!(self.sharing, Sharing::Leases(_));
+            Limits::new(secret.limits.iter().map(limit).collect(), funds, leased)
         });
         limits.as_ref()
     }

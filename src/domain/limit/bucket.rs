@@ -35,6 +35,8 @@ pub struct State {
     /// Where several nodes share the bucket: calls that this node has taken out of it and not spent. What was taken
     /// counts as spent in the tally, which is then that of the store when it was last asked.
     pub leased: u32,
+    /// Where all nodes share one count: the last session with it that knows what is known here.
+    pub session: u64,
 }
 
 /// Whether a bucket has room for a call.
@@ -66,13 +68,15 @@ impl State {
             self.leased = self.leased.saturating_sub(cost);
         } else {
             self.tally.spend(cost, now);
+            // No other count knows of it.
+            self.session = 0;
         }
     }
 
-    /// How many calls to take out of a shared bucket at once, for a call of this cost: so many that the store is seldom
-    /// asked, and that nodes hold little back from each other.
+    /// How many calls to take out of a shared bucket, for a call of this cost: so many that the store is seldom asked, and that
+    /// nodes hold little back from each other. With what is here already they are a lease, or the cost.
     pub fn wanted(&self, cost: u32) -> u32 {
-        lease(self.tally.terms().calls).max(cost.saturating_sub(self.leased))
+        lease(self.tally.terms().calls).max(cost).saturating_sub(self.leased)
     }
 
     /// Whether a node that spends from a shared bucket had better take more before it has none.
@@ -117,7 +121,7 @@ impl BucketId {
 impl Bucket {
     /// A bucket of which so much was spent. No other has its number.
     pub fn new(id: BucketId, number: u64, tally: Tally) -> Self {
-        Self { id, number, state: Mutex::new(State { tally, changed: false, leased: 0 }) }
+        Self { id, number, state: Mutex::new(State { tally, changed: false, leased: 0, session: 0 }) }
     }
 
     /// What it is known by.
@@ -155,7 +159,7 @@ mod tests {
     #[test]
     fn a_node_spends_what_it_took_and_asks_only_where_there_may_be_more() {
         let terms = Terms { calls: 100, window: 100_000_000 };
-        let mut state = State { tally: Tally::fresh(terms), changed: false, leased: 0 };
+        let mut state = State { tally: Tally::fresh(terms), changed: false, leased: 0, session: 0 };
         assert_eq!((state.offers(1, true, at(0)), state.offers(1, false, at(0))), (Offer::Ask, Offer::Enough));
         assert_eq!((state.wanted(1), state.wanted(9)), (5, 9));
         state.tally.spend(100, at(0));
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!((state.offers(5, true, at(0)), state.is_low()), (Offer::Enough, false));
         state.spend(3, true, at(0));
         assert_eq!((state.leased, state.is_low(), state.tally.remaining(at(0))), (2, true, 0));
+        assert_eq!((state.wanted(0), state.wanted(9)), (3, 7), "what is missing of a lease, or of the cost");
         let wait = Short::For(Duration::from_secs(1));
         assert_eq!((state.offers(3, true, at(0)), state.offers(3, true, at(1))), (Offer::Short(wait), Offer::Ask));
         assert_eq!(state.offers(101, true, at(100)), Offer::Short(Short::Forever));

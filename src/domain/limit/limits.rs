@@ -1,8 +1,13 @@
 //! The limits of one credential with the buckets they are counted in, and how a call is held against all of them at
 //! once.
 
+pub mod together;
+
 use std::fmt::Write;
 use std::sync::{Arc, MutexGuard};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::CREDITS;
 use super::bucket::{Bucket, Offer, State};
@@ -22,7 +27,7 @@ pub struct Limits {
     /// Its credits, if it has a quota.
     funds: Option<Funds>,
     /// The policies as the header `RateLimit-Policy` tells them.
-    policies: Box<str>,
+    policies: Bytes,
 }
 
 /// A quota, and the credits of it that are on this node.
@@ -85,7 +90,7 @@ impl Cost {
 /// All buckets of some limits, held.
 struct Held<'a> {
     limits: &'a [Limit],
-    states: Vec<MutexGuard<'a, State>>,
+    states: SmallVec<[MutexGuard<'a, State>; MOST_AT_ONCE]>,
     content: Option<(&'a Funds, MutexGuard<'a, Content>)>,
 }
 
@@ -122,7 +127,7 @@ impl Limits {
     }
 
     /// The policies as the header `RateLimit-Policy` tells them (draft-ietf-httpapi-ratelimit-headers-11, section 3).
-    pub fn policies(&self) -> &str {
+    pub fn policies(&self) -> &Bytes {
         &self.policies
     }
 
@@ -137,7 +142,7 @@ impl Limits {
     pub fn spend(self: &Arc<Self>, cost: Cost, now: Timestamp, mut changed: impl FnMut(&Limit)) -> Option<Report> {
         let mut held = self.hold(now);
         let offer = |(limit, state): (&Limit, &State)| state.offers(cost.under(limit.terms), self.shared, now);
-        let offers: Vec<_> = held.each().map(offer).collect();
+        let offers: SmallVec<[Offer; MOST_AT_ONCE]> = held.each().map(offer).collect();
         let limited = offers.iter().any(|offer| matches!(offer, Offer::Short(_)));
         let credits = match &held.content {
             Some((_, content)) if !limited => content.offers(cost.calls, now),
@@ -159,8 +164,8 @@ impl Limits {
             }
         }
         let standings = held.each().zip(offers).map(|((_, state), offer)| match offer {
-            Offer::Short(short) => Standing::of(state, Some(short), now),
-            Offer::Enough | Offer::Ask => Standing::of(state, None, now),
+            Offer::Short(short) => Standing::of(&state.tally, state.leased, Some(short), now),
+            Offer::Enough | Offer::Ask => Standing::of(&state.tally, state.leased, None, now),
         });
         let standings = standings.collect();
         let short = (credits == purse::Offer::Empty).then_some(cost.calls);
@@ -170,7 +175,7 @@ impl Limits {
     /// How much is left, without a call to hold against it.
     pub fn look(self: &Arc<Self>, now: Timestamp) -> Report {
         let held = self.hold(now);
-        let standings = held.each().map(|(_, state)| Standing::of(state, None, now)).collect();
+        let standings = held.each().map(|(_, state)| Standing::of(&state.tally, state.leased, None, now)).collect();
         Report::new(Arc::clone(self), standings, held.credits(None, now))
     }
 
@@ -202,15 +207,24 @@ impl Held<'_> {
 
     /// How it stands with its credits; `short` is the cost of a call that there are not enough for.
     fn credits(&self, short: Option<u32>, now: Timestamp) -> Option<CreditsLeft> {
-        let (Funds { quota, .. }, content) = self.content.as_ref()?;
-        let refilled_in = quota.refill.period(now).left(now);
-        let short = short.map(|cost| match refilled_in {
-            Some(wait) if i64::from(cost) <= quota.full() => Short::For(wait),
-            _ => Short::Forever,
-        });
-        Some(CreditsLeft { remaining: content.remaining(), full: quota.full(), refilled_in, short })
+        self.content.as_ref().map(|(funds, content)| funds.left(content, short, now))
     }
 }
+
+impl Funds {
+    fn left(&self, content: &Content, short: Option<u32>, now: Timestamp) -> CreditsLeft {
+        let refilled_in = self.quota.refill.period(now).left(now);
+        let full = self.quota.full();
+        let short = short.map(|cost| match refilled_in {
+            Some(wait) if i64::from(cost) <= full => Short::For(wait),
+            _ => Short::Forever,
+        });
+        CreditsLeft { remaining: content.remaining(), full, refilled_in, short }
+    }
+}
+
+/// Limits of a key that are held without memory of their own: hardly any key has more.
+const MOST_AT_ONCE: usize = 4;
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -130,6 +130,13 @@ impl Content {
         self.used = true;
     }
 
+    /// Puts back what was taken for a call under these terms that was not admitted.
+    pub fn put_back(&mut self, terms: (i64, Timestamp), cost: u32) {
+        if terms == self.terms() {
+            self.here += i64::from(cost);
+        }
+    }
+
     /// How many to ask for: so many that the store is seldom asked, and that few are lost with a process.
     pub fn wanted(&self, cost: u32) -> i64 {
         (self.there / PART).clamp(1, MOST).max(i64::from(cost) - self.here)

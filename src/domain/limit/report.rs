@@ -1,14 +1,14 @@
 //! How a credential stands with its limits: what headers and answers tell of it.
 
 use std::cmp::Reverse;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::CREDITS;
-use super::bucket::State;
 use super::limits::{Limit, Limits};
-use super::tally::Short;
+use super::tally::{Short, Tally};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Violation};
 use crate::domain::reason::Reason;
@@ -47,11 +47,10 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// How a bucket stands after a call.
-    pub fn of(state: &State, short: Option<Short>, now: Timestamp) -> Self {
-        let State { tally, leased, .. } = state;
+    /// How a bucket stands after a call, of which this node has taken so many calls for itself.
+    pub fn of(tally: &Tally, leased: u32, short: Option<Short>, now: Timestamp) -> Self {
         // What a node has taken for itself is not spent yet, and is never more than there is.
-        let remaining = tally.remaining(now).saturating_add(*leased).min(tally.terms().calls);
+        let remaining = tally.remaining(now).saturating_add(leased).min(tally.terms().calls);
         Self { remaining: remaining.into(), reset: tally.whole_in(now), short }
     }
 }
@@ -103,7 +102,7 @@ impl Report {
     }
 
     /// The policies, as the header `RateLimit-Policy` tells them.
-    pub fn policies(&self) -> &str {
+    pub fn policies(&self) -> &Bytes {
         self.limits.policies()
     }
 
@@ -111,21 +110,12 @@ impl Report {
     /// that was refused `t` is told of the limits that refused it: `Retry-After` is not to be earlier than any `t`.
     pub fn header(&self) -> String {
         let refused = self.is_refused();
-        let mut text = String::with_capacity(48 * self.standings.len());
+        let mut text = String::with_capacity(48 * (self.standings.len() + usize::from(self.credits.is_some())));
         for (name, standing) in self.iter() {
-            let comma = if text.is_empty() { "" } else { ", " };
-            // Writing into a string does not fail.
-            let _ = write!(text, "{comma}\"{name}\";r={}", standing.remaining);
-            if let Some(seconds) = standing.told_reset(refused) {
-                let _ = write!(text, ";t={seconds}");
-            }
+            tell(&mut text, name, standing.remaining, standing.told_reset(refused));
         }
         if let Some(credits) = self.credits {
-            let comma = if text.is_empty() { "" } else { ", " };
-            let _ = write!(text, "{comma}\"{CREDITS}\";r={}", credits.remaining);
-            if let Some(seconds) = credits.told_reset(refused) {
-                let _ = write!(text, ";t={seconds}");
-            }
+            tell(&mut text, CREDITS, credits.remaining, credits.told_reset(refused));
         }
         text
     }
@@ -186,6 +176,18 @@ impl Standing {
 impl CreditsLeft {
     fn told_reset(&self, refused: bool) -> Option<u64> {
         told_reset(self.short, self.refilled_in, refused)
+    }
+}
+
+/// Adds one limit to the header.
+fn tell(text: &mut String, name: &str, remaining: impl itoa::Integer, reset: Option<u64>) {
+    text.push_str(if text.is_empty() { "\"" } else { ", \"" });
+    text.push_str(name);
+    text.push_str("\";r=");
+    text.push_str(itoa::Buffer::new().format(remaining));
+    if let Some(seconds) = reset {
+        text.push_str(";t=");
+        text.push_str(itoa::Buffer::new().format(seconds));
     }
 }
 

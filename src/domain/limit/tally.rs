@@ -24,9 +24,34 @@ impl Terms {
         Self { calls: limit.calls, window: u64::try_from(limit.window.as_micros()).unwrap_or(u64::MAX) }
     }
 
+    /// What a call of this cost is worth: what comes back in this time.
+    pub fn price(&self, cost: u32) -> Owed {
+        Owed::of(u128::from(cost) * u128::from(self.window), *self)
+    }
+
     /// The window.
     pub fn window(&self) -> Duration {
         Duration::from_micros(self.window)
+    }
+}
+
+/// How long it takes until something has come back: whole microseconds, and parts of one, of which `calls` make one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Owed {
+    /// Microseconds.
+    pub micros: u64,
+    /// Parts.
+    pub part: u32,
+}
+
+impl Owed {
+    fn of(parts: u128, terms: Terms) -> Self {
+        let calls = u128::from(terms.calls.max(1));
+        // No more than a window, and the remainder is below the number of calls.
+        Self {
+            micros: u64::try_from(parts / calls).unwrap_or(u64::MAX),
+            part: u32::try_from(parts % calls).unwrap_or(0),
+        }
     }
 }
 
@@ -56,6 +81,23 @@ impl Tally {
     /// What was written down of a tally, see [`Self::whole_at`] and [`Self::part`].
     pub fn restored(terms: Terms, whole_at: Timestamp, part: u32) -> Self {
         Self { terms, whole_at: micros(whole_at) * u128::from(terms.calls) + u128::from(part) }
+    }
+
+    /// So much has not come back yet.
+    pub fn owing(terms: Terms, owed: Owed, now: Timestamp) -> Self {
+        let fresh = Self::fresh(terms);
+        let owed = u128::from(owed.micros) * u128::from(terms.calls) + u128::from(owed.part);
+        Self { whole_at: fresh.present(now) + owed.min(fresh.most()), ..fresh }
+    }
+
+    /// What has not come back yet.
+    pub fn owes(&self, now: Timestamp) -> Owed {
+        Owed::of(self.owed(now), self.terms)
+    }
+
+    /// Whether more was spent than in the other, under the same terms.
+    pub fn is_later_than(&self, other: &Self) -> bool {
+        self.whole_at > other.whole_at
     }
 
     /// When everything has come back, in whole microseconds.

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub passwords: PasswordMetrics,
     /// The connections to the database.
     pub store: StoreMetrics,
+    /// The count of limits that all nodes share.
+    pub redis: RedisMetrics,
     /// The feed of changes.
     pub feed: FeedMetrics,
     /// Client connections open now.
@@ -105,6 +107,13 @@ pub struct StoreMetrics {
     most: IntGaugeVec,
 }
 
+/// The count of limits that all nodes share.
+#[derive(Debug)]
+pub struct RedisMetrics {
+    up: IntGauge,
+    alone: IntCounter,
+}
+
 /// The feed of changes.
 #[derive(Debug)]
 pub struct FeedMetrics {
@@ -142,6 +151,10 @@ impl Metrics {
             store: StoreMetrics {
                 in_use: r.gauges(&table::STORE_CONNECTIONS),
                 most: r.gauges(&table::STORE_CONNECTIONS_MAX),
+            },
+            redis: RedisMetrics {
+                up: r.gauges(&table::REDIS_UP).with_label_values::<&str>(&[]),
+                alone: r.counters(&table::LIMITS_ALONE).with_label_values::<&str>(&[]),
             },
             feed: FeedMetrics {
                 lag_seconds: r.seconds(&table::FEED_LAG_SECONDS),
@@ -291,6 +304,14 @@ impl StoreMetrics {
     pub fn follow(&self, pool: &str, in_use: u32, most: u32) {
         self.in_use.with_label_values(&[pool]).set(in_use.into());
         self.most.with_label_values(&[pool]).set(most.into());
+    }
+}
+
+impl RedisMetrics {
+    /// Takes over whether it answers now, and how many calls since the start were counted without it.
+    pub fn follow(&self, up: bool, alone: u64) {
+        self.up.set(up.into());
+        self.alone.inc_by(alone.saturating_sub(self.alone.get()));
     }
 }
 

@@ -67,6 +67,10 @@ metrics! {
         "Connections to the database in use, by pool: `read` and `write` on SQLite, `all` on PostgreSQL";
     STORE_CONNECTIONS_MAX = "gatepost_store_connections_max", "gauge", ["pool"],
         "Connections to the database that can be in use at one time; where all are, tasks wait";
+    REDIS_UP = "gatepost_redis_up", "gauge", [],
+        "1 where Redis answers, which counts rate limits for all nodes; 0 where it does not, or none is configured";
+    LIMITS_ALONE = "gatepost_limits_alone_total", "counter", [],
+        "Calls whose rate limits this node counted by itself because Redis did not answer";
     FEED_LAG_SECONDS = "gatepost_feed_lag_seconds", "gauge", [],
         "Seconds since this node last knew that it had seen every change; above `cache_trust` it trusts its memory no \
          more";

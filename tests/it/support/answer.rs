@@ -1,6 +1,7 @@
 //! What came back from a call, told alike for every wire.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gatepost::domain::reason::Reason;
 use http::HeaderMap;
@@ -29,6 +30,8 @@ pub(crate) struct Answer {
     pub(crate) violations: Vec<(String, String)>,
     /// What `ErrorInfo` says beside the reason; over JSON only `request_id`.
     pub(crate) metadata: BTreeMap<String, String>,
+    /// After how long it is worth another try, as `RetryInfo` says.
+    pub(crate) retry: Option<Duration>,
     /// Headers, and trailers if there were any.
     pub(crate) headers: HeaderMap,
     /// The response message, of a stream its first; null for a refusal.
@@ -54,6 +57,7 @@ impl Answer {
             message: String::new(),
             violations: Vec::new(),
             metadata: BTreeMap::new(),
+            retry: None,
             headers,
             body,
             document,
@@ -75,6 +79,7 @@ impl Answer {
             message: status.message().to_owned(),
             violations: violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect(),
             metadata: info.map(|info| info.metadata.clone().into_iter().collect()).unwrap_or_default(),
+            retry: details.retry_info().and_then(|info| info.retry_delay),
             headers,
             body: Value::Null,
             document: Value::Null,
@@ -104,6 +109,7 @@ impl Answer {
                 })
                 .collect(),
             metadata: BTreeMap::from([("request_id".to_owned(), text("requestId"))]),
+            retry: None,
             reason,
             headers,
             body: Value::Null,

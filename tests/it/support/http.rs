@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::leaks;
 use super::rpc::Rpc;
 use super::server::TestServer;
-use super::wire::PATIENCE;
+use super::wire::{Clients, PATIENCE};
 
 /// A request at one binding of an RPC.
 #[derive(Clone, Debug)]
@@ -90,11 +90,11 @@ impl Reply {
     }
 }
 
-impl TestServer {
+impl Clients {
     /// Makes a call at one binding, over HTTP/1.1.
     pub(crate) async fn call_json(&self, rpc: &Rpc, call: &JsonCall, headers: &HeaderMap) -> Answer {
-        let url = format!("{}{}", self.clients().origin, call.target);
-        let mut request = self.clients().http.request(call.method.clone(), url).headers(headers.clone());
+        let url = format!("{}{}", self.origin, call.target);
+        let mut request = self.http.request(call.method.clone(), url).headers(headers.clone());
         if let Some(body) = &call.body {
             request = request.json(body);
         }
@@ -120,6 +120,13 @@ impl TestServer {
             field => Value::Object(Map::from_iter([(field.to_owned(), document.clone())])),
         };
         Answer::success(super::wire::Wire::Json, rpc, headers, rpc.answer_again(message), document)
+    }
+}
+
+impl TestServer {
+    /// Makes a call at one binding, over HTTP/1.1.
+    pub(crate) async fn call_json(&self, rpc: &Rpc, call: &JsonCall, headers: &HeaderMap) -> Answer {
+        self.clients().call_json(rpc, call, headers).await
     }
 
     /// Sends a request made by hand, over HTTP/1.1.

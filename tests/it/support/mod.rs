@@ -10,6 +10,7 @@ pub(crate) mod leaks;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod raw_call;
+pub(crate) mod redis;
 pub(crate) mod rpc;
 pub(crate) mod server;
 pub(crate) mod serving;

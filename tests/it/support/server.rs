@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use super::actors::Actor;
 use super::leaks;
 use super::postgres::{Engine, TestDatabase};
+use super::redis::TestRedis;
 use super::wire::Clients;
 
 /// A running server. It stops when it is dropped; [`TestServer::stop`] waits for that.
@@ -41,6 +42,7 @@ pub(crate) struct TestServer {
 struct Home {
     // Before the directory: a database is let go of before it is removed.
     database: Option<TestDatabase>,
+    redis: Option<TestRedis>,
     directory: TempDir,
     /// The first administrator keys, live and test.
     administrators: OnceCell<[Actor; 2]>,
@@ -52,6 +54,7 @@ pub(crate) struct Builder {
     flags: Vec<(&'static str, String)>,
     certificate: Option<Certificate>,
     in_real_time: bool,
+    with_redis: bool,
     authorities: Vec<CertificateDer<'static>>,
 }
 
@@ -121,6 +124,16 @@ impl TestServer {
     /// The clients that call it.
     pub(crate) fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// The Redis that counts its limits.
+    pub(crate) fn redis(&self) -> &TestRedis {
+        self.home.redis.as_ref().expect("it was started with one")
+    }
+
+    /// Clients with connections of their own.
+    pub(crate) fn more_clients(&self) -> Clients {
+        Clients::new(self.address, None)
     }
 
     /// The URL of its database; none where that is a file.
@@ -218,6 +231,12 @@ impl Builder {
         self
     }
 
+    /// With a Redis of its own, and of all nodes on its data, that counts its limits.
+    pub(crate) fn with_redis(mut self) -> Self {
+        self.with_redis = true;
+        self
+    }
+
     /// As browsers meet it: at `localhost` and a port, which they take for a secure place without TLS too, and in the machine's
     /// own time, which clients go by that hold its tokens against theirs.
     pub(crate) fn for_browsers(mut self) -> Self {
@@ -237,7 +256,8 @@ impl Builder {
                 Some(TestDatabase::create().await.expect("the suite was asked to run on PostgreSQL: name a server"))
             }
         };
-        let home = Home { database, directory, administrators: OnceCell::new() };
+        let redis = if self.with_redis { Some(TestRedis::start().await) } else { None };
+        let home = Home { database, redis, directory, administrators: OnceCell::new() };
         let clock = if self.in_real_time { real_time() } else { Arc::new(ManualClock::new(START)) };
         self.start_at(Arc::new(home), clock).await
     }
@@ -300,6 +320,10 @@ fn config(home: &Home, more: &[(&'static str, String)]) -> Config {
         ("public_url", PUBLIC_URL.to_owned()),
     ];
     given.extend(home.database.as_ref().map(|database| ("database_url", database.url())));
+    if let Some(redis) = &home.redis {
+        // No machine is so slow that a node would count by itself.
+        given.extend([("redis_url", redis.url()), ("redis_timeout", "20s".to_owned())]);
+    }
     given.extend(more.iter().cloned());
     let flags = Flags { config: None, given };
     Config::load(&flags, &|_| None).unwrap_or_else(|error| panic!("{error}")).config

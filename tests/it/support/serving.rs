@@ -19,6 +19,7 @@ use super::command::{Gatepost, PATIENCE, Run};
 use super::http::Reply;
 use super::leaks;
 use super::postgres::{Engine, TestDatabase};
+use super::wire::Clients;
 
 /// A place for the data of one server after another, on the engine of this run.
 pub(crate) struct Place {
@@ -120,6 +121,11 @@ impl Serving {
     /// Where it serves.
     pub(crate) fn url(&self) -> &str {
         value(&self.greeting, "address").expect("the greeting names the address")
+    }
+
+    /// Clients of all wires, with connections of their own.
+    pub(crate) fn clients(&self) -> Clients {
+        Clients::new(self.address, None)
     }
 
     /// The administrator key it made for an environment, if it made one.

@@ -154,7 +154,8 @@ pub(crate) fn left_out(what: &str) {
     std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// Where a program is.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     std::iter::once(tools_dir().join("bin"))
         .chain(env::split_paths(&path))

@@ -83,6 +83,18 @@ impl Clients {
 impl TestServer {
     /// Calls an RPC (`Keys/CreateKey`) as somebody, with the request in JSON. Of a stream, the first message is the answer.
     pub(crate) async fn call(&self, wire: Wire, rpc: &str, actor: &Actor, request: Value) -> Answer {
+        self.clients().call(wire, rpc, actor, request).await
+    }
+
+    /// The same for an RPC that was found.
+    pub(crate) async fn call_rpc(&self, wire: Wire, rpc: &Rpc, actor: &Actor, request: Value) -> Answer {
+        self.clients().call_rpc(wire, rpc, actor, request).await
+    }
+}
+
+impl Clients {
+    /// Calls an RPC (`Keys/CreateKey`) as somebody, with the request in JSON. Of a stream, the first message is the answer.
+    pub(crate) async fn call(&self, wire: Wire, rpc: &str, actor: &Actor, request: Value) -> Answer {
         self.call_rpc(wire, &Rpc::named(rpc), actor, request).await
     }
 
@@ -110,7 +122,7 @@ impl TestServer {
     async fn call_grpc(&self, rpc: &Rpc, headers: &HeaderMap, message: Vec<u8>) -> Answer {
         let wire = Wire::Grpc;
         let refused = |status: Status| Answer::status(wire, &status, status.metadata().clone().into_headers());
-        let mut client = Grpc::new(self.clients().channel());
+        let mut client = Grpc::new(self.channel());
         client.ready().await.unwrap_or_else(|error| panic!("no connection: {error:?}"));
         let mut request = Request::new(Bytes::from(message));
         *request.metadata_mut() = MetadataMap::from_headers(headers.clone());
@@ -144,7 +156,7 @@ impl TestServer {
             Wire::GrpcWebText => ("application/grpc-web-text+proto", BASE64_STANDARD.encode(frame).into_bytes()),
             _ => ("application/grpc-web+proto", frame),
         };
-        let request = self.clients().http.post(format!("{}{}", self.clients().origin, rpc.path()));
+        let request = self.http.post(format!("{}{}", self.origin, rpc.path()));
         let request = request.headers(headers.clone()).header("content-type", content_type);
         let request = request.header("accept", content_type).header("x-grpc-web", "1");
         let mut response = request.body(body).send().await.unwrap_or_else(|error| panic!("{}: {error:?}", rpc.name()));
