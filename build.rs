@@ -8,7 +8,8 @@ use std::{env, fs};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const PROTOS: [&str; 13] = [
+const PROTOS: [&str; 15] = [
+    "gatepost/v1/alerts.proto",
     "gatepost/v1/auth.proto",
     "gatepost/v1/clients.proto",
     "gatepost/v1/error_reason.proto",
@@ -22,6 +23,7 @@ const PROTOS: [&str; 13] = [
     "gatepost/v1/sessions.proto",
     "gatepost/v1/usage.proto",
     "gatepost/v1/users.proto",
+    "gatepost/v1/webhooks.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
+use gatepost::auth::alarm::Alarm;
 use gatepost::auth::cache::CredentialCache;
 use gatepost::auth::credential::KeyHeaders;
 use gatepost::auth::dpop::{Addresses, Possession};
@@ -62,7 +63,8 @@ fn decision(criterion: &mut Criterion) {
     let (possession, limiter) = (Arc::new(possession), Arc::new(limiter));
     let guard = |counts: bool| {
         let (policies, credentials, possession) = (policies.clone(), Arc::clone(&credentials), Arc::clone(&possession));
-        let (limiter, ledger) = (Arc::clone(&limiter), Arc::new(Ledger::new(counts)));
+        let alarm = Arc::new(Alarm::new(Arc::clone(&clock), Arc::new(SystemEntropy)));
+        let (limiter, ledger) = (Arc::clone(&limiter), Arc::new(Ledger::new(counts, alarm)));
         Guard::new(policies, KeyHeaders::new([]), credentials, possession, limiter, ledger, Arc::clone(&clock))
     };
     let (guard, uncounted) = (guard(true), guard(false));

@@ -66,12 +66,20 @@
 //! [`domain::usage`]), and written down every few seconds and at the end: `store/usage.rs`. The reports are read by [`service::usage`], and
 //! [`service::narrowing`] takes from keys what they do not need.
 //!
+//! What is written down is held against the rules of its project in the same transaction ([`domain::alert`], `store/alert_watch.rs`):
+//! an alert, the claim that tells it once on all nodes, and what webhooks are told of it are one. [`auth::alarm`] logs and counts
+//! them, and looks for keys that will end. A honey key is found as [`auth::lookup::Found::Honey`], which whoever looks a credential up has to
+//! treat as one that nobody knows, and to count.
+//!
 //! A client may be known by the address of a document of its own ([`domain::oauth::document`]): [`service::oauth`] has it fetched when
 //! something begins, and keeps the client like any other.
 //!
 //! Whoever reports leaked credentials comes through a third: the front hands the paths of [`intake::Endpoint`] to [`intake::Intake`],
 //! which holds the signature against the very bytes of the body. [`service::leaks`] finds whose they are and does what the project's
 //! policy says.
+//!
+//! What happens is told by webhooks ([`domain::webhook`]): `store/outbox.rs` writes the deliveries in the transaction of what they tell
+//! of, [`service::webhooks`] signs and makes them, and [`net::Fetcher`] calls, never an address inside that was not configured.
 //!
 //! A write is one transaction in [`store`]. What can turn a decision also writes a row of the change log there;
 //! [`service::Context`] has the cache forget the key before the call returns, and the feed ([`auth::feed`]) brings the row

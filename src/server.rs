@@ -14,6 +14,7 @@ mod readiness;
 mod refusals;
 mod request;
 mod unary;
+mod webhooks;
 
 use std::fmt;
 use std::io;
@@ -35,6 +36,7 @@ use self::master_key::MasterKeyWatch;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
+use crate::auth::alarm::Alarm;
 use crate::auth::attempts::Attempts;
 use crate::auth::cache::CredentialCache;
 use crate::auth::credential::KeyHeaders;
@@ -73,6 +75,7 @@ use crate::service::oauth::{AuthorizationServer, DocumentSource};
 use crate::service::revocations::Revocations;
 use crate::service::sessions::Sessions;
 use crate::service::users::Users;
+use crate::service::webhooks::Courier;
 use crate::store::redis::RedisUrlError;
 use crate::store::{MasterKeyError as MasterKeyCheckError, OpenError, Store, StoreOptions};
 use crate::telemetry::Telemetry;
@@ -261,6 +264,7 @@ impl Server {
         let fetch_of_strangers = issuer_keys::fetch_of_strangers(config, &world);
         let outside = Outside::new(issuer_keys::source(&fetch, &world), Arc::clone(&world.clock), &*world.entropy);
         let documents = DocumentSource::new(issuer_keys::documents(config, &world));
+        let carrier = webhooks::carrier(config, &world, metrics);
         let client_keys =
             ClientKeySource::new(issuer_keys::source(&fetch, &world), issuer_keys::source(&fetch_of_strangers, &world));
         let credentials = Credentials::new(
@@ -287,7 +291,8 @@ impl Server {
         };
         let (nonces, keys) = (config.require_dpop_nonces, Arc::clone(&keyring));
         let possession = Arc::new(Possession::new(addresses, keys, nonces, Arc::clone(&clock), &*entropy));
-        let ledger = Arc::new(Ledger::new(config.usage.recorded));
+        let alarm = Arc::new(Alarm::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let ledger = Arc::new(Ledger::new(config.usage.recorded, Arc::clone(&alarm)));
         let context = Arc::new(Context {
             store: store.clone(),
             credentials: Arc::clone(&credentials),
@@ -299,7 +304,9 @@ impl Server {
             client_keys,
             passwords: Arc::clone(&passwords),
             attempts: Arc::new(Attempts::new(Arc::clone(&clock))),
+            carrier,
             ledger: Arc::clone(&ledger),
+            alarm: Arc::clone(&alarm),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         });
@@ -321,6 +328,7 @@ impl Server {
         let mut background = JoinSet::new();
         background.spawn(feed.run());
         background.spawn(Arc::clone(&ledger).run(store.clone(), config.usage.interval));
+        background.spawn(Arc::clone(&alarm).run(store.clone(), config.usage.interval));
         let master_key = MasterKeyWatch::new(store.clone(), Arc::clone(&keyring), config.master_key.clone());
         let janitor = janitor::Janitor {
             store: store.clone(),
@@ -331,6 +339,7 @@ impl Server {
             passwords,
             limiter: Arc::clone(&limiter),
             usage: config.usage,
+            alarm,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(metrics),
             readiness: readiness.clone(),
@@ -339,6 +348,7 @@ impl Server {
         };
         janitor.look_once().await;
         streams.spawn(janitor.run());
+        streams.spawn(Courier::new(Arc::clone(&context)).run());
 
         let origins = match &config.cors_origins {
             CorsOrigins::Any => Origins::Any,

@@ -369,6 +369,7 @@ fn beside_of(key: &Credential, address: IpAddr) -> Beside<'_> {
 fn good(found: Found) -> Result<Arc<Credential>, Refusal> {
     match found {
         Found::Issued(credential) => Ok(credential),
+        Found::Honey(credential) => Err(Refusal::of_credential(Reason::NotFound, Some(credential))),
         Found::Malformed => Err(Refusal::of_credential(Reason::Malformed, None)),
         Found::Unknown | Found::Reserved(_) => Err(Refusal::of_credential(Reason::NotFound, None)),
         Found::Flawed(flaw) => Err(flawed(flaw)),

@@ -58,6 +58,9 @@ pub enum Found {
     Reserved(&'static TestKey),
     /// It is a token of an issuer, and this is wrong with it.
     Flawed(Flaw),
+    /// It is a honey key, or a token that was exchanged for one: whoever presents it is answered as if nobody knew it, and it is
+    /// counted, so that its project is told.
+    Honey(Arc<Credential>),
     /// It was issued here, or is a good token of a user who is known here.
     Issued(Arc<Credential>),
 }
@@ -255,10 +258,12 @@ impl Credentials {
         let _permit = self.permit().await?;
         self.may_ask(address)?;
         let known = self.load(kept, hash).await?;
-        if let Known::Unknown = &known {
+        let found = Found::from(known);
+        // What a honey key costs must not tell it from what nobody knows.
+        if let Found::Unknown | Found::Honey(_) = &found {
             self.charge(address);
         }
-        Ok(known.into())
+        Ok(found)
     }
 
     /// Asks the store about what is no credential to call with, within the same bounds; what is not found is charged to the
@@ -391,6 +396,7 @@ enum Kept {
 impl From<Known> for Found {
     fn from(known: Known) -> Self {
         match known {
+            Known::Issued(credential) if credential.is_honey() => Self::Honey(credential),
             Known::Issued(credential) => Self::Issued(credential),
             Known::Unknown => Self::Unknown,
         }

@@ -2,6 +2,7 @@
 //!
 //! It knows the domain and the store, not the wires: what it refuses is a domain error.
 
+pub mod alarm;
 pub mod attempts;
 mod budget;
 pub mod cache;

@@ -54,6 +54,8 @@ const GROUPS: &[(&str, &[&str])] = &[
             "usage",
             "access-log",
             "leaks",
+            "alerts",
+            "webhooks",
             "whoami",
         ],
     ),

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin_key;
+mod alerts;
 mod arguments;
 mod audit;
 mod clients;
@@ -37,6 +38,7 @@ mod test_keys;
 mod text;
 mod usage;
 mod users;
+mod webhooks;
 mod whoami;
 
 #[cfg(test)]
@@ -82,9 +84,11 @@ enum Command {
     Issuers(Box<issuers::IssuersArgs>),
     Audit(Box<audit::AuditArgs>),
     Leaks(Box<leaks::LeaksArgs>),
+    Alerts(Box<alerts::AlertsArgs>),
     Usage(Box<usage::UsageArgs>),
     #[command(name = "access-log")]
     AccessLog(Box<access_log::AccessLogArgs>),
+    Webhooks(Box<webhooks::WebhooksArgs>),
     #[command(name = "whoami")]
     WhoAmI(Box<whoami::WhoAmIArgs>),
     Scan(scan::ScanArgs),
@@ -145,6 +149,8 @@ impl Command {
             Self::Grants(args) => client(args.run()),
             Self::Issuers(args) => client(args.run()),
             Self::Leaks(args) => client(args.run()),
+            Self::Alerts(args) => client(args.run()),
+            Self::Webhooks(args) => client(args.run()),
             Self::WhoAmI(args) => client(args.run()),
         }
     }
@@ -161,8 +167,10 @@ impl Command {
             Self::Grants(args) => args.output().json,
             Self::Issuers(args) => args.output().json,
             Self::Leaks(args) => args.output().json,
+            Self::Alerts(args) => args.output().json,
             Self::Usage(args) => args.output().json,
             Self::AccessLog(args) => args.output().json,
+            Self::Webhooks(args) => args.output().json,
             Self::WhoAmI(args) => args.output().json,
             Self::Projects(args) => args.output().json,
             Self::Scan(args) => args.json(),

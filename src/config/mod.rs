@@ -65,6 +65,8 @@ pub struct Config {
     pub issuer_private_addresses: Vec<IpNet>,
     /// Networks besides the public internet in which anybody can make us fetch what a client is to publish.
     pub stranger_private_addresses: Vec<IpNet>,
+    /// Networks besides the public internet in which webhooks may be called.
+    pub webhook_private_addresses: Vec<IpNet>,
     /// Whether a proof that a client holds a key must hold a nonce of ours.
     pub require_dpop_nonces: bool,
     /// Whose reports of leaked credentials are taken.

@@ -65,6 +65,7 @@ impl Reader {
         let signing_key_rotation = self.read(&SIGNING_KEY_ROTATION, values::rotation);
         let issuer_private_addresses = self.read(&ISSUER_PRIVATE_ADDRESSES, values::networks);
         let stranger_private_addresses = self.read(&STRANGER_PRIVATE_ADDRESSES, values::networks);
+        let webhook_private_addresses = self.read(&WEBHOOK_PRIVATE_ADDRESSES, values::networks);
         let require_dpop_nonces = self.read(&REQUIRE_DPOP_NONCES, values::switch);
         let leak_reports = self.leak_reports();
         let passwords = self.passwords();
@@ -98,6 +99,7 @@ impl Reader {
             signing_key_rotation,
             issuer_private_addresses,
             stranger_private_addresses,
+            webhook_private_addresses,
             require_dpop_nonces,
             cache,
             usage,

@@ -67,6 +67,8 @@ pub enum Group {
     Tokens,
     /// Reports of leaked credentials.
     Leaks,
+    /// Where webhooks may be.
+    Webhooks,
     /// What is kept in memory.
     Cache,
     /// How credentials are used.
@@ -102,6 +104,7 @@ impl Group {
             Self::Limits => "Limits",
             Self::Tokens => "Tokens",
             Self::Leaks => "Leaked credentials",
+            Self::Webhooks => "Webhooks",
             Self::Cache => "Cache",
             Self::Usage => "Usage and access log",
             Self::Telemetry => "Logs and traces",
@@ -195,6 +198,11 @@ settings! {
     REQUIRE_DPOP_NONCES = "require_dpop_nonces", "GATEPOST_REQUIRE_DPOP_NONCES", Form::Switch, Tokens,
         Fallback::Value("false"), Open,
         "Whether a proof that a client holds a key (DPoP) must hold a nonce of this service, so that none can be made ahead";
+
+    WEBHOOK_PRIVATE_ADDRESSES = "webhook_private_addresses", "GATEPOST_WEBHOOK_PRIVATE_ADDRESSES", Form::List("NETWORKS"),
+        Webhooks, Fallback::Value("none"), Open,
+        "Networks besides the public internet, such as `10.0.0.0/8`, in which webhooks may be called, over `http` too: whoever may \
+         add a webhook can make the server call there; `none` for no other";
 
     LEAK_REPORT_SECRET = "leak_report_secret", "GATEPOST_LEAK_REPORT_SECRET", Form::EnvironmentOnly, Leaks,
         Fallback::Words("signed reports are not taken"), Secret,

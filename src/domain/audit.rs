@@ -167,6 +167,7 @@ fn key_fields(key: &Key) -> Map<String, Value> {
         ("scopes", details.scopes.iter().map(|scope| scope.spelling().to_owned()).collect()),
         ("allowedIps", details.allowed_ips.iter().map(ToString::to_string).collect()),
         ("allowedIpsMode", json!(details.allowed_ips_mode.as_str())),
+        ("honey", json!(details.honey)),
         ("rateLimits", limits(&details.rate_limits)),
         ("credits", json!(details.credits.as_deref().map(credits))),
         ("metadata", json!(details.metadata.to_map())),

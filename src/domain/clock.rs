@@ -24,6 +24,13 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// RFC 3339, in UTC and as exact as it is; the last day that can be told where it is too far away.
+    pub fn rfc3339(self) -> String {
+        let last = Duration::from_secs(MOST_SECONDS);
+        let since = Duration::from_micros(u64::try_from(self.0).unwrap_or(0)).min(last);
+        humantime::format_rfc3339(UNIX_EPOCH + since).to_string()
+    }
+
     /// This point and a while later; the end of time where that would overflow.
     pub fn plus(self, later: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(later.as_micros()).unwrap_or(i64::MAX)))
@@ -39,6 +46,9 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
+
+/// The last second of the year 9999.
+const MOST_SECONDS: u64 = 253_402_300_799;
 
 /// Where the time comes from.
 pub trait Clock: fmt::Debug + Send + Sync {

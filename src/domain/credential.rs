@@ -132,6 +132,11 @@ impl Credential {
         }
     }
 
+    /// Whether nobody is to use it: it is answered like one that nobody knows.
+    pub fn is_honey(&self) -> bool {
+        self.key_behind().is_some_and(|key| key.details.honey)
+    }
+
     /// What it was exchanged for, if it is an access token that was (RFC 8693).
     pub fn exchanged_for(&self) -> Option<&Self> {
         self.token().and_then(AccessToken::exchanged_for)

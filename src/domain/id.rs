@@ -94,6 +94,23 @@ prefixed_id!(
     LeakReportId,
     "leak"
 );
+prefixed_id!(
+    /// Names an alert: `alt_` and 32 hexadecimal digits.
+    AlertId,
+    "alt"
+);
+
+prefixed_id!(
+    /// Names a webhook: `wh_` and 32 hexadecimal digits.
+    WebhookId,
+    "wh"
+);
+prefixed_id!(
+    /// Names something that webhooks are told of, and each delivery of it: `msg_` and 32 hexadecimal digits (the `webhook-id` of
+    /// Standard Webhooks). `evt_` names entries of the audit log.
+    EventId,
+    "msg"
+);
 
 /// Names what somebody calls with, or the user they act as.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

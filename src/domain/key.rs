@@ -73,6 +73,9 @@ pub struct KeyDetails {
     pub credits: Option<Box<Quota>>,
     /// What is done about a call from an address that is not on its list.
     pub allowed_ips_mode: AddressMode,
+    /// Whether it lies somewhere for whoever has no business there: it is answered like one that nobody knows, and its project is
+    /// told.
+    pub honey: bool,
 }
 
 /// What a key is for.

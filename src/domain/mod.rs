@@ -1,6 +1,7 @@
 //! What Gatepost is about, as values: no transport, no SQL, no reading of the clock or of randomness.
 
 pub mod administrator;
+pub mod alert;
 pub mod audit;
 pub mod audit_chain;
 pub mod change;
@@ -38,4 +39,5 @@ pub mod test_keys;
 pub mod throttle;
 pub mod usage;
 pub mod user;
+pub mod webhook;
 pub mod words;

@@ -187,9 +187,10 @@ const ADMIN: &str = "admin";
 const MAX_LENGTH: usize = 100;
 
 /// The built-in scopes, by name.
-pub const BUILT_IN: [BuiltIn; 17] = [
+pub const BUILT_IN: [BuiltIn; 21] = [
     BuiltIn { name: ADMIN, description: "Everything in the project" },
     BuiltIn { name: "explain:credentials", description: "See why a credential is accepted or refused" },
+    BuiltIn { name: "read:alerts", description: "See what the project was told about its credentials, and when it is" },
     BuiltIn { name: "read:audit", description: "See who did what to the project's keys and scopes" },
     BuiltIn { name: "read:clients", description: "See OAuth clients, without their secrets" },
     BuiltIn { name: "read:issuers", description: "See whose tokens say who the users are" },
@@ -198,8 +199,10 @@ pub const BUILT_IN: [BuiltIn; 17] = [
     BuiltIn { name: "read:scopes", description: "See which scopes exist" },
     BuiltIn { name: "read:usage", description: "See how often credentials are used, by which methods and from where" },
     BuiltIn { name: "read:users", description: "See users" },
+    BuiltIn { name: "read:webhooks", description: "See webhooks, without their secrets, and what they were told" },
     BuiltIn { name: "reveal:keys", description: "Show the secrets of recoverable keys again" },
     BuiltIn { name: "verify:credentials", description: "Ask whether a credential may do something" },
+    BuiltIn { name: "write:alerts", description: "Say when the project is told about its credentials" },
     BuiltIn {
         name: "write:clients",
         description: "Register, change and delete OAuth clients, and renew their secrets",
@@ -208,6 +211,7 @@ pub const BUILT_IN: [BuiltIn; 17] = [
     BuiltIn { name: "write:products", description: "Add, change and delete products" },
     BuiltIn { name: "write:scopes", description: "Register, change and remove scopes" },
     BuiltIn { name: "write:users", description: "Add, change, block and delete users" },
+    BuiltIn { name: "write:webhooks", description: "Add, change, test and delete webhooks, and renew their secrets" },
 ];
 
 #[cfg(test)]

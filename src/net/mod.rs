@@ -31,7 +31,7 @@ mod tests;
 mod tls;
 
 pub use client_address::{ClientAddress, client_address, forwarded_https};
-pub use fetch::{Document, FetchError, FetchSettings, Fetcher};
+pub use fetch::{Document, FetchError, FetchSettings, Fetcher, Post, Reply};
 pub use listener::{Listener, Open};
 pub use serve::{DrainReport, serve};
 pub use service::{Connection, Service};

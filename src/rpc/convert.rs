@@ -122,6 +122,7 @@ pub(super) fn key(key: Key, now: Timestamp) -> v1::Key {
         rate_limits: limits::told(&key.details.rate_limits),
         credits: key.details.credits.map(|quota| limits::told_credits(&quota, now)),
         allowed_ips_mode: address_mode(key.details.allowed_ips_mode).into(),
+        honey: key.details.honey,
         metadata: key.details.metadata.to_map(),
         recoverable: key.recoverable,
         user: key.user.map(|id| id.to_string()),

@@ -4,30 +4,30 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::fields::Fields;
+use super::key_fields::{CHANGEABLE, changed, new_key, take};
+use super::key_requests::{filter, idempotency, named};
 use super::page::{page_fields, place};
 use super::request::Around;
-use super::{audit, convert, leaks, limits, usage, user_keys};
+use super::webhooks::{Answer, WebhookRpcs};
+use super::{alerts, audit, convert, leaks, usage, user_keys};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::UserId;
-use crate::domain::key::{Key, KeyDetails, KeyKind, MAX_GRACE, RotationMode};
-use crate::domain::network::AddressMode;
+use crate::domain::key::{Key, MAX_GRACE, RotationMode};
 use crate::domain::usage::LastUse;
 use crate::proto::v1;
 use crate::proto::v1::keys_server::Keys as KeysRpc;
 use crate::service::Context;
+use crate::service::alerts::Alerts;
 use crate::service::audit::Audit;
-use crate::service::keys::{Idempotency, Keys, NewKey};
+use crate::service::keys::Keys;
 use crate::service::leaks::Leaks;
 use crate::service::narrowing::Narrowing;
 use crate::service::paging::ListScope;
 use crate::service::usage::Usage;
 use crate::service::user_keys::UserKeys;
-use crate::store::KeyFilter;
 
 /// Decodes, validates, calls the service, encodes.
 #[derive(Clone, Debug)]
@@ -37,8 +37,10 @@ pub struct KeysService {
     user_keys: UserKeys,
     audit: Audit,
     leaks: Leaks,
+    alerts: Alerts,
     usage: Usage,
     narrowing: Narrowing,
+    webhooks: WebhookRpcs,
 }
 
 impl KeysService {
@@ -48,7 +50,9 @@ impl KeysService {
         let (usage, narrowing) = (Usage::new(Arc::clone(&context)), Narrowing::new(Arc::clone(&context)));
         let user_keys = UserKeys::new(Arc::clone(&context));
         let leaks = Leaks::new(Arc::clone(&context));
-        Self { keys: Keys::new(Arc::clone(&context)), user_keys, audit, leaks, usage, narrowing, context }
+        let (alerts, webhooks) = (Alerts::new(Arc::clone(&context)), WebhookRpcs::new(Arc::clone(&context)));
+        let keys = Keys::new(Arc::clone(&context));
+        Self { keys, user_keys, audit, leaks, alerts, usage, narrowing, webhooks, context }
     }
 
     /// A key that was read, with its last use.
@@ -273,6 +277,39 @@ impl KeysRpc for KeysService {
         leaks::list(&self.context, &self.leaks, &around, message).await.map_err(|error| around.status(&error))
     }
 
+    async fn list_alerts(
+        &self,
+        request: Request<v1::ListAlertsRequest>,
+    ) -> Result<Response<v1::ListAlertsResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let listed = alerts::list(&self.context, &self.alerts, &around, &message).await;
+        listed.map_err(|error| around.status(&error))
+    }
+
+    async fn get_alert(&self, request: Request<v1::GetAlertRequest>) -> Result<Response<v1::GetAlertResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let found = alerts::find(&self.alerts, &around, &message).await;
+        found.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn list_alert_rules(
+        &self,
+        request: Request<v1::ListAlertRulesRequest>,
+    ) -> Result<Response<v1::ListAlertRulesResponse>, Status> {
+        let (around, _) = Around::split(request)?;
+        let listed = alerts::rules(&self.alerts, &around).await;
+        listed.map(Response::new).map_err(|error| around.status(&error))
+    }
+
+    async fn update_alert_rule(
+        &self,
+        request: Request<v1::UpdateAlertRuleRequest>,
+    ) -> Result<Response<v1::UpdateAlertRuleResponse>, Status> {
+        let (around, message) = Around::split(request)?;
+        let changed = alerts::update_rule(&self.alerts, &around, message).await;
+        changed.map(Response::new).map_err(|error| around.status(&error))
+    }
+
     async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::GetUsageResponse>, Status> {
         let (around, message) = Around::split(request)?;
         let counted = usage::report(&self.usage, &around, &message).await;
@@ -333,134 +370,48 @@ impl KeysRpc for KeysService {
         };
         answer.await.map(Response::new).map_err(|error: Error| around.status(&error))
     }
-}
-
-fn new_key(message: v1::CreateKeyRequest) -> Result<NewKey> {
-    let mut fields = Fields::default();
-    let kind = fields.known("type", message.r#type, |kind| match kind {
-        v1::key::Type::Unspecified => Some(KeyKind::Secret),
-        other => convert::kind_in(other),
-    });
-    let environment =
-        fields.known("environment", message.environment, |environment| Some(convert::environment_in(environment)));
-    let details = KeyDetails {
-        name: fields.line("name", message.name, 1, 100),
-        alias: message.alias.map(|alias| fields.line("alias", alias, 1, 100)),
-        description: fields.prose("description", message.description, 1_000),
-        owner: message.owner.map(|owner| fields.visible("owner", owner, 128)),
-        scopes: fields.scope_set("scopes", &message.scopes),
-        allowed_ips: fields.allow_list("allowed_ips", &message.allowed_ips),
-        metadata: fields.metadata("metadata", message.metadata).into(),
-        expires_at: fields.time("expires_at", message.expires_at),
-        rate_limits: limits::read(&mut fields, "rate_limits", &message.rate_limits),
-        credits: limits::read_credits(&mut fields, "credits", message.credits.as_ref()),
-        allowed_ips_mode: address_mode(&mut fields, message.allowed_ips_mode),
-    };
-    let user = message.user.and_then(|id| user(&mut fields, &id));
-    fields.finish(NewKey {
-        kind: kind.unwrap_or(KeyKind::Secret),
-        user,
-        environment: environment.flatten(),
-        details,
-        recoverable: message.recoverable,
-    })
-}
-
-/// The values of the masked fields; those of the others are not looked at.
-fn changed(key: v1::Key, mask: &[&str]) -> Result<KeyDetails> {
-    let mut fields = Fields::under("key.");
-    let mut details = KeyDetails::default();
-    for field in mask {
-        match *field {
-            "name" => details.name = fields.line("name", key.name.clone(), 1, 100),
-            "alias" => details.alias = key.alias.clone().map(|alias| fields.line("alias", alias, 1, 100)),
-            "description" => details.description = fields.prose("description", key.description.clone(), 1_000),
-            "owner" => details.owner = key.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
-            "scopes" => details.scopes = fields.scope_set("scopes", &key.scopes),
-            "allowed_ips" => details.allowed_ips = fields.allow_list("allowed_ips", &key.allowed_ips),
-            "rate_limits" => details.rate_limits = limits::read(&mut fields, "rate_limits", &key.rate_limits),
-            "credits" => details.credits = limits::read_credits(&mut fields, "credits", key.credits.as_ref()),
-            "allowed_ips_mode" => details.allowed_ips_mode = address_mode(&mut fields, key.allowed_ips_mode),
-            "metadata" => details.metadata = fields.metadata("metadata", key.metadata.clone()).into(),
-            // The mask holds only the names of CHANGEABLE; this is the last of them.
-            _ => details.expires_at = fields.time("expires_at", key.expires_at),
-        }
+    async fn create_webhook(&self, request: Request<v1::CreateWebhookRequest>) -> Answer<v1::CreateWebhookResponse> {
+        self.webhooks.create(request).await
     }
-    fields.finish(details)
-}
 
-fn take(details: &mut KeyDetails, change: KeyDetails, mask: &[&str]) {
-    let wanted = |name| mask.contains(&name);
-    let KeyDetails { name, alias, description, owner, scopes, allowed_ips, metadata, expires_at, .. } = change;
-    let KeyDetails { rate_limits, credits, allowed_ips_mode, .. } = change;
-    wanted("name").then(|| details.name = name);
-    wanted("alias").then(|| details.alias = alias);
-    wanted("description").then(|| details.description = description);
-    wanted("owner").then(|| details.owner = owner);
-    wanted("scopes").then(|| details.scopes = scopes);
-    wanted("allowed_ips").then(|| details.allowed_ips = allowed_ips);
-    wanted("metadata").then(|| details.metadata = metadata);
-    wanted("rate_limits").then(|| details.rate_limits = rate_limits);
-    wanted("credits").then(|| details.credits = credits);
-    wanted("allowed_ips_mode").then(|| details.allowed_ips_mode = allowed_ips_mode);
-    wanted("expires_at").then(|| details.expires_at = expires_at);
-}
-
-fn address_mode(fields: &mut Fields, wanted: i32) -> AddressMode {
-    fields.known("allowed_ips_mode", wanted, convert::address_mode_in).unwrap_or_default()
-}
-
-/// The filters as the client named them, which are the same on every page.
-fn named(message: &v1::ListKeysRequest) -> String {
-    let v1::ListKeysRequest { r#type, state, owner, alias, user, .. } = message;
-    format!("{type:?} {state:?} {owner:?} {alias:?} {user:?}")
-}
-
-fn filter(message: &v1::ListKeysRequest, now: Timestamp) -> Result<KeyFilter> {
-    let mut fields = Fields::default();
-    let filter = KeyFilter {
-        kind: message.r#type.and_then(|kind| fields.known("type", kind, convert::kind_in)),
-        state: message
-            .state
-            .and_then(|state| fields.known("state", state, convert::state_in))
-            .map(|state| (state, now)),
-        owner: message.owner.clone().map(|owner| fields.visible("owner", owner, 128)),
-        alias: message.alias.clone().map(|alias| fields.line("alias", alias, 1, 100)),
-        user: message.user.as_ref().and_then(|id| user(&mut fields, id)),
-    };
-    fields.finish(filter)
-}
-
-fn user(fields: &mut Fields, id: &str) -> Option<UserId> {
-    let user = UserId::parse(id);
-    if user.is_none() {
-        fields.refuse("user", "must be the id of a user, `usr_` and 32 hexadecimal digits");
+    async fn get_webhook(&self, request: Request<v1::GetWebhookRequest>) -> Answer<v1::GetWebhookResponse> {
+        self.webhooks.find(request).await
     }
-    user
-}
 
-/// The client's `Idempotency-Key`: 1 to 255 visible ASCII characters, sent once.
-fn idempotency(request: &Request<v1::CreateKeyRequest>) -> Result<Option<Idempotency>> {
-    let mut values = request.metadata().get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let bytes = value.as_encoded_bytes();
-    let good = (1..=255).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) && values.next().is_none();
-    match std::str::from_utf8(bytes) {
-        Ok(key) if good => Ok(Some(Idempotency { key: key.to_owned(), request: request.get_ref().encode_to_vec() })),
-        _ => Err(Error::field("Idempotency-Key", "must be 1 to 255 visible ASCII characters, sent once")),
+    async fn list_webhooks(&self, request: Request<v1::ListWebhooksRequest>) -> Answer<v1::ListWebhooksResponse> {
+        self.webhooks.list(request).await
+    }
+
+    async fn update_webhook(&self, request: Request<v1::UpdateWebhookRequest>) -> Answer<v1::UpdateWebhookResponse> {
+        self.webhooks.update(request).await
+    }
+
+    async fn delete_webhook(&self, request: Request<v1::DeleteWebhookRequest>) -> Answer<v1::DeleteWebhookResponse> {
+        self.webhooks.delete(request).await
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        request: Request<v1::RotateWebhookSecretRequest>,
+    ) -> Answer<v1::RotateWebhookSecretResponse> {
+        self.webhooks.rotate_secret(request).await
+    }
+
+    async fn test_webhook(&self, request: Request<v1::TestWebhookRequest>) -> Answer<v1::TestWebhookResponse> {
+        self.webhooks.test(request).await
+    }
+
+    async fn list_webhook_deliveries(
+        &self,
+        request: Request<v1::ListWebhookDeliveriesRequest>,
+    ) -> Answer<v1::ListWebhookDeliveriesResponse> {
+        self.webhooks.deliveries(request).await
+    }
+
+    async fn redeliver_webhook(
+        &self,
+        request: Request<v1::RedeliverWebhookRequest>,
+    ) -> Answer<v1::RedeliverWebhookResponse> {
+        self.webhooks.redeliver(request).await
     }
 }
-
-const CHANGEABLE: [&str; 11] = [
-    "name",
-    "alias",
-    "description",
-    "owner",
-    "scopes",
-    "allowed_ips",
-    "allowed_ips_mode",
-    "metadata",
-    "rate_limits",
-    "credits",
-    "expires_at",
-];

@@ -1,5 +1,6 @@
 //! The gRPC services: decode, validate, call the service, encode. JSON clients reach the same functions through the edge.
 
+mod alerts;
 mod audit;
 pub mod auth;
 mod clients;
@@ -7,6 +8,8 @@ mod convert;
 mod fields;
 mod grants;
 mod issuers;
+mod key_fields;
+mod key_requests;
 mod key_sets;
 pub mod keys;
 mod leaks;
@@ -22,6 +25,7 @@ mod user_keys;
 pub mod users;
 mod verify;
 mod watch;
+mod webhooks;
 
 use tonic::Status;
 

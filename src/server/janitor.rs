@@ -10,12 +10,14 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::master_key::MasterKeyWatch;
 use super::readiness::Readiness;
+use crate::auth::alarm::Alarm;
 use crate::auth::feed::Progress;
 use crate::auth::limit::Limiter;
 use crate::auth::lookup::Credentials;
 use crate::auth::password::PasswordHasher;
 use crate::auth::signing::Signing;
 use crate::config::UsageSettings;
+use crate::domain::alert::AlertKind;
 use crate::domain::clock::Clock;
 use crate::domain::sealing::Keyring;
 use crate::domain::usage::Grain;
@@ -33,6 +35,7 @@ pub(super) struct Janitor {
     pub(super) passwords: Arc<PasswordHasher>,
     pub(super) limiter: Arc<Limiter>,
     pub(super) usage: UsageSettings,
+    pub(super) alarm: Arc<Alarm>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Readiness,
@@ -105,7 +108,11 @@ impl Janitor {
         if let Some((up, alone)) = self.limiter.together() {
             self.metrics.redis.follow(up, alone);
         }
+        self.metrics.webhooks.follow(self.store.outbox_dropped());
         self.metrics.connections_open.set(i64::try_from(self.connections.count()).unwrap_or(i64::MAX));
+        for kind in AlertKind::ALL {
+            self.metrics.alerts.follow(kind, self.alarm.raised(kind));
+        }
         let progress = *self.progress.borrow();
         self.metrics.feed.revision.set(i64::try_from(progress.revision.0).unwrap_or(i64::MAX));
         self.metrics.feed.lag_seconds.set(progress.confirmed.elapsed().as_secs_f64());
@@ -132,6 +139,14 @@ impl Janitor {
             while self.store.prune_changes(now.minus(KEEP_CHANGES), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_sessions(now.minus(KEEP_SESSIONS), BATCH).await? == u64::from(BATCH) {}
             while self.store.prune_leak_reports(now.minus(KEEP_LEAK_REPORTS), BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_alerts(now.minus(KEEP_ALERTS), BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_alert_claims(now, BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_webhook_secrets(now, BATCH).await? == u64::from(BATCH) {}
+            while self.store.prune_deliveries(now.minus(KEEP_DELIVERIES), BATCH).await? == u64::from(BATCH) {}
+            self.metrics
+                .webhooks
+                .waiting
+                .set(i64::try_from(self.store.count_waiting_deliveries().await?).unwrap_or(i64::MAX));
             while self.store.prune_devices(now.minus(KEEP_DEVICES), BATCH).await? == u64::from(BATCH) {}
             // Tokens first: grants take what is left of theirs with them.
             while self.store.prune_access_tokens(now.minus(KEEP_TOKENS), BATCH).await? == u64::from(BATCH) {}
@@ -183,6 +198,10 @@ const KEEP_TOKENS: Duration = Duration::from_secs(60 * 60);
 const KEEP_DOCUMENTS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// How long it is known which leaks were reported. The audit log keeps what was done.
 const KEEP_LEAK_REPORTS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long alerts are kept.
+const KEEP_ALERTS: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long it is known what webhooks were told.
+const KEEP_DELIVERIES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const BATCH: u32 = 500;
 /// Each removal is several rows.
 const GRANT_BATCH: u32 = 100;

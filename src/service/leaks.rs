@@ -117,7 +117,7 @@ impl Leaks {
                     Some(address) => self.0.credentials.find_for(credential, address).await?,
                     None => self.0.credentials.find(credential).await?,
                 };
-                let Found::Issued(known) = found else { return Ok(None) };
+                let (Found::Issued(known) | Found::Honey(known)) = found else { return Ok(None) };
                 match &known.form {
                     Form::Key(_) => store.find_key_secret(&hash).await?.map(|secret| Leaked::Key(Box::new(secret))),
                     Form::Token(..) => {
@@ -172,9 +172,10 @@ impl Leaks {
             }
             _ => (event.reporting_leak(None, &report), leaked.turns(action)),
         };
-        match self.0.store.record_leak(&report, turns, &event).await? {
+        match self.0.store.record_leak(&report, turns, &event, &*self.0.entropy).await? {
             LeakRecorded::Known => Ok(None),
-            LeakRecorded::New(change) => {
+            LeakRecorded::New(change, alert) => {
+                self.0.alarm.told(alert.as_deref().map(std::slice::from_ref).unwrap_or_default());
                 if let Some(change) = change {
                     self.0.committed(&change);
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::alarm::Alarm;
 use crate::auth::attempts::Attempts;
 use crate::auth::caller::Caller;
 use crate::auth::dpop::Possession;
@@ -22,6 +23,7 @@ use crate::domain::sealing::{self, Keyring};
 use crate::domain::secret::PlainSecret;
 use crate::store::Store;
 
+pub mod alerts;
 pub mod audit;
 pub mod clients;
 pub mod grants;
@@ -41,6 +43,7 @@ pub mod usage;
 pub mod user_keys;
 pub mod users;
 pub mod verify;
+pub mod webhooks;
 
 /// What every service works with.
 #[derive(Debug)]
@@ -65,8 +68,12 @@ pub struct Context {
     pub passwords: Arc<PasswordHasher>,
     /// How often passwords were tried.
     pub attempts: Arc<Attempts>,
+    /// Calls webhooks.
+    pub carrier: Arc<dyn webhooks::Carrier>,
     /// Counts how credentials are used.
     pub ledger: Arc<Ledger>,
+    /// Told of alerts.
+    pub alarm: Arc<Alarm>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -62,6 +62,8 @@ pub struct Verdict {
     pub missing_scope: Option<String>,
     /// The credential, when it is one of the caller's project.
     pub credential: Option<Arc<Credential>>,
+    /// The honey key of the caller's project that it is. Only its project is told: whoever asks is told that nobody knows it.
+    pub touched: Option<Arc<Credential>>,
     /// How it stands with its limits and credits, if it has any.
     pub limits: Option<Report>,
     /// Whether its address list, which only reports, would have refused it.
@@ -99,7 +101,7 @@ impl Verify {
             }
         }
         let asked = Asked { outcome: verdict.objection, at: now, client: inquiry.client, scopes: inquiry.scopes };
-        match &verdict.credential {
+        match verdict.credential.as_ref().or(verdict.touched.as_ref()) {
             Some(credential) => self.0.ledger.verified(credential, &asked),
             None => self.0.ledger.verified_unknown(caller.project(), caller.environment(), &asked),
         }
@@ -129,6 +131,7 @@ impl Verify {
             objection: Some(reason),
             missing_scope: None,
             credential: None,
+            touched: None,
             limits: None,
             address_reported: false,
             revision,
@@ -141,7 +144,7 @@ impl Verify {
         if let Some(publishable) = inquiry.publishable {
             let beside = match self.find(caller, publishable, recorder).await {
                 Ok(credential) => credential,
-                Err(unfound) => return Ok(refused(unfound.reason())),
+                Err(unfound) => return Ok(Verdict { touched: unfound.touched(), ..refused(unfound.reason()) }),
             };
             if let Err(objection) = decide(&beside, &question, recorder) {
                 return Ok(verdict(beside, Err(objection), revision));
@@ -151,7 +154,7 @@ impl Verify {
         let credential = match self.find(caller, inquiry.credential, recorder).await {
             Ok(credential) => credential,
             Err(Unfound::Reserved(key)) => return Ok(rehearsed(key, caller, inquiry, (now, revision), recorder)),
-            Err(unfound) => return Ok(refused(unfound.reason())),
+            Err(unfound) => return Ok(Verdict { touched: unfound.touched(), ..refused(unfound.reason()) }),
         };
         question.scopes = inquiry.scopes;
         let decision = decide(&credential, &question, recorder);
@@ -277,6 +280,13 @@ impl Verify {
                 recorder.record(Check::Lookup, Outcome::Passed, || format!("it is {}", credential.id()).into());
                 Ok(credential)
             }
+            Found::Honey(credential) if credential.project() == caller.project() => {
+                let id = credential.id();
+                recorder.record(Check::Lookup, Outcome::Failed, || {
+                    format!("it is {id}, a honey key: whoever presents it is answered as if nobody knew it").into()
+                });
+                Err(Unfound::Honey(credential))
+            }
             Found::Reserved(key) if caller.environment() == Environment::Test => Err(Unfound::Reserved(key)),
             _ => {
                 recorder.record(Check::Lookup, Outcome::Failed, || "it was not issued in this project".into());
@@ -290,15 +300,25 @@ impl Verify {
 enum Unfound {
     /// There is none, or none that can be told of.
     Refused(Reason),
+    /// It is a honey key of the caller's project.
+    Honey(Arc<Credential>),
     /// It is a reserved test key, and the caller's environment is the one for tests.
     Reserved(&'static TestKey),
 }
 
 impl Unfound {
-    fn reason(self) -> Reason {
+    fn reason(&self) -> Reason {
         match self {
-            Self::Refused(reason) => reason,
+            Self::Refused(reason) => *reason,
+            Self::Honey(_) => Reason::NotFound,
             Self::Reserved(key) => key.reason,
+        }
+    }
+
+    fn touched(&self) -> Option<Arc<Credential>> {
+        match self {
+            Self::Honey(credential) => Some(Arc::clone(credential)),
+            Self::Refused(_) | Self::Reserved(_) => None,
         }
     }
 }
@@ -325,6 +345,7 @@ fn rehearsed(
         objection: Some(reason),
         missing_scope: (reason == Reason::InsufficientScope).then(|| scope.to_owned()),
         credential: key.credential(caller.project()).map(Arc::new),
+        touched: None,
         limits: key.standing(now),
         address_reported: false,
         revision,
@@ -359,6 +380,7 @@ fn verdict(credential: Arc<Credential>, decision: Result<(), Objection<'_>>, rev
         objection: objection.map(|objection| objection.reason),
         missing_scope: objection.and_then(|objection| objection.scope).map(|scope| scope.spelling().to_owned()),
         credential: Some(credential),
+        touched: None,
         limits: None,
         address_reported: false,
         revision,

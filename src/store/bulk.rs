@@ -92,6 +92,7 @@ async fn insert_keys(tx: &mut Tx, part: &[(Key, SecretHash)]) -> Result<()> {
             key.version,
             key.user.as_ref().map(UserId::as_str),
             details.allowed_ips_mode.as_str(),
+            details.honey,
         ]);
     }
     rows.insert(tx).await
@@ -165,8 +166,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 static KEYS: Insertion = insertion!(
     "keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint, expires_at,
         rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at, suspended_at,
-        revoked_at, version, user_id, allowed_ips_mode)",
-    24
+        revoked_at, version, user_id, allowed_ips_mode, honey)",
+    25
 );
 static SECRETS: Insertion = insertion!("key_secrets (hash, key_id, pepper, role)", 4);
 static SCOPES: Insertion = insertion!("key_scopes (key_id, plain, spelling, project)", 4);

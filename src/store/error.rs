@@ -11,6 +11,7 @@ use crate::domain::error::{self, Error as DomainError};
 use crate::domain::oauth::error::OAuthError;
 use crate::domain::reason::Reason;
 use crate::domain::signing_key::MOST_SIGNING_KEYS;
+use crate::domain::webhook::MAX_WEBHOOKS;
 
 /// Why a call of the store failed. The cause was logged where it happened.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -56,6 +57,9 @@ pub enum Conflict {
     /// As many signing keys are published as may be.
     #[error("there are too many signing keys")]
     TooManySigningKeys,
+    /// The environment has as many webhooks as it may.
+    #[error("there are too many webhooks")]
+    TooManyWebhooks,
     /// A scope that is to be granted is not registered.
     #[error("a scope is not registered")]
     UnknownScope,
@@ -107,6 +111,10 @@ impl From<StoreError> for DomainError {
                 format!(
                     "{MOST_SIGNING_KEYS} signing keys are published, and no more may be; wait until some are past their end"
                 ),
+            ),
+            StoreError::Conflict(Conflict::TooManyWebhooks) => Self::new(
+                Reason::InvalidState,
+                format!("the environment has {MAX_WEBHOOKS} webhooks, and may have no more; delete one first"),
             ),
             StoreError::Conflict(Conflict::Exists) => {
                 Self::new(Reason::AlreadyExists, "a thing of this name exists already")

@@ -17,7 +17,7 @@ macro_rules! key_columns {
     () => {
         "k.id, k.project, k.environment, k.kind, k.name, k.alias, k.description, k.owner, k.metadata, k.recoverable,
         k.hint, k.expires_at, k.rotated_at, k.rotation_mode, k.grace_micros, k.old_expires_at, k.created_by,
-        k.created_at, k.updated_at, k.suspended_at, k.revoked_at, k.version, k.user_id, k.allowed_ips_mode,
+        k.created_at, k.updated_at, k.suspended_at, k.revoked_at, k.version, k.user_id, k.allowed_ips_mode, k.honey,
         (SELECT string_agg(c.plain || ' ' || c.spelling, ' ') FROM key_scopes c WHERE c.key_id = k.id) AS scopes,
         (SELECT string_agg(a.ip_range, ' ') FROM key_allowed_ips a WHERE a.key_id = k.id) AS allowed_ips,
         (SELECT string_agg(l.name || ' ' || l.calls || ' ' || l.window_micros
@@ -55,6 +55,7 @@ pub(super) fn read(row: &Row) -> Result<Key> {
             credits: credits::read(row.opt_str("credits")?)?.map(Box::new),
             allowed_ips_mode: AddressMode::parse(row.str("allowed_ips_mode")?)
                 .ok_or_else(|| damaged("keys.allowed_ips_mode"))?,
+            honey: row.bool("honey")?,
         },
         recoverable: row.bool("recoverable")?,
         hint: row.str("hint")?.into(),
@@ -98,6 +99,7 @@ pub(super) async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
         key.version,
         key.user.as_ref().map(UserId::as_str),
         details.allowed_ips_mode.as_str(),
+        details.honey,
     ];
     let taken = if key.kind == KeyKind::User { Conflict::KeyHandle } else { Conflict::Alias };
     tx.execute(INSERT, values).await.map_err(|failure| failure.or_conflict(taken))?;
@@ -130,6 +132,7 @@ pub(super) async fn update(tx: &mut Tx, key: &Key, expected_version: i64) -> Res
         key.revoked_at,
         key.version,
         details.allowed_ips_mode.as_str(),
+        details.honey,
     ];
     let changed = tx.execute(UPDATE, values).await.map_err(|failure| failure.or_conflict(Conflict::Alias))?;
     if changed == 0 { Err(StoreError::Conflict(Conflict::Version)) } else { Ok(()) }
@@ -215,11 +218,12 @@ fn allowed_ips(text: Option<&str>) -> Result<AllowList> {
 const INSERT: &str =
     "INSERT INTO keys (id, project, environment, kind, name, alias, description, owner, metadata, recoverable, hint,
         expires_at, rotated_at, rotation_mode, grace_micros, old_expires_at, created_by, created_at, updated_at,
-        suspended_at, revoked_at, version, user_id, allowed_ips_mode)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
+        suspended_at, revoked_at, version, user_id, allowed_ips_mode, honey)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25)";
 const UPDATE: &str = "UPDATE keys SET name = $5, alias = $6, description = $7, owner = $8, metadata = $9, hint = $10,
         expires_at = $11, rotated_at = $12, rotation_mode = $13, grace_micros = $14, old_expires_at = $15,
-        updated_at = $16, suspended_at = $17, revoked_at = $18, version = $19, allowed_ips_mode = $20
+        updated_at = $16, suspended_at = $17, revoked_at = $18, version = $19, allowed_ips_mode = $20, honey = $21
     WHERE id = $1 AND project = $2 AND environment = $3 AND version = $4";
 const INSERT_SCOPE: &str = "INSERT INTO key_scopes (key_id, plain, spelling, project) VALUES ($1, $2, $3, $4)";
 const INSERT_ALLOWED_IP: &str = "INSERT INTO key_allowed_ips (key_id, ip_range) VALUES ($1, $2)";

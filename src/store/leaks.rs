@@ -1,14 +1,17 @@
 //! Reports of leaked credentials, each written with what was done about it.
 
+use super::alerts::raise;
 use super::client_rows::client_columns;
 use super::db::{Row, Tx, damaged, values};
 use super::error::Result;
 use super::oauth::{end_access_token, end_grant};
 use super::pages::{self, Statements};
-use super::{Store, changes, client_rows, key_rows, keys, sessions};
+use super::{Store, alert_rules, changes, client_rows, key_rows, keys, sessions};
+use crate::domain::alert::{Alert, leaked};
 use crate::domain::audit::AuditEvent;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::clock::Timestamp;
+use crate::domain::entropy::Entropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::{CredentialId, GrantId, LeakReportId, ProjectId};
 use crate::domain::key::Key;
@@ -44,14 +47,14 @@ pub struct LeakFilter {
 /// What came of a report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LeakRecorded {
-    /// It is written down, and this has changed.
-    New(Option<Change>),
+    /// It is written down; this has changed, and this alert was raised.
+    New(Option<Change>, Option<Box<Alert>>),
     /// The credential was reported with this place before; nothing was done.
     Known,
 }
 
 impl Store {
-    /// Writes a report down with what it turns.
+    /// Writes a report down with what it turns, and with the alert about it, if the project wants one.
     ///
     /// # Errors
     /// [`Conflict::Version`](super::Conflict::Version) for a key that was changed since it was read.
@@ -60,6 +63,7 @@ impl Store {
         report: &LeakReport,
         turns: LeakTurns<'_>,
         event: &AuditEvent,
+        entropy: &dyn Entropy,
     ) -> Result<LeakRecorded> {
         let mut tx = self.db.begin().await?;
         if !insert(&mut tx, report).await? {
@@ -68,6 +72,11 @@ impl Store {
         let (project, environment) = (report.project.as_str(), report.environment.as_str());
         tx.execute(DELETE_SURPLUS, values![project, environment, report.subject.as_str(), MOST_OF_SUBJECT]).await?;
         let turned = turn(&mut tx, turns, report.reported_at).await?;
+        let rules = alert_rules::of_projects(&mut tx, &[&report.project]).await?.remove(&report.project);
+        let alert = match leaked(&rules.unwrap_or_default(), report) {
+            Some(found) => raise(self, &mut tx, (&report.project, report.environment), &found, entropy).await?,
+            None => None,
+        };
         self.record_in(&mut tx, event).await?;
         let change = match turned {
             Some((subject, kind, hashes)) => {
@@ -77,7 +86,7 @@ impl Store {
             None => None,
         };
         tx.commit().await?;
-        Ok(LeakRecorded::New(change))
+        Ok(LeakRecorded::New(change, alert.map(Box::new)))
     }
 
     /// The report that has told of this secret of a credential at this place.

@@ -76,6 +76,6 @@ pub(super) fn sql(into: &str, columns: usize, rows: usize, conflict: &str) -> &'
     format!("INSERT INTO {into} VALUES {} {conflict}", rows.join(", ")).leak()
 }
 
-/// Rows of one insertion. 23 columns of so many rows stay below the placeholders that a statement may have: 32,766 in
+/// Rows of one insertion. 25 columns of so many rows stay below the placeholders that a statement may have: 32,766 in
 /// SQLite, 65,535 in PostgreSQL.
 pub(super) const ROWS: usize = 100;

@@ -24,6 +24,9 @@
 //! series end in, and `on_both_engines!` runs a test of the verbs on each.
 
 mod access_log;
+mod alert_rules;
+mod alert_watch;
+mod alerts;
 mod audit;
 mod audit_check;
 mod bulk;
@@ -33,6 +36,7 @@ mod clients;
 mod credentials;
 mod credits;
 mod db;
+mod deliveries;
 mod error;
 mod idempotency;
 mod identities;
@@ -48,6 +52,7 @@ mod many_rows;
 mod master_keys;
 mod oauth;
 mod options;
+mod outbox;
 mod pages;
 mod passwords;
 mod product_search;
@@ -64,16 +69,20 @@ mod usage_reports;
 mod user_keys;
 mod user_search;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use access_log::{AccessEntry, AccessFilter, AddressUse};
+pub use alert_watch::EndingPlace;
+pub use alerts::AlertFilter;
 pub use audit::{AuditFilter, COMMAND_LINE};
 pub use audit_check::{AuditCheck, Break, BreakKind};
 pub use credentials::RecentPlace;
 pub use credits::Taken;
 pub use db::{ChangeSignal, PoolUsage};
+pub use deliveries::DeliveryFilter;
 pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
 pub use idempotency::NewIdempotent;
 pub use issuers::MAX_ISSUERS;
@@ -86,6 +95,7 @@ pub use oauth::{
     DeviceStarted, GrantFilter, MAX_DEVICE_REQUESTS, NewAccessToken, NewTokens, PushedRequest, Refreshed, Room,
 };
 pub use options::{Location, StoreOptions};
+pub use outbox::{Claim, Claimed, Enqueued, Settled};
 pub use passwords::{Account, NewPassword};
 pub use products::ProductFilter;
 pub use resealing::Resealed;
@@ -95,6 +105,7 @@ pub use usage_reports::{UsageFilter, UsageGroups, UsageQuery, UsageRow};
 pub use users::UserFilter;
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use self::db::Db;
@@ -108,6 +119,8 @@ pub struct Store {
     audit_key: Arc<OnceLock<AuditKey>>,
     /// There where transactions are written one after the other.
     issuing: Option<oauth::Issuing>,
+    /// Deliveries to webhooks that were given up for newer ones.
+    outbox_dropped: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -115,7 +128,7 @@ impl Store {
     pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let db = Db::open(options).await?;
         let issuing = db.has_one_writer().then(|| oauth::Issuing::begin(db.clone()));
-        Ok(Self { db, audit_key: Arc::default(), issuing })
+        Ok(Self { db, audit_key: Arc::default(), issuing, outbox_dropped: Arc::default() })
     }
 
     /// Whether the database answers.

@@ -77,7 +77,7 @@ impl Store {
 
 /// What removes the rows of project `$1`, `$2` things at a time, in an order in which nothing hangs on what goes. Within one
 /// transaction the keys chosen are the same each time.
-const EMPTYING: [&str; 28] = [
+const EMPTYING: [&str; 37] = [
     DEVICE_REQUESTS,
     CODES,
     REFRESH_TOKENS,
@@ -106,6 +106,15 @@ const EMPTYING: [&str; 28] = [
     ACCESS_LOG,
     KEY_USES,
     KEY_SCOPE_USES,
+    ALERT_RULES,
+    ALERTS,
+    ALERT_CLAIMS,
+    ALERT_WATCH,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_LANES,
+    WEBHOOK_SECRETS,
+    WEBHOOK_KINDS,
+    WEBHOOKS,
 ];
 
 /// The same for clients.
@@ -203,6 +212,26 @@ const KEY_USES: &str = "DELETE FROM key_uses WHERE key_id IN
     (SELECT s.key_id FROM key_uses s WHERE s.project = $1 ORDER BY s.key_id LIMIT $2)";
 const KEY_SCOPE_USES: &str = "DELETE FROM key_scope_uses WHERE (key_id, plain) IN
     (SELECT s.key_id, s.plain FROM key_scope_uses s WHERE s.project = $1 ORDER BY s.key_id, s.plain LIMIT $2)";
+const ALERT_RULES: &str = "DELETE FROM alert_rules WHERE (project, kind) IN
+    (SELECT r.project, r.kind FROM alert_rules r WHERE r.project = $1 ORDER BY r.kind LIMIT $2)";
+const ALERTS: &str = "DELETE FROM alerts WHERE id IN
+    (SELECT l.id FROM alerts l WHERE l.project = $1 ORDER BY l.environment, l.id LIMIT $2)";
+const ALERT_CLAIMS: &str = "DELETE FROM alert_claims WHERE (project, environment, kind, claim) IN
+    (SELECT c.project, c.environment, c.kind, c.claim FROM alert_claims c WHERE c.project = $1
+        ORDER BY c.environment, c.kind, c.claim LIMIT $2)";
+const ALERT_WATCH: &str = "DELETE FROM alert_watch WHERE (project, environment, key_id) IN
+    (SELECT w.project, w.environment, w.key_id FROM alert_watch w WHERE w.project = $1
+        ORDER BY w.environment, w.key_id LIMIT $2)";
+const WEBHOOK_DELIVERIES: &str = "DELETE FROM webhook_deliveries WHERE (webhook_id, id) IN
+    (SELECT d.webhook_id, d.id FROM webhook_deliveries d WHERE d.project = $1 LIMIT $2)";
+const WEBHOOK_LANES: &str = "DELETE FROM webhook_lanes WHERE webhook_id IN
+    (SELECT w.id FROM webhooks w WHERE w.project = $1 ORDER BY w.environment, w.id LIMIT $2)";
+const WEBHOOK_SECRETS: &str = "DELETE FROM webhook_secrets WHERE webhook_id IN
+    (SELECT w.id FROM webhooks w WHERE w.project = $1 ORDER BY w.environment, w.id LIMIT $2)";
+const WEBHOOK_KINDS: &str = "DELETE FROM webhook_kinds WHERE webhook_id IN
+    (SELECT w.id FROM webhooks w WHERE w.project = $1 ORDER BY w.environment, w.id LIMIT $2)";
+const WEBHOOKS: &str = "DELETE FROM webhooks WHERE id IN
+    (SELECT w.id FROM webhooks w WHERE w.project = $1 ORDER BY w.environment, w.id LIMIT $2)";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -245,4 +274,13 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (ACCESS_LOG, "access_log_listed"),
     (KEY_USES, "key_uses_of_project"),
     (KEY_SCOPE_USES, "key_scope_uses_of_project"),
+    (ALERT_RULES, "PRIMARY KEY"),
+    (ALERTS, "alerts_listed"),
+    (ALERT_CLAIMS, "PRIMARY KEY"),
+    (ALERT_WATCH, "PRIMARY KEY"),
+    (WEBHOOK_DELIVERIES, "webhook_deliveries_of_project"),
+    (WEBHOOK_LANES, "webhooks_listed"),
+    (WEBHOOK_SECRETS, "webhooks_listed"),
+    (WEBHOOK_KINDS, "webhooks_listed"),
+    (WEBHOOKS, "webhooks_listed"),
 ];

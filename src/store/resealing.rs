@@ -6,6 +6,7 @@ use super::db::{Row, Value, values};
 use super::error::Result;
 use crate::domain::sealing::{Keyring, answer_context, secret_context};
 use crate::domain::signing_key;
+use crate::domain::webhook;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -24,6 +25,7 @@ impl Store {
         self.reseal_secrets(keyring, &mut done).await?;
         self.reseal_answers(keyring, &mut done).await?;
         self.reseal_signing_keys(keyring, &mut done).await?;
+        self.reseal_webhook_secrets(keyring, &mut done).await?;
         Ok(done)
     }
 
@@ -72,6 +74,21 @@ impl Store {
         Ok(())
     }
 
+    async fn reseal_webhook_secrets(&self, keyring: &Keyring, done: &mut Resealed) -> Result<()> {
+        let (newest, mut after) = (keyring.newest_seal(), (String::new(), 0));
+        loop {
+            let rows = self.db.fetch_all(WEBHOOK_SECRETS, values![&after.0, after.1, &newest[..], BATCH]).await?;
+            for row in &rows {
+                let (id, number, sealed) = (row.str("webhook_id")?, row.int("number")?, row.bytes("sealed")?);
+                if let Some(anew) = again(keyring, sealed, &webhook::seal_context(id), done) {
+                    self.replace(SET_WEBHOOK_SECRET, values![&anew, sealed, id, number], done).await?;
+                }
+            }
+            let Some(last) = full(&rows) else { return Ok(()) };
+            after = (last.text("webhook_id")?, last.int("number")?);
+        }
+    }
+
     /// One row a transaction: whoever holds several of them is never in a circle with this.
     async fn replace(&self, sql: &'static str, values: &[Value<'_>], done: &mut Resealed) -> Result<()> {
         let mut tx = self.db.begin().await?;
@@ -111,6 +128,10 @@ const SET_SECRET: &str = "UPDATE key_secrets SET sealed = $1 WHERE hash = $3 AND
 const SET_ANSWER: &str = "UPDATE idempotency SET answer = $1
     WHERE project = $3 AND environment = $4 AND actor = $5 AND idempotency_key = $6 AND answer = $2";
 const SET_SIGNING_KEY: &str = "UPDATE signing_keys SET private_key = $1 WHERE seq = $3 AND private_key = $2";
+const WEBHOOK_SECRETS: &str = "SELECT webhook_id, number, sealed FROM webhook_secrets
+    WHERE (webhook_id, number) > ($1, $2) AND substr(sealed, 1, 4) <> $3 ORDER BY webhook_id, number LIMIT $4";
+const SET_WEBHOOK_SECRET: &str =
+    "UPDATE webhook_secrets SET sealed = $1 WHERE webhook_id = $3 AND number = $4 AND sealed = $2";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -121,4 +142,6 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (SET_SECRET, "PRIMARY KEY"),
     (SET_ANSWER, "PRIMARY KEY"),
     (SET_SIGNING_KEY, "INTEGER PRIMARY KEY"),
+    (WEBHOOK_SECRETS, "PRIMARY KEY"),
+    (SET_WEBHOOK_SECRET, "PRIMARY KEY"),
 ];

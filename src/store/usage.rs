@@ -9,8 +9,10 @@ use super::access_log;
 use super::db::{Tx, values};
 use super::error::Result;
 use super::many_rows::{Rows, Upsert, insertion};
-use super::{Store, key_uses};
+use super::{Store, alert_watch, key_uses};
+use crate::domain::alert::Alert;
 use crate::domain::clock::Timestamp;
+use crate::domain::entropy::Entropy;
 use crate::domain::id::{ClientId, KeyId, UserId};
 use crate::domain::usage::{Grain, Subject, Tally, outcome_name};
 
@@ -25,14 +27,15 @@ pub(super) struct Whose<'a> {
 }
 
 impl Store {
-    /// Adds these calls to what was counted, all or none.
-    pub async fn add_usage(&self, tallies: &[Tally]) -> Result<()> {
+    /// Adds these calls to what was counted, all or none, and holds them against the rules for alerts: those that were raised.
+    pub async fn add_usage(&self, tallies: &[Tally], entropy: &dyn Entropy) -> Result<Vec<Alert>> {
         let mut tx = self.db.begin().await?;
         add_counts(&mut tx, tallies).await?;
         access_log::add(&mut tx, tallies).await?;
         key_uses::add(&mut tx, tallies).await?;
+        let raised = alert_watch::observe(self, &mut tx, tallies, entropy).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(raised)
     }
 
     /// Forgets up to `batch` counts of this grain that began before this time; how many it were.

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one file per subject.
 
+mod alerts;
 mod architecture;
 mod audit;
 mod clients;
@@ -56,4 +57,5 @@ mod usage;
 mod user_keys;
 mod users;
 mod verify;
+mod webhooks;
 mod wires;

@@ -181,6 +181,17 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
         server.person(&server.live(), "giver", &["read:users"]).await;
         return call.template.replace("{id}", &given(server, &server.live(), "giver", "App").await);
     }
+    if call.template.starts_with("/v1/webhooks/{") {
+        let webhook = json!({"webhook": {"url": "https://hooks.invalid/", "events": ["*"]}});
+        let made = make("Keys/CreateWebhook", webhook).await;
+        Actor::made(text(&made["secret"]), "");
+        let webhook = text(&made["webhook"]["id"]);
+        if !call.template.contains("{webhookId}") {
+            return call.template.replace("{id}", webhook);
+        }
+        let tested = make("Keys/TestWebhook", json!({"id": webhook})).await;
+        return call.template.replace("{webhookId}", webhook).replace("{id}", text(&tested["data"][0]["id"]));
+    }
     let value = if !call.template.contains('{') {
         String::new()
     } else if call.template.starts_with("/v1/keys") {
@@ -204,6 +215,10 @@ pub(crate) async fn fresh_path(server: &TestServer, call: &Call) -> String {
     } else if call.template.starts_with("/v1/clients") {
         let client = json!({"client": {"name": "App", "redirectUris": ["https://app.example.com/callback"]}});
         text(&make("Auth/CreateClient", client).await["client"]["id"]).to_owned()
+    } else if call.template.starts_with("/v1/alert-rules") {
+        "new_network".to_owned()
+    } else if call.template.starts_with("/v1/alerts") {
+        crate::alerts::raised(server, &server.live()).await
     } else if call.template.starts_with("/v1/issuers") {
         let issuer = json!({"issuer": format!("https://{}.example", call.method), "audiences": ["shop"]});
         text(&make("Auth/CreateIssuer", json!({"issuer": issuer})).await["issuer"]["id"]).to_owned()

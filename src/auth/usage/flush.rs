@@ -41,9 +41,13 @@ impl Ledger {
         while !pending.is_empty() {
             let rest = pending.len().saturating_sub(most);
             let batch = pending.split_off(rest);
-            let Err(error) = store.add_usage(&batch).await else {
-                written += batch.len();
-                continue;
+            let error = match store.add_usage(&batch, self.alarm.entropy()).await {
+                Ok(raised) => {
+                    self.alarm.told(&raised);
+                    written += batch.len();
+                    continue;
+                }
+                Err(error) => error,
             };
             pending.extend(batch);
             // A store that is slow may have time for fewer.

@@ -21,6 +21,7 @@ use http::header::USER_AGENT;
 use tokio::sync::Notify;
 
 use self::unknown::Unknown;
+use super::alarm::Alarm;
 use super::caller::Caller;
 use super::guard::Refusal;
 use crate::domain::clock::Timestamp;
@@ -46,6 +47,8 @@ pub struct Ledger {
     crowded: Notify,
     /// What was taken from the counters and could not be written yet.
     pending: tokio::sync::Mutex<Vec<Tally>>,
+    /// Told of the alerts that what was written down raised.
+    alarm: Arc<Alarm>,
 }
 
 /// One call at the door.
@@ -76,7 +79,7 @@ pub struct Asked<'a> {
 
 impl Ledger {
     /// A ledger with nothing in it; one that does not count stays so.
-    pub fn new(counts: bool) -> Self {
+    pub fn new(counts: bool, alarm: Arc<Alarm>) -> Self {
         Self {
             counts,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -86,6 +89,7 @@ impl Ledger {
             detailed: AtomicUsize::new(0),
             crowded: Notify::new(),
             pending: tokio::sync::Mutex::default(),
+            alarm,
         }
     }
 
@@ -122,6 +126,14 @@ impl Ledger {
     pub fn verified_unknown(&self, project: &ProjectId, environment: Environment, asked: &Asked<'_>) {
         if self.counts {
             self.count_unknown(Some((project.clone(), environment)), &asked.call());
+        }
+    }
+
+    /// Counts that somebody presented a honey key where it is no call: what they did, when, and where from.
+    pub fn touched(&self, credential: &Credential, method: &'static str, at: Timestamp, address: Option<IpAddr>) {
+        if self.counts {
+            let (address, outcome) = (address.map(unmapped), Some(Reason::NotFound));
+            self.count(credential, &Use { method, outcome, at, address, beside: None, scopes: &[], user_agent: None });
         }
     }
 

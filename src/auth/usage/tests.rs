@@ -4,7 +4,9 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::clock::ManualClock;
 use crate::domain::credential::{Form, KeySecret, SecretRole};
+use crate::domain::entropy::SystemEntropy;
 use crate::domain::limit::RateLimits;
 use crate::domain::usage::MOST_USER_AGENT;
 use crate::store::tests::support::{at, full_key};
@@ -20,6 +22,11 @@ fn credential() -> Arc<Credential> {
     })))
 }
 
+fn ledger(counts: bool) -> Ledger {
+    let clock = Arc::new(ManualClock::new(at(0)));
+    Ledger::new(counts, Arc::new(Alarm::new(clock, Arc::new(SystemEntropy))))
+}
+
 fn call(seconds: u64) -> Use<'static> {
     let address = Some(IpAddr::from([192, 0, 2, 7]));
     Use { method: "Keys/GetKey", outcome: None, at: at(seconds), address, beside: None, scopes: &[], user_agent: None }
@@ -31,7 +38,7 @@ fn sum(tallies: &[Tally]) -> u64 {
 
 #[test]
 fn no_call_is_lost_while_counts_are_taken_away() {
-    let (ledger, credential) = (Ledger::new(true), credential());
+    let (ledger, credential) = (ledger(true), credential());
     let mut taken = Vec::new();
     std::thread::scope(|scope| {
         let counting: Vec<_> = (0..4_u64)
@@ -62,9 +69,9 @@ fn no_call_is_lost_while_counts_are_taken_away() {
 
 #[test]
 fn calls_that_are_alike_are_one_row_and_others_are_not() {
-    let (ledger, credential) = (Ledger::new(true), credential());
+    let (ledger, credential) = (ledger(true), credential());
     let needed: Vec<Scope> = ["read:keys", "read:users"].iter().filter_map(|text| Scope::parse(text)).collect();
-    let beside = KeyId::new(at(0), &crate::domain::entropy::SystemEntropy);
+    let beside = KeyId::new(at(0), &SystemEntropy);
     let other = IpAddr::from([192, 0, 2, 8]);
     let verification = Use { method: VERIFICATION, ..call(0) };
     let calls = [
@@ -99,7 +106,7 @@ fn calls_that_are_alike_are_one_row_and_others_are_not() {
 
 #[test]
 fn the_last_call_says_when_and_by_what() {
-    let (ledger, credential) = (Ledger::new(true), credential());
+    let (ledger, credential) = (ledger(true), credential());
     let long = "x".repeat(1_000);
     for (seconds, agent) in [(1, "one"), (3, "three"), (2, &long)] {
         ledger.count(&credential, &Use { user_agent: Some(agent), ..call(seconds) });
@@ -111,7 +118,7 @@ fn the_last_call_says_when_and_by_what() {
 
 #[test]
 fn one_credential_in_many_hands_makes_a_bounded_number_of_rows() {
-    let (ledger, credential) = (Ledger::new(true), credential());
+    let (ledger, credential) = (ledger(true), credential());
     let mut rows = 0;
     for part in 0..4_u32 {
         for n in 0..5_000 {
@@ -130,7 +137,7 @@ fn one_credential_in_many_hands_makes_a_bounded_number_of_rows() {
 
 #[test]
 fn one_credential_in_many_hands_for_long_makes_fewer() {
-    let (ledger, credential) = (Ledger::new(true), credential());
+    let (ledger, credential) = (ledger(true), credential());
     let mut rows = [0; 2];
     // From the tests' next full hour on, for two hours.
     for minute in 0..120_u64 {
@@ -147,7 +154,7 @@ fn one_credential_in_many_hands_for_long_makes_fewer() {
 
 #[test]
 fn many_credentials_make_a_bounded_number_of_rows_with_addresses() {
-    let ledger = Ledger::new(true);
+    let ledger = ledger(true);
     for _ in 0..MOST_OF_ALL / 100 + 10 {
         let credential = credential();
         for n in 0..100_u8 {
@@ -162,7 +169,7 @@ fn many_credentials_make_a_bounded_number_of_rows_with_addresses() {
 
 #[test]
 fn what_nobody_knows_makes_a_bounded_number_of_rows_however_long_it_goes_on() {
-    let ledger = Ledger::new(true);
+    let ledger = ledger(true);
     let (mut rows, mut calls) = (0, 0);
     for minute in 0..60_u64 {
         for n in 0..2_000_u32 {
@@ -182,7 +189,7 @@ fn what_nobody_knows_makes_a_bounded_number_of_rows_however_long_it_goes_on() {
 
 #[test]
 fn a_ledger_that_does_not_count_is_empty() {
-    let (ledger, credential) = (Ledger::new(false), credential());
+    let (ledger, credential) = (ledger(false), credential());
     ledger.verified(&credential, &Asked { outcome: None, at: at(0), client: None, scopes: &[] });
     ledger.verified_unknown(
         credential.project(),

@@ -59,6 +59,9 @@ pub(super) struct CreateArgs {
     /// What is done about a call from an address that is not allowed.
     #[arg(long, value_name = "MODE", value_enum)]
     allowed_ips_mode: Option<AddressModeArg>,
+    /// Nobody is to use it: whoever does is answered as if nobody knew it, and the project gets an alert.
+    #[arg(long)]
+    honey: bool,
     /// Makes repeating safe: within 24 h, the same word and flags give the same key back, secret included.
     #[arg(long, value_name = "WORD")]
     idempotency_key: Option<String>,
@@ -112,6 +115,7 @@ impl CreateArgs {
             rate_limits: self.limits.clone(),
             credits: self.credits.credits(),
             allowed_ips_mode: self.allowed_ips_mode.map_or(0, |mode| v1::key::AddressMode::from(mode).into()),
+            honey: self.honey,
         }
     }
 }

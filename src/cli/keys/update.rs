@@ -70,6 +70,9 @@ pub(super) struct UpdateArgs {
     /// What is done about a call from an address that is not allowed.
     #[arg(long, value_name = "MODE", value_enum)]
     allowed_ips_mode: Option<AddressModeArg>,
+    /// Whether nobody is to use it, and the project gets an alert when somebody does.
+    #[arg(long, value_name = "BOOL")]
+    honey: Option<bool>,
     /// Change it only if it still has this etag.
     #[arg(long)]
     etag: Option<String>,
@@ -97,6 +100,7 @@ impl UpdateArgs {
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
             ("credits", self.credits.credits().is_some() || self.no_credits),
             ("allowed_ips_mode", self.allowed_ips_mode.is_some()),
+            ("honey", self.honey.is_some()),
             ("rate_limits", !self.limits.is_empty() || self.no_limits),
             ("expires_at", self.expiry.end().is_some() || self.no_expiry),
         ])
@@ -116,6 +120,7 @@ impl UpdateArgs {
             rate_limits: self.limits.clone(),
             credits: self.credits.credits(),
             allowed_ips_mode: self.allowed_ips_mode.map_or(0, |mode| v1::key::AddressMode::from(mode).into()),
+            honey: self.honey.unwrap_or_default(),
             etag: self.etag.clone().unwrap_or_default(),
             ..v1::Key::default()
         }
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_changed() {
-        let cases: [(&str, &[&str]); 10] = [
+        let cases: [(&str, &[&str]); 11] = [
             ("key_1", &[]),
             ("key_1 --name x", &["name"]),
             ("key_1 --no-alias --no-owner", &["alias", "owner"]),
@@ -150,6 +155,7 @@ mod tests {
             ("key_1 --no-limits", &["rate_limits"]),
             ("key_1 --credits 5 --refill monthly --refill-day 31", &["credits"]),
             ("key_1 --no-credits --allowed-ips-mode report", &["credits", "allowed_ips_mode"]),
+            ("key_1 --honey false", &["honey"]),
             ("key_1 --no-expiry --description x", &["description", "expires_at"]),
         ];
         for (line, paths) in cases {

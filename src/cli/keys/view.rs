@@ -59,6 +59,7 @@ pub(super) fn record(key: &v1::Key) -> Rows {
     for (name, value) in &key.metadata {
         rows.field("metadata", format!("{name}={value}"));
     }
+    rows.field("honey", if key.honey { "yes: whoever calls with it is answered as if nobody knew it" } else { "" });
     rows.field("recoverable", if key.recoverable { "yes" } else { "" });
     if let Some(rotation) = &key.rotation {
         rows.field("rotated", time(rotation.rotated_at.as_ref()));

@@ -9,11 +9,13 @@ mod span;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock::Timestamp;
-use super::credential::{Credential, Form};
+use super::credential::{Credential, Form, KeySecret, SecretRole};
 use super::environment::Environment;
 use super::id::{ClientId, KeyId, ProjectId, UserId};
+use super::key::KeyKind;
 use super::reason::Reason;
 use super::scope::Scope;
 
@@ -32,6 +34,30 @@ pub struct Subject {
     pub client: Option<ClientId>,
     /// The user it acts for.
     pub user: Option<UserId>,
+    /// What alerts look for in its calls. It is the same for all calls with one secret, so that none costs more for it.
+    pub watch: Watch,
+}
+
+/// What alerts look for in the calls with a secret of a key.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Watch {
+    /// Whether nobody is to use the key.
+    pub honey: bool,
+    /// Whether anybody may have it.
+    pub public: bool,
+    /// Whether what it may spend is counted.
+    pub metered: bool,
+    /// The end of the secret, if it is the old one of a rotation and its grace period has begun.
+    pub fading: Option<Fading>,
+}
+
+/// The end of an old secret.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Fading {
+    /// When it stops working.
+    pub ends_at: Timestamp,
+    /// How long it works beside the new one.
+    pub grace: Duration,
 }
 
 /// One call, as far as it is counted.
@@ -99,6 +125,7 @@ impl Subject {
             key: credential.key_behind().map(|key| key.id.clone()),
             client,
             user: credential.user_id().cloned(),
+            watch: credential.key_secret_behind().map(Watch::of).unwrap_or_default(),
         }
     }
 
@@ -109,7 +136,24 @@ impl Subject {
 
     /// The same, beside this publishable key. A key of its own goes before it.
     fn beside(&self, key: Option<&KeyId>) -> Self {
-        Self { key: self.key.clone().or_else(|| key.cloned()), ..self.clone() }
+        let watch = Watch { public: self.watch.public || self.key.is_none() && key.is_some(), ..self.watch };
+        Self { key: self.key.clone().or_else(|| key.cloned()), watch, ..self.clone() }
+    }
+}
+
+impl Watch {
+    fn of(secret: &KeySecret) -> Self {
+        let (details, rotation) = (&secret.key.details, secret.key.rotation.as_ref());
+        let fading = match (secret.role, secret.secret_expires_at, rotation) {
+            (SecretRole::Previous, Some(ends_at), Some(rotation)) => Some(Fading { ends_at, grace: rotation.grace }),
+            _ => None,
+        };
+        Self {
+            honey: details.honey,
+            public: secret.key.kind == KeyKind::Publishable,
+            metered: details.credits.is_some(),
+            fading,
+        }
     }
 }
 

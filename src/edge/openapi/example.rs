@@ -58,7 +58,7 @@ impl Scene<'_> {
                 behaviour.required || known
             }
             Use::Change => {
-                let also = ["gatepost.v1.User.alias", "gatepost.v1.Client.name"];
+                let also = ["gatepost.v1.User.alias", "gatepost.v1.Client.name", "gatepost.v1.AlertRule.enabled"];
                 field.name() == "description" || also.contains(&field.full_name())
             }
         }
@@ -118,6 +118,42 @@ impl Scene<'_> {
             ("LeakReport", "reporter") => json!("key_0192f6a5c7d87b3e9f1a2b3c4d5e6f74"),
             ("LeakReport", "action") => json!("SUSPENDED"),
             ("LeakReport", "reported_at") => json!(LATER),
+            ("Alert" | "GetAlertRequest", "id") => json!("alt_0192f6a5c7d87b3e9f1a2b3c4d5e6f75"),
+            ("Alert" | "ListAlertsRequest", "kind") => json!("new_network"),
+            ("Alert", "credential_id") => json!(KEY_ID),
+            ("Alert", "severity") => json!("WARNING"),
+            ("Alert", "message") => {
+                json!("key_... (Shop backend) was used from a network that it was never used from: 203.0.113.0/24. ...")
+            }
+            ("Alert", "observed" | "calls") => json!("3"),
+            ("Alert", "threshold") => json!("2"),
+            ("Alert", "user_agent") => json!("shop/1.4"),
+            ("Alert", "method") => json!("Keys/ListKeys"),
+            ("Alert", "first_at" | "last_at") => json!(LATER),
+            ("ListAlertsRequest", _) => return None,
+            ("AlertRule" | "UpdateAlertRuleRequest", "kind") => json!("many_refusals"),
+            ("AlertRule", "enabled") => json!(true),
+            ("AlertRule", "threshold") if answer => json!("100"),
+            ("AlertRule", "window") if answer => json!("300s"),
+            ("AlertRule", "cooldown") if answer => json!("3600s"),
+            (_, "webhook_id") => json!(WEBHOOK_ID),
+            ("WebhookDelivery" | "RedeliverWebhookRequest", "id") => json!("msg_0192f6a9e4f27a5b8c6d7e8f90a1b2c5"),
+            ("WebhookDelivery", "type") => json!("webhook.test"),
+            ("WebhookDelivery", "attempts") => json!(1),
+            ("WebhookDelivery", "status") => json!(204),
+            ("WebhookDelivery", "state") if self.method == "RedeliverWebhook" => json!("WAITING"),
+            ("WebhookDelivery", "state") => json!("DELIVERED"),
+            ("WebhookDelivery", "duration") => json!("0.042s"),
+            ("WebhookDelivery", "payload") => {
+                json!("{\"type\":\"webhook.test\",\"timestamp\":\"2026-02-01T12:00:00Z\",\"data\":{}}")
+            }
+            ("Webhook", "url") => json!("https://hooks.example.com/gatepost"),
+            ("Webhook", "description") => json!("Tells the people on call."),
+            ("Webhook", "enabled") if answer => json!(true),
+            ("Webhook", "events") => json!(["*"]),
+            ("TestWebhookRequest", "id") if self.dialect == Dialect::Billing => return None,
+            (_, "id") if message.contains("Webhook") => json!(WEBHOOK_ID),
+            (_, "secret") if message.contains("Webhook") => json!("whsec_EXAMPLE"),
             (_, "id") if message.contains("Key") => json!(KEY_ID),
             (_, "id") if message.contains("Product") => json!("prod_0192f6a61b0c7d2e8a9b4c5d6e7f8091"),
             (_, "id") if message.contains("Project") => json!("shop"),
@@ -265,6 +301,7 @@ fn well_known(full_name: &str) -> Option<Value> {
 const MAX_DEPTH: usize = 6;
 
 const KEY_ID: &str = "key_0192f6a5c7d87b3e9f1a2b3c4d5e6f70";
+const WEBHOOK_ID: &str = "wh_0192f6a9e4f27a5b8c6d7e8f90a1b2c4";
 const SESSION_ID: &str = "ses_0192f6a9e4f27a5b8c6d7e8f90a1b2c3";
 const LATER: &str = "2026-02-01T12:00:00Z";
 const DAY_LATER: &str = "2026-02-02T12:00:00Z";

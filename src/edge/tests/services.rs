@@ -94,6 +94,10 @@ named!(Keys {
     list_audit_events: ListAuditEventsRequest => ListAuditEventsResponse,
     report_leak: ReportLeakRequest => ReportLeakResponse,
     list_leak_reports: ListLeakReportsRequest => ListLeakReportsResponse,
+    list_alerts: ListAlertsRequest => ListAlertsResponse,
+    get_alert: GetAlertRequest => GetAlertResponse,
+    list_alert_rules: ListAlertRulesRequest => ListAlertRulesResponse,
+    update_alert_rule: UpdateAlertRuleRequest => UpdateAlertRuleResponse,
     get_usage: GetUsageRequest => GetUsageResponse,
     list_access_log: ListAccessLogRequest => ListAccessLogResponse,
     get_scope_usage: GetScopeUsageRequest => GetScopeUsageResponse,
@@ -108,6 +112,15 @@ named!(Keys {
     list_user_keys: ListUserKeysRequest => ListUserKeysResponse,
     get_user_key: GetUserKeyRequest => GetUserKeyResponse,
     delete_user_key: DeleteUserKeyRequest => DeleteUserKeyResponse,
+    create_webhook: CreateWebhookRequest => CreateWebhookResponse,
+    get_webhook: GetWebhookRequest => GetWebhookResponse,
+    list_webhooks: ListWebhooksRequest => ListWebhooksResponse,
+    update_webhook: UpdateWebhookRequest => UpdateWebhookResponse,
+    delete_webhook: DeleteWebhookRequest => DeleteWebhookResponse,
+    rotate_webhook_secret: RotateWebhookSecretRequest => RotateWebhookSecretResponse,
+    test_webhook: TestWebhookRequest => TestWebhookResponse,
+    list_webhook_deliveries: ListWebhookDeliveriesRequest => ListWebhookDeliveriesResponse,
+    redeliver_webhook: RedeliverWebhookRequest => RedeliverWebhookResponse,
 }
     type ExportAccessLogStream = futures_util::stream::Empty<Result<ExportAccessLogResponse, Status>>;
 

@@ -1,9 +1,11 @@
-//! Fetching a small JSON document from an address that somebody configured, without being led elsewhere.
+//! Calling an address that somebody configured, for a small JSON document or to [tell it something](post), without being led
+//! elsewhere.
 //!
 //! A tenant names the address and the server calls it, from inside its network: so what the name resolves to is held against the
 //! addresses that may be called, and the very address that was checked is connected to (a name that resolves to another one
 //! a moment later gains nothing). Nothing is followed, and time and size are bounded.
 
+mod post;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -11,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::Scheme;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -33,6 +35,8 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+pub use self::post::{Post, Reply};
 
 /// The bounds of a fetch.
 #[derive(Clone, Debug)]
@@ -137,18 +141,44 @@ impl Fetcher {
     /// # Errors
     /// The first thing that stands against it.
     pub async fn fetch(&self, url: &str) -> Result<Document, FetchError> {
-        let target = Target::parse(url)?;
-        timeout(self.settings.total, self.exchange(&target)).await.unwrap_or(Err(FetchError::TooSlow))
+        self.call(url, &Get).await
     }
 
-    async fn exchange(&self, target: &Target) -> Result<Document, FetchError> {
+    /// Tells a host something, whatever it answers.
+    ///
+    /// # Errors
+    /// The first thing that stands against it.
+    pub async fn post(&self, url: &str, post: &Post<'_>) -> Result<Reply, FetchError> {
+        self.call(url, post).await
+    }
+
+    /// What stands against calling an address of which this much can be said without asking for its name: its number, if it says
+    /// one, and whether it is encrypted.
+    pub fn objection(&self, number: Option<IpAddr>, encrypted: bool) -> Option<FetchError> {
+        let networks = &self.settings.private_networks;
+        let (configured, public) = match number {
+            Some(address) => (reach::is_within(address, networks), reach::is_public(address)),
+            None => (!networks.is_empty(), true),
+        };
+        if !configured && !public {
+            return Some(FetchError::Forbidden);
+        }
+        (!encrypted && !configured).then_some(FetchError::NotEncrypted)
+    }
+
+    async fn call<E: Exchange>(&self, url: &str, exchange: &E) -> Result<E::Answer, FetchError> {
+        let target = Target::parse(url)?;
+        timeout(self.settings.total, self.exchange(&target, exchange)).await.unwrap_or(Err(FetchError::TooSlow))
+    }
+
+    async fn exchange<E: Exchange>(&self, target: &Target, exchange: &E) -> Result<E::Answer, FetchError> {
         let resolved = self.resolver.resolve(&target.host, target.port).await.map_err(|_| FetchError::Unresolved)?;
         let addresses = self.permitted(target, &resolved)?;
         let mut failed = FetchError::Unreachable;
         for address in addresses {
             // Each in turn: another address may be reached where one is not.
             match timeout(self.settings.connect, self.connect(target, address)).await {
-                Ok(Ok(stream)) => return self.ask(target, stream).await,
+                Ok(Ok(stream)) => return self.ask(target, stream, exchange).await,
                 Ok(Err(error)) => failed = error,
                 Err(_) => {}
             }
@@ -184,24 +214,64 @@ impl Fetcher {
         Ok(Box::new(stream))
     }
 
-    async fn ask(&self, target: &Target, stream: Box<dyn Stream>) -> Result<Document, FetchError> {
+    async fn ask<E: Exchange>(
+        &self,
+        target: &Target,
+        stream: Box<dyn Stream>,
+        asked: &E,
+    ) -> Result<E::Answer, FetchError> {
         let mut client = http1::Builder::new();
         client.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
         let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(|_| FetchError::Broken)?;
         let exchange = async {
-            let answer = sender.send_request(target.request()?).await.map_err(|_| FetchError::Broken)?;
-            self.read(answer).await
+            let request = asked.request(target.request()?)?;
+            let answer = sender.send_request(request).await.map_err(|_| FetchError::Broken)?;
+            asked.read(answer, self.settings.max_bytes).await
         };
         tokio::pin!(exchange);
         tokio::select! {
-            document = &mut exchange => return document,
+            answer = &mut exchange => return answer,
             // The host has closed it; what it sent before is there to be read.
             _ = connection => {}
         }
         exchange.await
     }
+}
 
-    async fn read(&self, answer: Response<Incoming>) -> Result<Document, FetchError> {
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// One request and what is made of its answer.
+trait Exchange: Sync {
+    /// What is made of it.
+    type Answer: Send;
+
+    /// The request to this target.
+    fn request(&self, to: http::request::Builder) -> Result<Request<Full<Bytes>>, FetchError>;
+
+    /// Reads an answer of which no more than so many bytes are of interest.
+    fn read(
+        &self,
+        answer: Response<Incoming>,
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<Self::Answer, FetchError>> + Send;
+}
+
+/// Asks for a document.
+struct Get;
+
+impl Exchange for Get {
+    type Answer = Document;
+
+    fn request(&self, to: http::request::Builder) -> Result<Request<Full<Bytes>>, FetchError> {
+        let request = to.method(Method::GET).header(ACCEPT, "application/json");
+        request.body(Full::default()).map_err(|_| FetchError::BadUrl)
+    }
+
+    async fn read(&self, answer: Response<Incoming>, max_bytes: usize) -> Result<Document, FetchError> {
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
@@ -211,25 +281,19 @@ impl Fetcher {
         let fresh_for = fresh_for(answer.headers());
         let mut body = answer.into_body();
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if announced > self.settings.max_bytes {
+        if announced > max_bytes {
             return Err(FetchError::TooLong);
         }
         let mut read = Vec::with_capacity(announced);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| FetchError::Broken)?;
             let Some(data) = frame.data_ref() else { continue };
-            if read.len() + data.len() > self.settings.max_bytes {
+            if read.len() + data.len() > max_bytes {
                 return Err(FetchError::TooLong);
             }
             read.extend_from_slice(data);
         }
         Ok(Document { body: read, fresh_for })
-    }
-}
-
-impl fmt::Debug for Fetcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fetcher").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -266,16 +330,15 @@ impl Target {
         if host.is_empty() { Err(FetchError::BadUrl) } else { Ok(Self { uri, encrypted, host, port }) }
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, FetchError> {
+    /// A request to it, that lacks what is asked.
+    fn request(&self) -> Result<http::request::Builder, FetchError> {
         let authority = self.uri.authority().ok_or(FetchError::BadUrl)?;
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        Request::get(path)
+        Ok(Request::builder()
+            .uri(path)
             .header(HOST, authority.as_str())
-            .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!("gatepost/", env!("CARGO_PKG_VERSION")))
-            .header(CONNECTION, "close")
-            .body(Empty::new())
-            .map_err(|_| FetchError::BadUrl)
+            .header(CONNECTION, "close"))
     }
 }
 

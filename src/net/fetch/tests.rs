@@ -294,3 +294,50 @@ async fn addresses_that_cannot_be_called() {
         assert_eq!(Fetcher::new(local()).fetch(url).await.unwrap_err(), FetchError::BadUrl, "{url}");
     }
 }
+
+#[tokio::test]
+async fn what_is_told_is_held_against_the_same_addresses() {
+    let host = Host::plain(answer("", "")).await;
+    let port = host.address.port();
+    let post = Post { headers: &[("webhook-id", "msg_1")], body: Bytes::from_static(b"{}") };
+    let public = || FetchSettings { private_networks: Vec::new(), ..local() };
+    let mapped: SocketAddr = format!("[::ffff:127.0.0.1]:{port}").parse().unwrap();
+    let nat64: SocketAddr = format!("[64:ff9b::127.0.0.1]:{port}").parse().unwrap();
+    for address in [host.address, mapped, nat64] {
+        let fetcher = Fetcher { resolver: Scripted::new(&[&[address]]), ..Fetcher::new(public()) };
+        assert_eq!(fetcher.post("https://hooks.example/", &post).await.unwrap_err(), FetchError::Forbidden);
+    }
+    // A name that leads elsewhere a moment later: what was checked is what is called.
+    let elsewhere: SocketAddr = "192.0.2.1:443".parse().unwrap();
+    let private_networks = vec!["192.0.2.0/24".parse().unwrap()];
+    let settings = FetchSettings { private_networks, connect: Duration::from_millis(200), ..public() };
+    let resolver = Scripted::new(&[&[elsewhere], &[host.address]]);
+    let fetcher = Fetcher { resolver, ..Fetcher::new(settings) };
+    assert_eq!(fetcher.post("http://rebinding.example/", &post).await.unwrap_err(), FetchError::Unreachable);
+    assert_eq!(fetcher.post("http://rebinding.example/", &post).await.unwrap_err(), FetchError::Forbidden);
+    assert_eq!(host.calls(), 0);
+}
+
+#[test]
+fn what_can_be_said_of_an_address_before_it_is_called() {
+    let fetcher = |networks: &[&str]| {
+        let private_networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        Fetcher::new(FetchSettings { private_networks, ..FetchSettings::default() })
+    };
+    let (none, some) = (fetcher(&[]), fetcher(&["10.0.0.0/8"]));
+    use FetchError::{Forbidden, NotEncrypted};
+    for (number, encrypted, by_none, by_some) in [
+        (None, true, None, None),
+        (None, false, Some(NotEncrypted), None),
+        (Some("93.184.215.14"), true, None, None),
+        (Some("93.184.215.14"), false, Some(NotEncrypted), Some(NotEncrypted)),
+        (Some("10.1.2.3"), true, Some(Forbidden), None),
+        (Some("::ffff:10.1.2.3"), false, Some(Forbidden), None),
+        (Some("127.0.0.1"), true, Some(Forbidden), Some(Forbidden)),
+        (Some("169.254.169.254"), true, Some(Forbidden), Some(Forbidden)),
+    ] {
+        let address = number.map(|number| number.parse().unwrap());
+        assert_eq!(none.objection(address, encrypted), by_none, "{number:?}");
+        assert_eq!(some.objection(address, encrypted), by_some, "{number:?}");
+    }
+}

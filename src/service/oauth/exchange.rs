@@ -115,8 +115,13 @@ impl AuthorizationServer {
             let known = TokenType::ALL.map(TokenType::as_str).join(", ");
             invalid(&format!("the subject_token_type must be one of {known}"))
         })?;
-        let Found::Issued(subject) = self.0.credentials.find_for(asked.subject, asked.address).await? else {
-            return Err(bad());
+        let subject = match self.0.credentials.find_for(asked.subject, asked.address).await? {
+            Found::Issued(subject) => subject,
+            Found::Honey(touched) => {
+                self.0.ledger.touched(&touched, "token_exchange", self.0.now(), Some(asked.address));
+                return Err(bad());
+            }
+            _ => return Err(bad()),
         };
         let fits = match &subject.form {
             Form::Key(_) => kind == TokenType::ApiKey,

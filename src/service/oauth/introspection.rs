@@ -69,10 +69,17 @@ impl AuthorizationServer {
         if let Some(hash) = self.hash(token, SecretPrefix::REFRESH) {
             return Box::pin(self.introspect_refresh(asker, &hash)).await;
         }
-        let Found::Issued(credential) = self.0.credentials.find(token).await? else {
-            return Ok(Introspection::Inactive);
-        };
         let (project, environment) = asker.place();
+        let credential = match self.0.credentials.find(token).await? {
+            Found::Issued(credential) => credential,
+            Found::Honey(touched) => {
+                if touched.project() == project {
+                    self.0.ledger.touched(&touched, "introspection", self.0.now(), None);
+                }
+                return Ok(Introspection::Inactive);
+            }
+            _ => return Ok(Introspection::Inactive),
+        };
         let question = Question { now: self.0.now(), environment: Some(environment), client: None, scopes: &[] };
         let concerns = match (&credential.form, asker) {
             (Form::Token(token, _), asker) => asker.may_know(token),

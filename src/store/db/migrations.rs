@@ -53,6 +53,8 @@ pub(in crate::store) const MIGRATIONS: &[Step] = &[
     step!(22, "0022_quotas.sql", "quotas"),
     step!(23, "0023_usage.sql", "usage"),
     step!(24, "0024_scope_uses.sql", "scope_uses"),
+    step!(25, "0025_webhooks.sql", "webhooks"),
+    step!(26, "0026_alerts.sql", "alerts"),
 ];
 
 /// Applies what is missing, all or nothing. Another process that does the same is waited for.

@@ -33,7 +33,8 @@ async fn a_place_is_written_down_once(db: TestDb) {
     assert_eq!(find().await, None);
 
     let turns = LeakTurns::Key(&suspended, 1, ChangeKind::Suspended);
-    let LeakRecorded::New(Some(change)) = db.store.record_leak(&report, turns, &event(&key.project)).await.unwrap()
+    let LeakRecorded::New(Some(change), _) =
+        db.store.record_leak(&report, turns, &event(&key.project), &SystemEntropy).await.unwrap()
     else {
         panic!("it is new")
     };
@@ -57,14 +58,17 @@ async fn a_place_is_written_down_once(db: TestDb) {
     again.version = 4;
     let twice = LeakReport { id: LeakReportId::new(at(7), &SystemEntropy), ..report.clone() };
     let turns = LeakTurns::Key(&again, 3, ChangeKind::Suspended);
-    assert_eq!(db.store.record_leak(&twice, turns, &event(&key.project)).await, Ok(LeakRecorded::Known));
+    assert_eq!(
+        db.store.record_leak(&twice, turns, &event(&key.project), &SystemEntropy).await,
+        Ok(LeakRecorded::Known)
+    );
     assert_eq!(db.store.find_key(&key.project, key.environment, &key.id).await.unwrap(), Some(resumed.clone()));
     assert_eq!(events().await, before + 1, "the resuming alone");
 
     // Changed meanwhile: nothing is written down.
     let elsewhere = leak_report(&key, "https://a.example/2", at(8));
     let (turns, event) = (LeakTurns::Key(&again, 2, ChangeKind::Suspended), event(&key.project));
-    let stale = db.store.record_leak(&elsewhere, turns, &event).await;
+    let stale = db.store.record_leak(&elsewhere, turns, &event, &SystemEntropy).await;
     assert_eq!(stale, Err(StoreError::Conflict(Conflict::Version)));
     assert_eq!(db.store.find_leak_report(&elsewhere.subject, &elsewhere.hint, &elsewhere.place).await, Ok(None));
 }
@@ -75,11 +79,13 @@ async fn of_reports_at_one_time_one_is_written_down(db: TestDb) {
     let reports = (0..8).map(|n| {
         let (store, report, event) =
             (db.store.clone(), leak_report(&key, "https://a.example", at(n)), event(&key.project));
-        tokio::spawn(async move { store.record_leak(&report, LeakTurns::Nothing, &event).await.unwrap() })
+        tokio::spawn(
+            async move { store.record_leak(&report, LeakTurns::Nothing, &event, &SystemEntropy).await.unwrap() },
+        )
     });
     let mut new = 0;
     for report in reports.collect::<Vec<_>>() {
-        new += usize::from(matches!(report.await.unwrap(), LeakRecorded::New(_)));
+        new += usize::from(matches!(report.await.unwrap(), LeakRecorded::New(..)));
     }
     assert_eq!(new, 1);
 }
@@ -93,8 +99,8 @@ async fn what_leaked_ends_with_the_report(db: TestDb) {
         report
     };
     let grant = report(CredentialId::Grant(id.clone()));
-    let ended = db.store.record_leak(&grant, LeakTurns::Grant(&id), &event(&project())).await.unwrap();
-    let LeakRecorded::New(Some(change)) = ended else { panic!("{ended:?}") };
+    let ended = db.store.record_leak(&grant, LeakTurns::Grant(&id), &event(&project()), &SystemEntropy).await.unwrap();
+    let LeakRecorded::New(Some(change), _) = ended else { panic!("{ended:?}") };
     assert_eq!((change.kind, change.subject.as_ref()), (ChangeKind::Revoked, Some(&grant.subject)));
     assert!(change.hashes.contains(&redeemed), "{change:?}");
     let (token, _) = db.store.find_access_token(&redeemed).await.unwrap().unwrap();
@@ -102,16 +108,17 @@ async fn what_leaked_ends_with_the_report(db: TestDb) {
     // It has ended: a report from elsewhere is written down, and turns nothing.
     let mut elsewhere = report(grant.subject.clone());
     elsewhere.place = LeakPlace::of("commit", "https://b.example");
-    let again = db.store.record_leak(&elsewhere, LeakTurns::Grant(&id), &event(&project())).await;
-    assert_eq!(again, Ok(LeakRecorded::New(None)));
+    let again = db.store.record_leak(&elsewhere, LeakTurns::Grant(&id), &event(&project()), &SystemEntropy).await;
+    assert_eq!(again, Ok(LeakRecorded::New(None, None)));
 
     let person = human("ada", at(1));
     let (session, hash) = (session(&person, at(1)), new_hash());
     let new = NewSession { session: &session, hash: &hash, origin: &Origin::default() };
     db.store.sign_up(&person, &password(), &new, &event(&project())).await.unwrap();
     let leaked = report(CredentialId::Session(session.id.clone()));
-    let ended = db.store.record_leak(&leaked, LeakTurns::Session(&session), &event(&project())).await.unwrap();
-    assert!(matches!(ended, LeakRecorded::New(Some(change)) if change.hashes == [hash]));
+    let ended =
+        db.store.record_leak(&leaked, LeakTurns::Session(&session), &event(&project()), &SystemEntropy).await.unwrap();
+    assert!(matches!(ended, LeakRecorded::New(Some(change), _) if change.hashes == [hash]));
     assert_eq!(db.store.find_session(&hash).await.unwrap().unwrap().0.revoked_at, Some(at(5)));
 }
 
@@ -136,7 +143,7 @@ async fn of_one_credential_the_newest_are_kept(db: TestDb) {
     let key = key(at(1));
     for n in 0..103 {
         let report = leak_report(&key, &format!("https://a.example/{n}"), at(n));
-        db.store.record_leak(&report, LeakTurns::Nothing, &event(&project())).await.unwrap();
+        db.store.record_leak(&report, LeakTurns::Nothing, &event(&project()), &SystemEntropy).await.unwrap();
     }
     let filter = LeakFilter { subject: Some(key.id.to_string()) };
     let kept = db.store.list_leak_reports(&project(), Environment::Live, &filter, &first(1_000)).await.unwrap().items;
@@ -153,7 +160,7 @@ async fn reports_are_listed_by_credential_and_forgotten_in_time(db: TestDb) {
     trial.environment = Environment::Test;
     for (n, key) in [(1, &one), (2, &other), (3, &one), (4, &trial)] {
         let report = leak_report(key, &format!("https://a.example/{n}"), at(n));
-        db.store.record_leak(&report, LeakTurns::Nothing, &event(&project())).await.unwrap();
+        db.store.record_leak(&report, LeakTurns::Nothing, &event(&project()), &SystemEntropy).await.unwrap();
     }
     let list = async |environment, subject: Option<&Key>| {
         let filter = LeakFilter { subject: subject.map(|key| key.id.to_string()) };

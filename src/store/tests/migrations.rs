@@ -116,7 +116,7 @@ async fn only_the_owner_reads_the_files() {
 }
 
 /// Columns that are true or false, which SQLite has no type for.
-const YES_OR_NO: [&str; 9] = [
+const YES_OR_NO: [&str; 11] = [
     "recoverable",
     "shared",
     "active",
@@ -126,6 +126,8 @@ const YES_OR_NO: [&str; 9] = [
     "waits",
     "redirect_uri_named",
     "client_documents",
+    "enabled",
+    "honey",
 ];
 
 /// Table and column to kind and whether it may be null.

@@ -3,6 +3,7 @@
 //! SQLite always takes part. PostgreSQL does when `GATEPOST_TEST_POSTGRES` is the URL of a server where databases may be
 //! made; without it the tests say what they left out, and with `GATEPOST_TEST_REQUIRED=1` they fail instead.
 
+mod alerts;
 mod audit;
 mod changes;
 mod clients;
@@ -32,6 +33,7 @@ pub(crate) mod support;
 mod usage;
 mod user_keys;
 mod users;
+mod webhooks;
 
 /// Makes a test on each engine of each of these functions, which take a [`support::TestDb`].
 macro_rules! on_both_engines {

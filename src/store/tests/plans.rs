@@ -5,9 +5,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    access_log, audit, audit_check, changes, client_rows, clients, credentials, credits, idempotency, identities,
-    issuers, key_lists, key_uses, keys, leaks, limits, master_keys, oauth, passwords, products, project_data, projects,
-    resealing, scopes, sessions, signing_keys, usage, user_keys, users,
+    access_log, alert_rules, alert_watch, alerts, audit, audit_check, changes, client_rows, clients, credentials,
+    credits, deliveries, idempotency, identities, issuers, key_lists, key_uses, keys, leaks, limits, master_keys,
+    oauth, outbox, passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys, usage,
+    user_keys, users, webhooks,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -15,6 +16,9 @@ fn statements() -> Vec<(&'static str, &'static str)> {
     let mut all = Vec::new();
     for module in [
         access_log::PLANNED,
+        alert_rules::PLANNED,
+        alert_watch::PLANNED,
+        alerts::PLANNED,
         audit::PLANNED,
         audit_check::PLANNED,
         changes::PLANNED,
@@ -22,6 +26,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         clients::PLANNED,
         credentials::PLANNED,
         credits::PLANNED,
+        deliveries::PLANNED,
         idempotency::PLANNED,
         identities::PLANNED,
         issuers::PLANNED,
@@ -31,6 +36,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         leaks::PLANNED,
         limits::PLANNED,
         master_keys::PLANNED,
+        outbox::PLANNED,
         passwords::PLANNED,
         products::PLANNED,
         project_data::PLANNED,
@@ -42,6 +48,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         usage::PLANNED,
         user_keys::PLANNED,
         users::PLANNED,
+        webhooks::PLANNED,
         oauth::PLANNED[0],
         oauth::PLANNED[1],
         oauth::PLANNED[2],

@@ -8,7 +8,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
 use super::grants::Party;
 use super::on_both_engines;
 use super::support::*;
+use crate::domain::alert::{AlertKind, AlertRule};
 use crate::domain::change::{ChangeKind, Revision};
+use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::ProjectId;
 use crate::domain::key::KeyKind;
@@ -170,7 +172,13 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         .unwrap();
         db.store.rotate_key(&key, 1, &new_hash(), None, &event(id)).await.unwrap();
         let leak = leak_report(&key, &format!("https://a.example/{n}"), at(n));
-        db.store.record_leak(&leak, LeakTurns::Nothing, &event(id)).await.unwrap();
+        db.store.record_leak(&leak, LeakTurns::Nothing, &event(id), &SystemEntropy).await.unwrap();
+        let mut webhook = webhook(at(n));
+        webhook.project = id.clone();
+        db.store.create_webhook(&webhook, b"sealed", &event(id)).await.unwrap();
+        let mut told = webhook_event(at(n));
+        told.project = id.clone();
+        db.store.enqueue_event(&told).await.unwrap();
         let mut product = product("red shoe", at(n));
         product.project = id.clone();
         product.details.tags = vec!["new".to_owned(), "red".to_owned()];
@@ -223,7 +231,11 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         let new = NewSession { session: &session, hash: &new_hash(), origin: &Origin::default() };
         db.store.sign_up(&person, &password(), &new, &event(id)).await.unwrap();
         let used = Subject { place: Some((id.clone(), key.environment)), key: Some(key.id), ..Subject::default() };
-        db.store.add_usage(&[tally(&used, at(n))]).await.unwrap();
+        db.store.add_usage(&[tally(&used, at(n))], &SystemEntropy).await.unwrap();
+        let kind = AlertKind::ALL[usize::try_from(n).unwrap()];
+        let mut rule = AlertRule::default_of(kind);
+        rule.update(true, rule.thresholds, at(n));
+        db.store.update_alert_rule(id, &rule, 0, &event(id)).await.unwrap();
     }
 }
 
@@ -309,9 +321,13 @@ async fn every_table_is_emptied_or_kept_on_purpose() {
     .await;
 }
 
-const TABLES: [&str; 48] = [
+const TABLES: [&str; 57] = [
     "access_log",
     "access_tokens",
+    "alert_claims",
+    "alert_rules",
+    "alert_watch",
+    "alerts",
     "audit_chains",
     "audit_events",
     "authorization_codes",
@@ -358,4 +374,9 @@ const TABLES: [&str; 48] = [
     "user_scopes",
     "user_words",
     "users",
+    "webhook_deliveries",
+    "webhook_kinds",
+    "webhook_lanes",
+    "webhook_secrets",
+    "webhooks",
 ];

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
 
 use super::on_both_engines;
 use super::support::*;
-use crate::store::{access_log, audit, key_lists, passwords, products, sessions, users};
+use crate::store::{access_log, alerts, audit, key_lists, passwords, products, sessions, users};
 
 on_both_engines!(every_statement_can_be_prepared);
 
@@ -31,6 +31,7 @@ async fn every_statement_can_be_prepared(db: TestDb) {
         users::PLANNED,
         audit::PLANNED,
         access_log::PLANNED,
+        alerts::PLANNED,
         passwords::PLANNED,
         sessions::PLANNED,
     ];

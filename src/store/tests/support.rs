@@ -14,7 +14,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::{
-    AuditEventId, ClientId, CredentialId, IssuerId, KeyId, LeakReportId, ProductId, ProjectId, SessionId, UserId,
+    AuditEventId, ClientId, CredentialId, EventId, IssuerId, KeyId, LeakReportId, ProductId, ProjectId, SessionId,
+    UserId, WebhookId,
 };
 use crate::domain::issuer::{Algorithm, ClaimNames, DEFAULT_LEEWAY, Issuer, IssuerDetails, IssuerKeys, TokenRules};
 use crate::domain::key::{Key, KeyDetails, KeyKind};
@@ -34,6 +35,9 @@ use crate::domain::secret_kind::SecretKind;
 use crate::domain::session::{Origin, Session};
 use crate::domain::usage::{Grain, Subject, Tally};
 use crate::domain::user::{Handle, User, UserDetails, UserKind};
+use crate::domain::webhook::event::{EventPattern, WEBHOOK_TEST, WebhookEvent};
+use crate::domain::webhook::url::WebhookUrl;
+use crate::domain::webhook::{Webhook, WebhookDetails};
 use crate::store::{KeyCreated, NewSession, Store, StoreOptions};
 
 /// A store of its own for one test.
@@ -175,6 +179,7 @@ pub(crate) fn full_key(now: Timestamp) -> Key {
         rate_limits: rate_limits(),
         credits: Some(Box::new(Quota::set(1_000, Refill::Monthly(500, 31), 1, now))),
         allowed_ips_mode: AddressMode::Report,
+        honey: true,
     };
     key
 }
@@ -372,4 +377,37 @@ pub(super) async fn signed_up(db: &TestDb, user: &User) -> Session {
     let new = NewSession { session: &session, hash: &hash, origin: &origin };
     db.store.sign_up(user, &password(), &new, &event(&user.project)).await.unwrap();
     session
+}
+
+/// A webhook of the first project's live environment that is told of everything.
+pub(super) fn webhook(now: Timestamp) -> Webhook {
+    Webhook {
+        id: WebhookId::new(now, &SystemEntropy),
+        project: project(),
+        environment: Environment::Live,
+        details: WebhookDetails {
+            url: WebhookUrl::parse("https://hooks.example/a").unwrap(),
+            description: "line one\nline 'two'".to_owned(),
+            enabled: true,
+            kinds: EventPattern::parse("*").into_iter().collect(),
+        },
+        disabled: None,
+        failing_since: None,
+        old_secret_ends_at: None,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    }
+}
+
+/// Something that webhooks of that environment are told of.
+pub(super) fn webhook_event(now: Timestamp) -> WebhookEvent {
+    WebhookEvent {
+        id: EventId::new(now, &SystemEntropy),
+        kind: WEBHOOK_TEST,
+        project: project(),
+        environment: Environment::Live,
+        at: now,
+        data: serde_json::json!({"a": 1}),
+    }
 }

@@ -53,7 +53,7 @@ async fn counts_of_many_nodes_are_added(db: TestDb) {
                 let mut tallies: Vec<_> = keys.iter().map(|key| tally(&subject(Some(key)), at(round * 60))).collect();
                 tallies.rotate_left(node * 60);
                 tallies.extend(tallies.clone().into_iter().take(50));
-                store.add_usage(&tallies).await.unwrap();
+                store.add_usage(&tallies, &SystemEntropy).await.unwrap();
             }
         });
     }
@@ -91,7 +91,7 @@ async fn counts_are_told_apart_as_asked(db: TestDb) {
         calls(&elsewhere, 0, 100),
         calls(&in_test, 0, 1_000),
     ];
-    db.store.add_usage(&all).await.unwrap();
+    db.store.add_usage(&all, &SystemEntropy).await.unwrap();
 
     let none = UsageGroups::default();
     let told = async |query: UsageQuery| -> Vec<(u64, u64)> {
@@ -166,7 +166,7 @@ async fn the_access_log_is_filtered_and_paged(db: TestDb) {
     }
     all.push(tally(&Subject::unknown(None), at(0)));
     all.push(tally(&Subject::unknown(Some((project(), Environment::Test))), at(0)));
-    db.store.add_usage(&all).await.unwrap();
+    db.store.add_usage(&all, &SystemEntropy).await.unwrap();
 
     let list = async |filter: AccessFilter, page: PageRequest| {
         db.store.list_access(&project(), Environment::Live, &filter, &page).await.unwrap()
@@ -236,7 +236,7 @@ async fn the_last_use_only_goes_forward(db: TestDb) {
         vec![used(10, "10.0.0.1", "one", "read:keys"), used(30, "2001:db8::3", "three", "read:usage")],
         vec![used(20, "10.0.0.2", "two", "read:keys"), refused],
     ] {
-        db.store.add_usage(&batch).await.unwrap();
+        db.store.add_usage(&batch, &SystemEntropy).await.unwrap();
         let address = Some("2001:db8::3".parse().unwrap());
         assert_eq!(last(&project()).await, Some(LastUse { at: at(30), address, user_agent: Some("three".to_owned()) }));
     }
@@ -250,7 +250,7 @@ async fn the_last_use_only_goes_forward(db: TestDb) {
 async fn old_counts_and_entries_are_forgotten_in_batches(db: TestDb) {
     let id = KeyId::new(at(1), &SystemEntropy);
     let all: Vec<_> = (0..30).map(|n| tally(&subject(Some(&id)), at(n * 60))).collect();
-    db.store.add_usage(&all).await.unwrap();
+    db.store.add_usage(&all, &SystemEntropy).await.unwrap();
     let before = Grain::Minute.start(at(20 * 60));
     for wanted in [7, 7, 6, 0] {
         assert_eq!(db.store.prune_usage(Grain::Minute, before, 7).await.unwrap(), wanted);

@@ -18,6 +18,7 @@ use self::grid::Grid;
 use self::table::Metric;
 use super::Wire;
 use super::request_span::rpc_name;
+use crate::domain::alert::AlertKind;
 use crate::domain::reason::Reason;
 use crate::proto::v1::DecisionCode;
 use crate::proto::{METHODS, MethodId};
@@ -30,6 +31,8 @@ pub struct Metrics {
     registry: Registry,
     decisions: Grid<IntCounterVec>,
     address_reports: [IntCounter; Door::ALL.len()],
+    /// Alerts that were raised.
+    pub alerts: AlertMetrics,
     requests: Grid<IntCounterVec>,
     latency: Grid<HistogramVec>,
     /// The cache of keys.
@@ -45,6 +48,9 @@ pub struct Metrics {
     pub feed: FeedMetrics,
     /// Client connections open now.
     pub connections_open: IntGauge,
+    webhook_calls: IntCounterVec,
+    /// What webhooks are still to be told.
+    pub webhooks: WebhookMetrics,
 }
 
 /// Who asked for a decision.
@@ -93,6 +99,10 @@ pub struct CacheMetrics {
     pub entries: IntGauge,
 }
 
+/// Alerts that were raised.
+#[derive(Debug)]
+pub struct AlertMetrics([IntCounter; AlertKind::ALL.len()]);
+
 /// The hashing of passwords.
 #[derive(Debug)]
 pub struct PasswordMetrics {
@@ -114,6 +124,14 @@ pub struct RedisMetrics {
     alone: IntCounter,
 }
 
+/// What webhooks are still to be told.
+#[derive(Debug)]
+pub struct WebhookMetrics {
+    /// Deliveries that wait, on all nodes.
+    pub waiting: IntGauge,
+    dropped: IntCounter,
+}
+
 /// The feed of changes.
 #[derive(Debug)]
 pub struct FeedMetrics {
@@ -131,9 +149,11 @@ impl Metrics {
         let cells = METHODS.len() + 1;
         let lookups = r.counters(&table::CACHE_LOOKUPS);
         let address_reports = r.counters(&table::ADDRESS_REPORTS);
+        let alerts = r.counters(&table::ALERTS);
         let metrics = Self {
             decisions: Grid::new(r.counters(&table::DECISIONS), Door::ALL.len() * (Reason::ALL.len() + 1)),
             address_reports: Door::ALL.map(|door| address_reports.with_label_values(&[door.as_str()])),
+            alerts: AlertMetrics(AlertKind::ALL.map(|kind| alerts.with_label_values(&[kind.as_str()]))),
             requests: Grid::new(r.counters(&table::REQUESTS), cells * Wire::ALL.len() * Status::PLACES),
             latency: Grid::new(r.histograms(&table::REQUEST_SECONDS), cells * Wire::ALL.len()),
             cache: CacheMetrics {
@@ -161,12 +181,20 @@ impl Metrics {
                 revision: r.gauges(&table::FEED_REVISION).with_label_values::<&str>(&[]),
             },
             connections_open: r.gauges(&table::CONNECTIONS_OPEN).with_label_values::<&str>(&[]),
+            webhook_calls: r.counters(&table::WEBHOOK_CALLS),
+            webhooks: WebhookMetrics {
+                waiting: r.gauges(&table::WEBHOOK_WAITING).with_label_values::<&str>(&[]),
+                dropped: r.counters(&table::WEBHOOK_DROPPED).with_label_values::<&str>(&[]),
+            },
             registry: registry.clone(),
         };
         r.gauges(&table::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.start_decisions_at_zero();
         for outcome in SignIn::ALL {
             metrics.sign_ins.with_label_values(&[outcome.as_str()]);
+        }
+        for outcome in ["delivered", "refused", "failed"] {
+            metrics.webhook_calls.with_label_values(&[outcome]);
         }
         metrics
     }
@@ -196,6 +224,11 @@ impl Metrics {
     /// Counts a sign-in.
     pub fn signed_in(&self, outcome: SignIn) {
         self.sign_ins.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// Counts a call of a webhook: `delivered`, `refused` by its answer, or `failed` before there was one.
+    pub fn webhook_called(&self, outcome: &'static str) {
+        self.webhook_calls.with_label_values(&[outcome]).inc();
     }
 
     /// Everything, as Prometheus reads it. Gauges that are not kept up to date by whoever owns them must be set before.
@@ -261,11 +294,26 @@ impl SignIn {
     }
 }
 
+impl AlertMetrics {
+    /// Takes over how many of a kind were raised since the start.
+    pub fn follow(&self, kind: AlertKind, raised: u64) {
+        let counter = &self.0[kind as usize];
+        counter.inc_by(raised.saturating_sub(counter.get()));
+    }
+}
+
 impl PasswordMetrics {
     /// Takes over the hashes made since the start, and how many wait now.
     pub fn follow(&self, hashes: u64, waiting: usize) {
         self.hashes.inc_by(hashes.saturating_sub(self.hashes.get()));
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+}
+
+impl WebhookMetrics {
+    /// Takes over the deliveries that were given up for newer ones since the start.
+    pub fn follow(&self, dropped: u64) {
+        self.dropped.inc_by(dropped.saturating_sub(self.dropped.get()));
     }
 }
 

@@ -41,6 +41,8 @@ metrics! {
          a credential";
     ADDRESS_REPORTS = "gatepost_address_reports_total", "counter", ["door"],
         "Calls that an address list would have refused which only reports, by door as above";
+    ALERTS = "gatepost_alerts_total", "counter", ["kind"],
+        "Alerts that were raised on this node, by kind";
     REQUESTS = "gatepost_requests_total", "counter", ["rpc", "wire", "status"],
         "Requests answered, by RPC (`other` where there is none), wire (`grpc`, `grpc_web`, `json`) and status: the \
          gRPC code's name, or the HTTP status";
@@ -48,6 +50,12 @@ metrics! {
         "Seconds from the head of a request to the head of its answer";
     CONNECTIONS_OPEN = "gatepost_connections_open", "gauge", [],
         "Client connections open now";
+    WEBHOOK_CALLS = "gatepost_webhook_calls_total", "counter", ["outcome"],
+        "Calls of webhooks; outcome `delivered` was answered 2xx, `refused` otherwise, `failed` not at all";
+    WEBHOOK_WAITING = "gatepost_webhook_deliveries_waiting", "gauge", [],
+        "Deliveries to webhooks that wait to be made or tried again, on all nodes; counted once a minute";
+    WEBHOOK_DROPPED = "gatepost_webhook_deliveries_dropped_total", "counter", [],
+        "Deliveries that were given up because too many newer ones wait for the same webhook";
     CACHE_LOOKUPS = "gatepost_cache_lookups_total", "counter", ["outcome"],
         "Look-ups of keys; outcome `hit` was answered from memory, `miss` had to ask the database";
     CACHE_ENTRIES = "gatepost_cache_entries", "gauge", [],

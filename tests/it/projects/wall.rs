@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use gatepost::domain::entropy::SystemEntropy;
+use gatepost::domain::environment::Environment;
+use gatepost::domain::id::{EventId, ProjectId};
 use gatepost::domain::scope::BUILT_IN;
+use gatepost::domain::webhook::event::{WEBHOOK_TEST, WebhookEvent};
 use gatepost::proto::v1::WatchRevocationsRequest;
 use gatepost::proto::v1::auth_client::AuthClient;
 use prost_reflect::Kind as FieldKind;
@@ -28,6 +32,8 @@ struct Behind {
     person: Actor,
     /// The id of that person.
     user: String,
+    /// The id of a live webhook with two deliveries.
+    webhook: String,
 }
 
 impl Behind {
@@ -41,9 +47,11 @@ impl Behind {
             secrets: Vec::new(),
             person: Actor::anonymous(),
             user: String::new(),
+            webhook: String::new(),
         };
-        for admin in behind.admins.clone() {
-            behind.fill(server, &admin).await;
+        for (admin, environment) in behind.admins.clone().iter().zip([Environment::Live, Environment::Test]) {
+            behind.fill(server, admin).await;
+            behind.tell(server, admin, environment).await;
         }
         behind
     }
@@ -103,8 +111,40 @@ impl Behind {
         let key = server.user_key(&person, "zanzibar-key").await;
         self.names.extend([key.id, "zanzibar-key".to_owned()]);
         self.secrets.push(key.secret);
+        for _ in 0..2 {
+            self.names.push(crate::alerts::raised(server, admin).await);
+        }
         if self.user.is_empty() {
             (self.user, self.person) = (user, person);
+        }
+    }
+
+    /// Two webhooks, each with two deliveries that arrive nowhere.
+    async fn tell(&mut self, server: &TestServer, admin: &Actor, environment: Environment) {
+        let mut webhooks = Vec::new();
+        for n in 0..2 {
+            let url = format!("https://hooks.invalid/{n}");
+            let webhook = json!({"webhook": {"url": url, "description": MARK, "events": ["*"]}});
+            let made = server.call(Wire::Grpc, "Keys/CreateWebhook", admin, webhook).await.ok();
+            Actor::made(made["secret"].as_str().expect("a secret"), "");
+            webhooks.push(made["webhook"]["id"].as_str().expect("an id").to_owned());
+        }
+        for n in 0..2 {
+            let event = WebhookEvent {
+                id: EventId::new(server.now(), &SystemEntropy),
+                kind: WEBHOOK_TEST,
+                project: ProjectId::parse(&self.names[0]).expect("a name"),
+                environment,
+                at: server.now(),
+                data: json!({"mark": MARK, "n": n}),
+            };
+            assert_eq!(server.store().await.enqueue_event(&event).await.expect("it is stored").deliveries, 2);
+            self.names.extend(webhooks.iter().map(|webhook| format!("{webhook}/{}", event.id)));
+            self.names.push(event.id.to_string());
+        }
+        self.names.extend(webhooks.iter().cloned());
+        if self.webhook.is_empty() {
+            self.webhook = webhooks.swap_remove(0);
         }
     }
 
@@ -116,7 +156,10 @@ impl Behind {
                 let mut answer = server.call(Wire::Grpc, rpc, admin, request).await.ok();
                 // That its secret is asked about below is told too, sooner or later.
                 for key in answer["data"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-                    key.remove("lastUsedAt");
+                    // And that what it is told arrives nowhere.
+                    for told in ["lastUsedAt", "lastUsedIp", "lastUsedUserAgent", "failingSince"] {
+                        key.remove(told);
+                    }
                 }
                 seen.push(answer);
             };
@@ -128,9 +171,12 @@ impl Behind {
                 "Auth/ListClients",
                 "Auth/ListIssuers",
                 "Auth/ListGrants",
+                "Keys/ListAlerts",
+                "Keys/ListWebhooks",
             ] {
                 ask(list, json!({"pageSize": 1000})).await;
             }
+            ask("Keys/ListAlertRules", json!({})).await;
             ask("Auth/GetProject", json!({"id": self.names[0]})).await;
             if *admin.secret == *self.admins[0].secret {
                 ask("Auth/ListSessions", json!({"userId": self.user})).await;
@@ -169,7 +215,9 @@ async fn nothing_that_can_be_named_is_reached_through_the_wall() {
     let behind = Behind::new(&server, "behind").await;
     let before = behind.seen(&server).await;
     let strangers = strangers(&server).await;
-    let naming: Vec<_> = Rpc::all().into_iter().filter(|rpc| !variables(rpc).is_empty()).collect();
+    // The kinds of rules are our own words: each project has all of them, and `alerts` says that they are its own.
+    let names = |rpc: &Rpc| !variables(rpc).is_empty() && rpc.0.name() != "UpdateAlertRule";
+    let naming: Vec<_> = Rpc::all().into_iter().filter(names).collect();
     assert!(naming.len() >= 16, "the descriptors hold the RPCs");
     for (turn, (who, stranger)) in strangers.iter().enumerate() {
         for rpc in naming.iter().filter(|rpc| !(who == INSTALLATION && governs_projects(rpc))) {
@@ -259,6 +307,9 @@ async fn page_tokens_open_no_other_project() {
         let mut request = json!({"pageSize": 1});
         if input.get_field_by_name("user_id").is_some() {
             request["userId"] = json!(behind.user);
+        }
+        if input.get_field_by_name("webhook_id").is_some() {
+            request["webhookId"] = json!(behind.webhook);
         }
         if input.get_field_by_name("query").is_some() {
             request["query"] = json!(MARK);
@@ -396,7 +447,7 @@ fn aimed(rpc: &Rpc, name: &str) -> Value {
     let (outer, inner) = name.split_once('/').unwrap_or((name, name));
     for path in variables(rpc) {
         match path.split_once('.') {
-            None if path == "user_id" => request.insert(path.clone(), json!(outer)),
+            None if ["user_id", "webhook_id"].contains(&path.as_str()) => request.insert(path.clone(), json!(outer)),
             None => request.insert(path.clone(), json!(inner)),
             Some((outer, inner)) => request.insert(outer.to_owned(), json!({inner: name, words: "taken"})),
         };

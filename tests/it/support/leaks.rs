@@ -27,7 +27,15 @@ pub(crate) fn secrets() -> Vec<String> {
 
 /// The first secret in a text, by its shape or because it was made.
 pub(crate) fn find_secret(text: &[u8]) -> Option<String> {
-    find_key(text).or_else(|| find_token(text)).or_else(|| find_password(text))
+    find_key(text).or_else(|| find_token(text)).or_else(|| find_password(text)).or_else(|| find_webhook_secret(text))
+}
+
+/// The secret of a webhook: 32 bytes in base64.
+fn find_webhook_secret(text: &[u8]) -> Option<String> {
+    let mut starts = (0..text.len()).filter(|at| text[*at..].starts_with(b"whsec_"));
+    let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    let at = starts.find(|at| text[at + 6..].iter().take_while(base64).count() >= 43)?;
+    Some(String::from_utf8_lossy(&text[at..at + 6 + 43]).into_owned())
 }
 
 fn find_password(text: &[u8]) -> Option<String> {

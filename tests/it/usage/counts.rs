@@ -113,8 +113,7 @@ async fn told_beforehand(server: &TestServer) -> (Vec<String>, String, String) {
     let entropy = gatepost::domain::entropy::SystemEntropy;
     let (client, user) = (ClientId::new(now, &entropy), UserId::new(now, &entropy));
     let place = Some((ProjectId::default_project(), Environment::Live));
-    let subject =
-        |key: usize| Subject { place: place.clone(), key: KeyId::parse(&keys[key].id), client: None, user: None };
+    let subject = |key: usize| Subject { place: place.clone(), key: KeyId::parse(&keys[key].id), ..Subject::default() };
     let of_client = Subject { key: None, client: Some(client.clone()), user: Some(user.clone()), ..subject(0) };
     let one = |subject: Subject, seconds: u64, method: &'static str, outcome: Option<Reason>, calls: u64| Tally {
         subject: Arc::new(subject),
@@ -134,7 +133,7 @@ async fn told_beforehand(server: &TestServer) -> (Vec<String>, String, String) {
         one(subject(1), 3_600, "verification", Some(Reason::Suspended), 8),
         one(of_client, 90_000, "Keys/GetKey", None, 16),
     ];
-    server.store().await.add_usage(&all).await.expect("the store answers");
+    server.store().await.add_usage(&all, &gatepost::domain::entropy::SystemEntropy).await.expect("the store answers");
     server.advance(Duration::from_secs(100_000));
     (keys.map(|key| key.id).into(), client.to_string(), user.to_string())
 }
@@ -287,7 +286,12 @@ async fn an_answer_that_would_be_too_large_is_refused() {
         })
         .collect();
     for part in rows.chunks(200) {
-        server.store().await.add_usage(part).await.expect("the store answers");
+        server
+            .store()
+            .await
+            .add_usage(part, &gatepost::domain::entropy::SystemEntropy)
+            .await
+            .expect("the store answers");
     }
     server.advance(Duration::from_secs(60));
     for wire in Wire::ALL {

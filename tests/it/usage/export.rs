@@ -36,7 +36,12 @@ async fn fill(server: &TestServer, key: &Actor, entries: u32) {
         })
         .collect();
     for part in all.chunks(200) {
-        server.store().await.add_usage(part).await.expect("the store answers");
+        server
+            .store()
+            .await
+            .add_usage(part, &gatepost::domain::entropy::SystemEntropy)
+            .await
+            .expect("the store answers");
     }
     server.advance(Duration::from_secs(120));
 }

@@ -1,0 +1,253 @@
+//! Webhooks: who is told of what happens in an environment, and what became of it.
+
+mod courier;
+mod message;
+
+pub use courier::Courier;
+pub use message::{Carrier, Carrying, Envelope, Receipt};
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::future::join_all;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::{Context, expect_etag};
+use crate::auth::caller::Caller;
+use crate::domain::audit::fields;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{EventId, WebhookId};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::reason::Reason;
+use crate::domain::secret::PlainSecret;
+use crate::domain::webhook::delivery::{Delivery, DeliveryState};
+use crate::domain::webhook::event::{EventPattern, WEBHOOK_TEST, WebhookEvent};
+use crate::domain::webhook::{MAX_WEBHOOKS, Webhook, WebhookDetails, seal_context};
+use crate::store::DeliveryFilter;
+
+/// The webhooks part of the Keys service.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    context: Arc<Context>,
+    /// Bounds how many are tried at one time.
+    tests: Arc<Semaphore>,
+}
+
+impl Webhooks {
+    /// The service over this context.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, tests: Arc::new(Semaphore::new(MAX_TESTS)) }
+    }
+
+    /// Adds a webhook; with it comes its secret, which is shown only here.
+    pub async fn create(&self, caller: &Caller, details: WebhookDetails) -> Result<(Webhook, PlainSecret)> {
+        self.may_be_called(&details)?;
+        let now = self.context.now();
+        let webhook = Webhook {
+            id: WebhookId::new(now, &*self.context.entropy),
+            project: caller.project().clone(),
+            environment: caller.environment(),
+            details,
+            disabled: None,
+            failing_since: None,
+            old_secret_ends_at: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        let (secret, sealed) = self.new_secret(&webhook.id);
+        let audit = self.context.audit(caller, "webhook.created", webhook.id.as_str());
+        let audit = audit.changing(None, Some(shown(&webhook.details)));
+        self.context.store.create_webhook(&webhook, &sealed, &audit).await?;
+        Ok((webhook, secret))
+    }
+
+    /// Reads a webhook.
+    pub async fn find(&self, caller: &Caller, id: &str) -> Result<Webhook> {
+        let found = match WebhookId::parse(id) {
+            Some(id) => self.context.store.find_webhook(caller.project(), caller.environment(), &id).await?,
+            None => None,
+        };
+        found.ok_or_else(|| Error::not_found("webhook", id))
+    }
+
+    /// Lists the webhooks, oldest first.
+    pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Webhook>> {
+        Ok(self.context.store.list_webhooks(caller.project(), caller.environment(), page).await?)
+    }
+
+    /// Changes what is said of a webhook by `change`.
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: Option<&str>,
+        change: impl FnOnce(&mut WebhookDetails) -> Result<()>,
+    ) -> Result<Webhook> {
+        let mut webhook = self.find(caller, id).await?;
+        expect_etag(etag, &webhook.etag())?;
+        let (version, mut details) = (webhook.version, webhook.details.clone());
+        change(&mut details)?;
+        if details.url != webhook.details.url {
+            self.may_be_called(&details)?;
+        }
+        let (before, after) = (shown(&webhook.details), shown(&details));
+        webhook.update(details, self.context.now());
+        let audit = self.context.audit(caller, "webhook.updated", webhook.id.as_str());
+        let audit = audit.changing(Some(before), Some(after));
+        self.context.store.update_webhook(&webhook, version, &audit).await?;
+        Ok(webhook)
+    }
+
+    /// Deletes a webhook.
+    pub async fn delete(&self, caller: &Caller, id: &str, etag: Option<&str>) -> Result<Webhook> {
+        let webhook = self.find(caller, id).await?;
+        expect_etag(etag, &webhook.etag())?;
+        let audit = self.context.audit(caller, "webhook.deleted", webhook.id.as_str());
+        let audit = audit.changing(Some(shown(&webhook.details)), None);
+        self.context.store.delete_webhook(&webhook, webhook.version, &audit).await?;
+        Ok(webhook)
+    }
+
+    /// Gives a webhook a new secret. The one before signs beside it for the grace period.
+    pub async fn rotate_secret(
+        &self,
+        caller: &Caller,
+        id: &str,
+        etag: Option<&str>,
+        grace: Duration,
+    ) -> Result<(Webhook, PlainSecret)> {
+        let mut webhook = self.find(caller, id).await?;
+        expect_etag(etag, &webhook.etag())?;
+        let (now, version) = (self.context.now(), webhook.version);
+        webhook.old_secret_ends_at = (!grace.is_zero()).then(|| now.plus(grace));
+        webhook.updated_at = now;
+        webhook.version += 1;
+        let (secret, sealed) = self.new_secret(&webhook.id);
+        let audit = self.context.audit(caller, "webhook.secret_rotated", webhook.id.as_str());
+        self.context.store.rotate_webhook_secret(&webhook, version, &sealed, &audit).await?;
+        Ok((webhook, secret))
+    }
+
+    /// Sends a webhook, or without an id all that are enabled, an event to try it, at once and once.
+    pub async fn test(&self, caller: &Caller, id: Option<&str>) -> Result<Vec<Delivery>> {
+        let webhooks = match id {
+            Some(id) => vec![self.find(caller, id).await?],
+            None => {
+                let all = PageRequest::After { limit: MAX_WEBHOOKS, after: None };
+                let listed = self.list(caller, &all).await?.items;
+                listed.into_iter().filter(|webhook| webhook.details.enabled).collect()
+            }
+        };
+        join_all(webhooks.iter().map(|webhook| self.test_one(caller, webhook))).await.into_iter().collect()
+    }
+
+    async fn test_one(&self, caller: &Caller, webhook: &Webhook) -> Result<Delivery> {
+        let context = &self.context;
+        let Ok(_permit) = tokio::time::timeout(TEST_WAITS, self.tests.acquire()).await else {
+            return Err(Error::new(
+                Reason::Overloaded,
+                "too many webhooks are being tried; try again in a few seconds",
+            ));
+        };
+        let secrets = context.store.find_webhook_secrets(&webhook.id, context.now()).await?;
+        let now = context.now();
+        let event = WebhookEvent {
+            id: EventId::new(now, &*context.entropy),
+            kind: WEBHOOK_TEST,
+            project: webhook.project.clone(),
+            environment: webhook.environment,
+            at: now,
+            data: json!({"webhookId": webhook.id.as_str(), "message": "It works."}),
+        };
+        let payload = event.payload();
+        let place = (&webhook.id, &webhook.details.url, &secrets[..]);
+        let (attempt, _) = message::attempt(context, place, &event.id, &payload, TEST_TAKES).await;
+        let delivery = Delivery {
+            webhook: webhook.id.clone(),
+            id: event.id,
+            kind: WEBHOOK_TEST.to_owned(),
+            payload,
+            state: if attempt.error.is_none() { DeliveryState::Delivered } else { DeliveryState::Failed },
+            created_at: now,
+            due_at: None,
+            attempts: 1,
+            last: Some(attempt),
+        };
+        let audit = context.audit(caller, "webhook.tested", webhook.id.as_str());
+        context.store.record_delivery(&webhook.project, webhook.environment, &delivery, &audit).await?;
+        Ok(delivery)
+    }
+
+    /// Lists what a webhook was told and is to be told, newest first.
+    pub async fn deliveries(
+        &self,
+        caller: &Caller,
+        id: &str,
+        filter: &DeliveryFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Delivery>> {
+        let webhook = self.find(caller, id).await?;
+        Ok(self.context.store.list_deliveries(&webhook.id, filter, page).await?)
+    }
+
+    /// Makes a delivery once more.
+    pub async fn redeliver(&self, caller: &Caller, webhook: &str, id: &str) -> Result<Delivery> {
+        let webhook = self.find(caller, webhook).await?;
+        let unknown = || Error::not_found("delivery", id);
+        let event = EventId::parse(id).ok_or_else(unknown)?;
+        if !webhook.details.enabled {
+            return Err(Error::new(Reason::InvalidState, "the webhook is disabled; enable it first"));
+        }
+        let audit = self.context.audit(caller, "webhook.redelivered", webhook.id.as_str());
+        let (store, now) = (&self.context.store, self.context.now());
+        if !store.redeliver(&webhook.id, &event, now, &audit).await? {
+            return Err(unknown());
+        }
+        store.find_delivery(&webhook.id, &event).await?.ok_or_else(unknown)
+    }
+
+    /// The time, for whoever tells what is over.
+    pub fn now(&self) -> Timestamp {
+        self.context.now()
+    }
+
+    fn may_be_called(&self, details: &WebhookDetails) -> Result<()> {
+        match self.context.carrier.objection(&details.url) {
+            Some(rule) => Err(Error::field("webhook.url", rule)),
+            None => Ok(()),
+        }
+    }
+
+    /// A new secret (Standard Webhooks, "Signature scheme"), plain and sealed.
+    fn new_secret(&self, id: &WebhookId) -> (PlainSecret, Vec<u8>) {
+        let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
+        self.context.entropy.fill(&mut *bytes);
+        let secret = PlainSecret::unsealed(format!("whsec_{}", BASE64.encode(*bytes)));
+        let sealed = self.context.keyring.seal(secret.expose().as_bytes(), &seal_context(id.as_str()));
+        (secret, sealed)
+    }
+}
+
+/// The details as the audit log shows them.
+fn shown(details: &WebhookDetails) -> Map<String, Value> {
+    fields([
+        ("url", json!(details.url.as_str())),
+        ("description", json!(details.description)),
+        ("enabled", json!(details.enabled)),
+        ("events", details.kinds.iter().map(EventPattern::as_str).collect()),
+    ])
+}
+
+const SECRET_BYTES: usize = 32;
+/// Webhooks that are tried at one time, by all callers of this node.
+const MAX_TESTS: usize = 32;
+/// How long a test waits for others.
+const TEST_WAITS: Duration = Duration::from_secs(5);
+/// How long a test may take.
+const TEST_TAKES: Duration = Duration::from_secs(10);
