@@ -57,7 +57,9 @@ fn decision(criterion: &mut Criterion) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let addresses = Addresses::only(issuer);
     let possession = Possession::new(addresses, Arc::clone(&keyring), false, Arc::clone(&clock), &SystemEntropy);
-    let limiter = runtime.block_on(Limiter::open(store.clone(), None, Arc::clone(&clock))).expect("a limiter");
+    let limiter = runtime
+        .block_on(Limiter::open(store.clone(), None, Duration::from_millis(500), Arc::clone(&clock)))
+        .expect("a limiter");
     let credentials = Arc::new(Credentials::new(store, cache, keyring, signing, strangers, Arc::new(SystemEntropy)));
     let policies = Policies::from_descriptors(descriptor_pool()).expect("policies");
     let (possession, limiter) = (Arc::new(possession), Arc::new(limiter));

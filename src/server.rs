@@ -1,6 +1,7 @@
 //! The composition root: opens the store, puts the layers together, listens, drains. The only file that knows all.
 
 mod bootstrap;
+mod ending;
 mod endpoints;
 mod front;
 mod grpc;
@@ -23,11 +24,10 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::HealthServer;
 
+use self::ending::{relayed, told_to_stop};
 use self::endpoints::{Endpoints, KeySet, OpenApi};
 use self::front::{Front, Parts};
 use self::grpc::Services;
@@ -465,18 +465,6 @@ fn scheme(tls: &Option<Tls>) -> &'static str {
     if tls.is_some() { "https" } else { "http" }
 }
 
-/// The feed's progress, for streams: it ends when the server begins to stop, while the feed itself goes on to its end.
-fn relayed(feed: &Feed, streams: &mut JoinSet<()>) -> watch::Receiver<crate::auth::feed::Progress> {
-    let mut progress = feed.progress();
-    let (relay, relayed) = watch::channel(*progress.borrow());
-    streams.spawn(async move {
-        while progress.changed().await.is_ok() {
-            relay.send_replace(*progress.borrow_and_update());
-        }
-    });
-    relayed
-}
-
 fn settings(config: &Config) -> net::Settings {
     net::Settings {
         max_connections: config.limits.max_connections,
@@ -487,16 +475,4 @@ fn settings(config: &Config) -> net::Settings {
         inline_streams: config.inline_streams,
         ..net::Settings::default()
     }
-}
-
-/// Resolves at the first SIGTERM or SIGINT.
-fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

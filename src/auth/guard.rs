@@ -111,6 +111,22 @@ impl Guard {
     /// # Errors
     /// The refusal, when the caller may not call this RPC.
     pub async fn admit(&self, call: Call<'_>) -> Result<Option<Caller>, Refusal> {
+        let wider = |caller: &Caller| {
+            if caller.credential().token().is_some() { &self.policy(call.method).wider[..] } else { &[] }
+        };
+        self.admit_asking(call, wider).await
+    }
+
+    /// The same where whoever serves the call asks the caller for scopes, besides those of the RPC, of which there are none then:
+    /// they count as needed if the caller holds them.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub async fn admit_asking<'a>(
+        &self,
+        call: Call<'_>,
+        asked: impl FnOnce(&Caller) -> &'a [Scope],
+    ) -> Result<Option<Caller>, Refusal> {
         let policy = self.policies.of(call.method);
         let answer = self.judge(call, policy).await;
         if let Err(refusal) = &answer {
@@ -119,7 +135,11 @@ impl Guard {
         let Call { method, headers, address, .. } = call;
         let knock = Knock { method, scopes: policy.access.scopes(), address, headers };
         match &answer {
-            Ok(Some(caller)) => self.ledger.admitted(caller, &knock),
+            Ok(Some(caller)) => {
+                let asked = asked(caller);
+                let makes_use = !asked.is_empty() && caller.scopes().first_missing(asked).is_none();
+                self.ledger.admitted(caller, &if makes_use { Knock { scopes: asked, ..knock } } else { knock });
+            }
             Ok(None) => {}
             Err(refusal) => self.ledger.refused(refusal, &knock, self.clock.now()),
         }

@@ -24,6 +24,9 @@ pub struct Policy {
     pub secret_response: bool,
     /// What a call of it costs, in calls, where limits are held against it.
     pub cost: u32,
+    /// Scopes that nobody needs for it, but of which whoever holds them by a token makes use: its service asks for them. Nobody
+    /// needs another one for such an RPC.
+    pub wider: Vec<Scope>,
 }
 
 /// Who may call an RPC.
@@ -65,7 +68,11 @@ impl Policies {
             let service = pool.get_service_by_name(service)?;
             let options = service.methods().find(|m| m.name() == method)?.options();
             let policy = options.get_extension(&extension);
-            read(policy.as_message()?)
+            let mut policy = read(policy.as_message()?)?;
+            let wider = WIDER.iter().filter(|(rpc, _)| *rpc == path);
+            policy.wider =
+                wider.map(|(_, scope)| Scope::parse(scope).filter(Scope::is_built_in)).collect::<Option<_>>()?;
+            Some(policy)
         };
         METHODS.into_iter().map(|path| policy_of(path).ok_or(PolicyError(path))).collect::<Result<_, _>>().map(Self)
     }
@@ -123,13 +130,29 @@ fn read(policy: &DynamicMessage) -> Option<Policy> {
         true => policy.get_field_by_name("cost")?.as_u32().filter(|cost| *cost > 0)?,
         false => 1,
     };
-    Some(Policy { access, installation, publishable, user, introduction, secret_response, cost })
+    let wider = Vec::new();
+    Some(Policy { access, installation, publishable, user, introduction, secret_response, cost, wider })
 }
+
+/// What the services of RPCs ask for themselves, so that it counts as needed.
+const WIDER: [(&str, &str); 1] = [("/gatepost.v1.Users/GetMe", READ_USERS)];
+/// The scope with which a token tells all of its user.
+const READ_USERS: &str = "read:users";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::proto::descriptor_pool;
+
+    #[test]
+    fn what_services_ask_for_themselves_counts() {
+        let policies = Policies::from_descriptors(descriptor_pool()).unwrap();
+        for (path, scope) in WIDER {
+            let policy = policies.of(MethodId::find(path).unwrap());
+            assert!(matches!(policy.access, Access::Authenticated), "{path}");
+            assert_eq!(policy.wider.iter().map(Scope::plain).collect::<Vec<_>>(), [scope], "{path}");
+        }
+    }
 
     #[test]
     fn every_rpc_says_who_may_call_it() {

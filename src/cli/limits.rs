@@ -72,6 +72,11 @@ pub(super) enum AddressModeArg {
 }
 
 impl CreditsArgs {
+    /// Whether it says when there are new ones; in a change the refill stays as it is otherwise.
+    pub(super) fn names_refill(&self) -> bool {
+        self.refill.is_some()
+    }
+
     /// The credits that are named.
     pub(super) fn credits(&self) -> Option<v1::Credits> {
         let remaining = self.credits?;

@@ -49,6 +49,8 @@ pub struct Config {
     pub database: Database,
     /// What counts rate limits for all nodes, if anything does.
     pub redis: Option<RedisSettings>,
+    /// How long a call waits for the database of several nodes to lease calls of a rate limit to this one.
+    pub lease_timeout: Duration,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
     /// The files of the certificate, if TLS is spoken.

@@ -48,6 +48,7 @@ impl Reader {
         let data_dir = self.read(&DATA_DIR, values::directory);
         let database = self.find(&DATABASE_URL, values::database, || "SQLite in data_dir".to_owned());
         let redis = self.redis();
+        let lease_timeout = self.read(&LEASE_TIMEOUT, values::time(Duration::from_millis(5)..=Duration::from_secs(60)));
         let master_key = self.find(&MASTER_KEY, values::master_key, || "file in data_dir".to_owned());
 
         let said_tls = self.sources.of(&TLS_CERT).is_some();
@@ -65,8 +66,8 @@ impl Reader {
         let signing_key_rotation = self.read(&SIGNING_KEY_ROTATION, values::rotation);
         let issuer_private_addresses = self.read(&ISSUER_PRIVATE_ADDRESSES, values::networks);
         let stranger_private_addresses = self.read(&STRANGER_PRIVATE_ADDRESSES, values::networks);
-        let webhook_private_addresses = self.read(&WEBHOOK_PRIVATE_ADDRESSES, values::networks);
         let require_dpop_nonces = self.read(&REQUIRE_DPOP_NONCES, values::switch);
+        let webhook_private_addresses = self.read(&WEBHOOK_PRIVATE_ADDRESSES, values::networks);
         let leak_reports = self.leak_reports();
         let passwords = self.passwords();
         let cache = self.cache();
@@ -92,6 +93,7 @@ impl Reader {
             public_url,
             data_dir,
             redis,
+            lease_timeout,
             behind_proxy,
             limits,
             leak_reports,

@@ -143,6 +143,8 @@ settings! {
         "Redis or Valkey that counts rate limits for all nodes: `redis://...`, or `rediss://...` for TLS";
     REDIS_TIMEOUT = "redis_timeout", "GATEPOST_REDIS_TIMEOUT", Form::Value("TIME"), Basics, Fallback::Value("100ms"), Open,
         "How long a call waits for Redis before this node counts by itself; 5ms to 1m";
+    LEASE_TIMEOUT = "lease_timeout", "GATEPOST_LEASE_TIMEOUT", Form::Value("TIME"), Basics, Fallback::Value("500ms"), Open,
+        "How long a call waits for the database to give this node calls of a rate limit, before it counts by itself; 5ms to 1m";
     MASTER_KEY = "master_key", "GATEPOST_MASTER_KEY", Form::EnvironmentOnly, Basics,
         Fallback::Words("file `master.key` in `data_dir`, made at the first start"), Secret,
         "Master key: 32 bytes in base64 (`openssl rand -base64 32`). All nodes of one database need the same";

@@ -11,7 +11,7 @@ pub enum Reason {
     AlreadyExists,
     /// This kind of caller may not call this RPC.
     CallerNotAllowed,
-    /// The caller's deadline passed first.
+    /// The caller's deadline passed first, or a report took longer than any may.
     DeadlineExceeded,
     /// A live credential met test data, or the reverse.
     EnvMismatch,

@@ -3,6 +3,8 @@
 //! A place is looked at where one of the two environments stands between underscores, and taken for a secret only if the
 //! checksum says so. No more is held than the piece that was fed last and the length of a secret.
 
+use std::borrow::Cow;
+
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memrchr};
 use zeroize::Zeroizing;
@@ -170,9 +172,12 @@ pub fn without_secrets(line: &str) -> String {
         end = end.max(column as usize - 1 + length);
     }
     clean += line.get(end..).unwrap_or_default();
-    let parts = clean.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
-    let tokens: Vec<String> = parts.filter(|part| looks_like_token(part)).map(str::to_owned).collect();
-    tokens.iter().fold(clean, |clean, token| clean.replace(token, "..."))
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c);
+    let parts = clean.split_inclusive(is_between).map(|part| {
+        let word = part.trim_end_matches(is_between);
+        if looks_like_token(word) { Cow::Owned(format!("...{}", &part[word.len()..])) } else { Cow::Borrowed(part) }
+    });
+    parts.collect()
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

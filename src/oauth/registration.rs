@@ -18,7 +18,9 @@ use crate::domain::oauth::grant::GrantType;
 use crate::domain::oauth::redirect_uri::RedirectUri;
 use crate::domain::oauth::registration::ClientMetadata;
 use crate::domain::reason::Reason;
+use crate::domain::scope::Scope;
 use crate::proto::MethodId;
+use crate::service::oauth::MAY_REGISTER;
 
 /// Somebody registers a client. Whether they may is asked before they are listened to.
 pub(super) async fn register(
@@ -71,7 +73,9 @@ async fn caller(oauth: &OAuth, request: Request<'_>) -> Result<Option<Caller>, E
     let Request { method: http_method, uri, headers, client, address, request_id, standing, .. } = request;
     let call =
         Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id, standing };
-    match oauth.guard.admit(call).await {
+    // Whoever holds it may register clients where others may not, or more of them.
+    let asked = Scope::parse(MAY_REGISTER);
+    match oauth.guard.admit_asking(call, |_| asked.as_slice()).await {
         Ok(caller) => Ok(caller),
         Err(refusal) if refusal.reason == Reason::MissingCredential && !oauth.guard.is_credential_in(headers) => {
             Ok(None)

@@ -26,7 +26,8 @@ async fn told(oauth: &OAuth, request: Request<'_>) -> Result<Value, Error> {
     let Request { method: http_method, uri, headers, client, address, request_id, standing, .. } = request;
     let call =
         Call { method, dialect: Dialect::Standard, http_method, uri, headers, client, address, request_id, standing };
-    let caller = oauth.guard.admit(call).await.map_err(|refusal| refusal.error)?;
+    // What a token tells here is what its user agreed to, whatever else it may read.
+    let caller = oauth.guard.admit_asking(call, |_| &[]).await.map_err(|refusal| refusal.error)?;
     let missing = || Error::insufficient_scope(OpenIdScope::OpenId.as_str().to_owned());
     let caller = caller.ok_or_else(missing)?;
     let token = caller.credential().token().ok_or_else(missing)?;

@@ -5,6 +5,7 @@ use super::key_requests::user;
 use super::{convert, limits};
 use crate::domain::error::Result;
 use crate::domain::key::{KeyDetails, KeyKind};
+use crate::domain::limit::quota::Quota;
 use crate::domain::network::AddressMode;
 use crate::proto::v1;
 use crate::service::keys::NewKey;
@@ -59,11 +60,53 @@ pub(super) fn changed(key: v1::Key, mask: &[&str]) -> Result<KeyDetails> {
             "allowed_ips_mode" => details.allowed_ips_mode = address_mode(&mut fields, key.allowed_ips_mode),
             "honey" => details.honey = key.honey,
             "metadata" => details.metadata = fields.metadata("metadata", key.metadata.clone()).into(),
-            // The mask holds only the names of CHANGEABLE; this is the last of them.
-            _ => details.expires_at = fields.time("expires_at", key.expires_at),
+            "expires_at" => details.expires_at = fields.time("expires_at", key.expires_at),
+            // Parts of credits, which depend on what is there.
+            _ => {}
         }
     }
     fields.finish(details)
+}
+
+/// The credits of a key as they are to be where the mask names parts of them; none where it does not, or where they are what they
+/// are already: a client may send back the key it was given.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(super) fn credits_in_part(
+    stored: Option<&v1::Credits>,
+    given: Option<&v1::Credits>,
+    mask: &[&str],
+) -> Result<Option<Box<Quota>>> {
+    let names = |name: &str| mask.contains(&name);
+    if names("credits") || !CREDITS_IN_PART.iter().any(|name| names(name)) {
+        return Ok(None);
+    }
+    let mut fields = Fields::under("key.");
+    let mut wanted = given.copied().unwrap_or_default();
+    if let Some(stored) = stored {
+        if !names("credits.refill") {
+            wanted.refill = stored.refill;
+        }
+        // What goes with another refill is another number.
+        let goes_with = wanted.refill == stored.refill;
+        if goes_with && !names("credits.amount") {
+            wanted.amount = stored.amount;
+        }
+        if goes_with && !names("credits.day") {
+            wanted.day = stored.day;
+        }
+        let told = |credits: &v1::Credits| (credits.remaining, credits.refill, credits.amount, credits.day);
+        if told(stored) == told(&wanted) {
+            return Ok(None);
+        }
+    }
+    if !names("credits.remaining") {
+        // What is left changes with each call: whoever does not say how many there are to be would set what was left a moment ago.
+        fields.refuse("credits.remaining", "is needed: a change of credits says how many there are from now on");
+    }
+    let credits = limits::read_credits(&mut fields, "credits", Some(&wanted));
+    fields.finish(credits)
 }
 
 /// Takes over what the mask names.
@@ -89,8 +132,11 @@ fn address_mode(fields: &mut Fields, wanted: i32) -> AddressMode {
     fields.known("allowed_ips_mode", wanted, convert::address_mode_in).unwrap_or_default()
 }
 
+/// What can be changed about credits.
+const CREDITS_IN_PART: [&str; 4] = ["credits.remaining", "credits.refill", "credits.amount", "credits.day"];
+
 /// What can be changed about a key.
-pub(super) const CHANGEABLE: [&str; 12] = [
+pub(super) const CHANGEABLE: [&str; 16] = [
     "name",
     "alias",
     "description",
@@ -102,5 +148,9 @@ pub(super) const CHANGEABLE: [&str; 12] = [
     "metadata",
     "rate_limits",
     "credits",
+    CREDITS_IN_PART[0],
+    CREDITS_IN_PART[1],
+    CREDITS_IN_PART[2],
+    CREDITS_IN_PART[3],
     "expires_at",
 ];

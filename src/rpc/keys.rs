@@ -7,7 +7,7 @@ use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
 use super::fields::Fields;
-use super::key_fields::{CHANGEABLE, changed, new_key, take};
+use super::key_fields::{CHANGEABLE, changed, credits_in_part, new_key, take};
 use super::key_requests::{filter, idempotency, named};
 use super::page::{page_fields, place};
 use super::request::Around;
@@ -138,9 +138,15 @@ impl KeysRpc for KeysService {
             let mut fields = Fields::under("key.");
             let mask = fields.mask(message.update_mask.as_ref(), &CHANGEABLE);
             let (id, etag) = (key.id.clone(), key.etag.clone());
+            let given = key.credits;
             let (change, _) = fields.finish((changed(key, &mask)?, ()))?;
-            let key = self.keys.update(&around.caller, &id, Some(&etag), |_, details| {
+            let now = self.context.clock.now();
+            let key = self.keys.update(&around.caller, &id, Some(&etag), |key, details| {
                 take(details, change, &mask);
+                let stored = self.told(key.clone(), None, now).credits;
+                if let Some(credits) = credits_in_part(stored.as_ref(), given.as_ref(), &mask)? {
+                    details.credits = Some(credits);
+                }
                 Ok(())
             });
             Ok(v1::UpdateKeyResponse { key: self.encode_changed(key.await?).await })

@@ -31,7 +31,7 @@ pub struct Arrival {
 pub struct Sender {
     /// Where the call came from, or else the nearest proxy.
     pub address: IpAddr,
-    /// What the client calls itself, cut short.
+    /// What the client calls itself: its begin, as it came.
     pub user_agent: String,
     /// The request.
     pub request_id: Arc<str>,

@@ -375,6 +375,7 @@ mod tests {
                             objection,
                             missing_scope,
                             credential,
+                            reserved: false,
                             touched: None,
                             limits,
                             address_reported: revision == 300,

@@ -214,11 +214,10 @@ fn kinds(fields: &mut Fields, given: &[String]) -> BTreeSet<EventPattern> {
 
 fn encode(webhook: Webhook, now: Timestamp) -> v1::Webhook {
     let (etag, environment) = (webhook.etag(), convert::environment(webhook.environment));
-    let disabled_reason = match webhook.disabled {
-        None => v1::webhook::DisabledReason::Unspecified,
-        Some(DisabledReason::Gone) => v1::webhook::DisabledReason::Gone,
-        Some(DisabledReason::Failing) => v1::webhook::DisabledReason::Failing,
-    };
+    let disabled_reason = webhook.disabled.map(|reason| match reason {
+        DisabledReason::Gone => v1::webhook::DisabledReason::Gone,
+        DisabledReason::Failing => v1::webhook::DisabledReason::Failing,
+    });
     v1::Webhook {
         id: webhook.id.to_string(),
         url: webhook.details.url.to_string(),
@@ -226,7 +225,7 @@ fn encode(webhook: Webhook, now: Timestamp) -> v1::Webhook {
         enabled: Some(webhook.details.enabled),
         events: webhook.details.kinds.iter().map(ToString::to_string).collect(),
         environment: environment.into(),
-        disabled_reason: disabled_reason.into(),
+        disabled_reason: disabled_reason.map(i32::from),
         failing_since: webhook.failing_since.map(convert::time),
         old_secret_expires_at: webhook.old_secret_ends_at.filter(|end| *end > now).map(convert::time),
         created_at: Some(convert::time(webhook.created_at)),

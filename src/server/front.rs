@@ -463,7 +463,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Characters of what a client calls itself that are kept.
-const USER_AGENT: usize = 200;
+/// Characters of what a client calls itself that are looked at for what is kept.
+const USER_AGENT: usize = 1_024;
 /// Two years, the length that preload lists ask for (RFC 6797, section 6.1).
 const HSTS: &str = "max-age=63072000";

@@ -26,7 +26,7 @@ pub(super) async fn open(config: &Config, store: &Store, clock: &Arc<dyn Clock>)
         }
         None => None,
     };
-    let limiter = Limiter::open(store.clone(), redis, Arc::clone(clock)).await;
+    let limiter = Limiter::open(store.clone(), redis, config.lease_timeout, Arc::clone(clock)).await;
     limiter.map(Arc::new).map_err(|error| StartError::Store(error.into()))
 }
 

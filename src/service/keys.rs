@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::reach::{rate_limits, reach, refuse_credits, refuse_more_than_own};
 use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::change::ChangeKind;
@@ -14,7 +15,6 @@ use crate::domain::error::{Error, Result};
 use crate::domain::id::{KeyId, UserId};
 use crate::domain::key::{Key, KeyDetails, KeyKind, RotationMode};
 use crate::domain::limit::quota::Quota;
-use crate::domain::network::AllowList;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::scope::{Scope, ScopeSet};
@@ -75,7 +75,9 @@ impl Keys {
         let mut details = new.details;
         details.scopes = self.grantable(caller, new.kind, &details.scopes).await?;
         details.expires_at = self.lifetime(caller, details.expires_at, now)?;
-        details.allowed_ips = reach(caller, details.allowed_ips)?;
+        details.allowed_ips = reach(caller, details.allowed_ips, details.allowed_ips_mode)?;
+        details.rate_limits = rate_limits(caller, details.rate_limits)?;
+        refuse_credits(caller)?;
         details.credits = details.credits.map(|quota| Box::new(Quota::set(quota.remaining, quota.refill, 1, now)));
 
         let id = KeyId::new(now, &*self.0.entropy);
@@ -134,10 +136,15 @@ impl Keys {
         if details.expires_at != key.details.expires_at {
             details.expires_at = self.lifetime(caller, details.expires_at, now)?;
         }
-        if details.allowed_ips != key.details.allowed_ips {
-            details.allowed_ips = reach(caller, details.allowed_ips)?;
+        let reaches = |details: &KeyDetails| (details.allowed_ips.clone(), details.allowed_ips_mode);
+        if reaches(&details) != reaches(&key.details) {
+            details.allowed_ips = reach(caller, details.allowed_ips, details.allowed_ips_mode)?;
+        }
+        if details.rate_limits != key.details.rate_limits {
+            details.rate_limits = rate_limits(caller, details.rate_limits)?;
         }
         if details.credits != key.details.credits {
+            refuse_credits(caller)?;
             let next = key.version + 1;
             details.credits =
                 details.credits.map(|quota| Box::new(Quota::set(quota.remaining, quota.refill, next, now)));
@@ -383,37 +390,6 @@ fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
         // Publishable keys are public: of our own scopes only the one whose RPCs take them.
         KeyKind::Publishable => !scope.is_built_in() || scope.plain() == "read:products",
     }
-}
-
-/// The addresses of a key that this caller makes: its own, or some of them.
-fn reach(caller: &Caller, wanted: AllowList) -> Result<AllowList> {
-    let Some(own) = caller.allowed_ips() else { return Ok(wanted) };
-    if own.covers(&wanted) {
-        Ok(wanted)
-    } else if wanted.is_open() {
-        Ok(own.clone())
-    } else {
-        let message = "allowed_ips holds addresses that the key that makes this call may not be used from";
-        Err(Error::new(Reason::ExceedsCaller, message))
-    }
-}
-
-/// Whoever gets a key's secret must not outlive its own end by it, nor use it from more places.
-fn refuse_more_than_own(caller: &Caller, key: &Key) -> Result<()> {
-    let longer = match (key.details.expires_at, caller.makes_until()) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(key), Some(own)) => key > own,
-    };
-    if longer {
-        let message = "the key works longer than the caller, so the caller may not have its secret";
-        return Err(Error::new(Reason::ExceedsCaller, message));
-    }
-    if caller.allowed_ips().is_some_and(|own| !own.covers(&key.details.allowed_ips)) {
-        let message = "the key works from more addresses than the caller, so the caller may not have its secret";
-        return Err(Error::new(Reason::ExceedsCaller, message));
-    }
-    Ok(())
 }
 
 fn answer_context(caller: &Caller, idempotency_key: &str) -> String {

@@ -36,6 +36,7 @@ pub mod paging;
 pub mod passwords;
 pub mod products;
 pub mod projects;
+mod reach;
 pub mod revocations;
 pub mod scopes;
 pub mod sessions;

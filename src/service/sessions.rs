@@ -20,6 +20,7 @@ use crate::domain::password::PlainPassword;
 use crate::domain::project::{Project, SignUp};
 use crate::domain::reason::Reason;
 use crate::domain::session::{ListedSession, Login, Origin, Session};
+use crate::domain::usage::kept_agent;
 use crate::domain::user::{User, UserDetails, UserKind};
 use crate::store::NewSession;
 
@@ -344,7 +345,7 @@ impl Visitor<'_> {
     }
 
     fn origin(&self) -> Origin {
-        Origin { client_ip: Some(self.address), user_agent: self.user_agent.to_owned() }
+        Origin { client_ip: Some(self.address), user_agent: kept_agent(self.user_agent).into() }
     }
 }
 

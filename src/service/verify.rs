@@ -62,6 +62,8 @@ pub struct Verdict {
     pub missing_scope: Option<String>,
     /// The credential, when it is one of the caller's project.
     pub credential: Option<Arc<Credential>>,
+    /// Whether the credential is a reserved test key, which is told of as if it were one of the caller's project.
+    pub reserved: bool,
     /// The honey key of the caller's project that it is. Only its project is told: whoever asks is told that nobody knows it.
     pub touched: Option<Arc<Credential>>,
     /// How it stands with its limits and credits, if it has any.
@@ -101,7 +103,9 @@ impl Verify {
             }
         }
         let asked = Asked { outcome: verdict.objection, at: now, client: inquiry.client, scopes: inquiry.scopes };
-        match verdict.credential.as_ref().or(verdict.touched.as_ref()) {
+        // A reserved test key is a key of nobody.
+        let issued = verdict.credential.as_ref().filter(|_| !verdict.reserved);
+        match issued.or(verdict.touched.as_ref()) {
             Some(credential) => self.0.ledger.verified(credential, &asked),
             None => self.0.ledger.verified_unknown(caller.project(), caller.environment(), &asked),
         }
@@ -131,6 +135,7 @@ impl Verify {
             objection: Some(reason),
             missing_scope: None,
             credential: None,
+            reserved: false,
             touched: None,
             limits: None,
             address_reported: false,
@@ -345,6 +350,7 @@ fn rehearsed(
         objection: Some(reason),
         missing_scope: (reason == Reason::InsufficientScope).then(|| scope.to_owned()),
         credential: key.credential(caller.project()).map(Arc::new),
+        reserved: true,
         touched: None,
         limits: key.standing(now),
         address_reported: false,
@@ -380,6 +386,7 @@ fn verdict(credential: Arc<Credential>, decision: Result<(), Objection<'_>>, rev
         objection: objection.map(|objection| objection.reason),
         missing_scope: objection.and_then(|objection| objection.scope).map(|scope| scope.spelling().to_owned()),
         credential: Some(credential),
+        reserved: false,
         touched: None,
         limits: None,
         address_reported: false,

@@ -95,7 +95,7 @@ impl Store {
             let calls = u64::try_from(row.int("total")?).map_err(|_| damaged("access_log.calls"))?;
             Ok(AddressUse { address, calls, last_at: row.time("last_at")? })
         };
-        self.db.fetch_list(ADDRESSES, values).await?.iter().map(read).collect()
+        self.db.fetch_report(ADDRESSES, values).await?.iter().map(read).collect()
     }
 
     /// The entries of a project and environment that pass the filter, newest first. A page comes after the place of the last
@@ -125,7 +125,7 @@ impl Store {
             filter.from.map_or(i64::MIN, Timestamp::micros),
             minute,
         ];
-        self.page(statements(filter), values, (&id).into(), request, read).await
+        self.page_of_report(statements(filter), values, (&id).into(), request, read).await
     }
 
     /// Forgets up to `batch` entries whose minute began before this time; how many it were.

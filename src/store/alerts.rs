@@ -119,7 +119,8 @@ pub(super) async fn raise(
 async fn count_in(tx: &mut Tx, id: &str, found: &Finding, calls: i64) -> Result<()> {
     let address = stored_address(found.address);
     let (user_agent, method) = (found.user_agent.as_deref(), found.method.as_deref());
-    let values = values![id, calls, found.observed, found.last_at, &address, user_agent, method];
+    let known = found.address.is_some();
+    let values = values![id, calls, found.observed, found.last_at, &address, user_agent, method, known];
     tx.execute(COUNT_IN, values).await?;
     Ok(())
 }
@@ -217,7 +218,7 @@ const COUNT_WITH: &str = "UPDATE alert_claims SET alert_id = $5
 const COUNT_IN: &str =
     "UPDATE alerts SET calls = calls + $2, observed = CASE WHEN observed < $3 THEN $3 ELSE observed END,
         last_at = CASE WHEN last_at < $4 THEN $4 ELSE last_at END,
-        address = CASE WHEN length($5) = 0 THEN address ELSE $5 END, user_agent = COALESCE($6, user_agent),
+        address = CASE WHEN $8 THEN $5 ELSE address END, user_agent = COALESCE($6, user_agent),
         method = COALESCE($7, method)
     WHERE id = $1";
 const LATELY: &str =

@@ -75,7 +75,6 @@ impl Store {
         project: &ProjectId,
         environment: Environment,
         delivery: &Delivery,
-        event: &AuditEvent,
     ) -> Result<()> {
         let last = delivery.last.as_ref();
         let values = values![
@@ -95,7 +94,6 @@ impl Store {
         ];
         let mut tx = self.db.begin().await?;
         tx.execute(INSERT, values).await?;
-        self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -22,6 +22,12 @@ pub enum StoreError {
     /// What is stored, or a statement of ours, breaks the schema. Names the table and column, or the statement's fault.
     #[error("the stored data is damaged: {0}")]
     Damaged(&'static str),
+    /// A report took longer than it may.
+    #[error("the report takes too long")]
+    TooMuch,
+    /// As many reports are made as may be at one time.
+    #[error("too many reports are made")]
+    Busy,
     /// The database did not do its part in time.
     #[error("the database cannot be reached")]
     Unavailable,
@@ -126,6 +132,15 @@ impl From<StoreError> for DomainError {
                 Self::new(Reason::EtagMismatch, "it was changed in the meantime; read it again and repeat the change")
             }
             StoreError::Damaged(_) => Self::new(Reason::Internal, "the service cannot read its own data"),
+            StoreError::TooMuch => Self::new(
+                Reason::DeadlineExceeded,
+                "there is too much to be looked through for this; ask for less time, for one key, for a longer interval or for \
+                fewer groups",
+            ),
+            StoreError::Busy => {
+                let message = "other reports are being made; try again, or ask for less";
+                Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Reason::Overloaded, message) }
+            }
             StoreError::Unavailable => Self::store_unavailable(),
         }
     }

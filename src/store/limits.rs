@@ -36,6 +36,9 @@ impl Store {
 
     /// Writes down what was spent of these buckets, in place of what was written of them before.
     pub async fn write_spent(&self, spent: &[Spent]) -> Result<()> {
+        if spent.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.db.begin().await?;
         for Spent { id, tally } in spent {
             let Terms { calls, window } = tally.terms();

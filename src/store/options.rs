@@ -11,7 +11,8 @@ use super::error::OpenError;
 pub struct StoreOptions {
     /// Where the database is.
     pub location: Location,
-    /// Connections that read at the same time: with a file, beside the one that writes; with a server, in all.
+    /// Connections that read at the same time: with a file, beside the one that writes and
+    /// those that reports are made by; with a server, in all.
     pub connections: u32,
     /// How long one operation may take, with all its waiting, before the database counts as lost.
     pub timeout: Duration,

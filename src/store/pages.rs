@@ -1,7 +1,7 @@
 //! Cutting lists into pages.
 
 use super::Store;
-use super::db::{Row, Value, values};
+use super::db::{Row, Value, total, values};
 use super::error::Result;
 use crate::domain::page::{Page, PageRequest};
 
@@ -11,6 +11,15 @@ use crate::domain::page::{Page, PageRequest};
 pub(super) struct Statements {
     pub(super) page: &'static str,
     pub(super) count: &'static str,
+}
+
+/// What a list is read by.
+#[derive(Clone, Copy)]
+enum By {
+    /// What all work is done by: the list is that of an index.
+    All,
+    /// What reports are made by: much may have to be passed over.
+    Reports,
 }
 
 impl Store {
@@ -23,9 +32,33 @@ impl Store {
         request: &PageRequest,
         read: impl Fn(&Row) -> Result<T>,
     ) -> Result<Page<T>> {
+        self.page_by(By::All, statements, filter, after, request, read).await
+    }
+
+    /// The same where much may have to be passed over for a page.
+    pub(super) async fn page_of_report<T>(
+        &self,
+        statements: Statements,
+        filter: &[Value<'_>],
+        after: Value<'_>,
+        request: &PageRequest,
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Page<T>> {
+        self.page_by(By::Reports, statements, filter, after, request, read).await
+    }
+
+    async fn page_by<T>(
+        &self,
+        by: By,
+        statements: Statements,
+        filter: &[Value<'_>],
+        after: Value<'_>,
+        request: &PageRequest,
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Page<T>> {
         let total = match request {
             PageRequest::After { .. } => None,
-            PageRequest::Numbered { .. } => Some(self.db.count(statements.count, filter).await?),
+            PageRequest::Numbered { .. } => Some(total(&self.rows(by, statements.count, filter).await?)?),
         };
         let offset = request.offset();
         if total.is_some_and(|total| i64::try_from(total).is_ok_and(|total| total <= offset)) {
@@ -35,11 +68,18 @@ impl Store {
         // One more than the page holds, to know whether items follow.
         values.push(after);
         values.extend(values![i64::from(request.limit()) + 1, offset]);
-        let mut rows = self.db.fetch_list(statements.page, &values).await?;
+        let mut rows = self.rows(by, statements.page, &values).await?;
         let limit = request.limit() as usize;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         Ok(Page { items: rows.iter().map(read).collect::<Result<_>>()?, has_more, total })
+    }
+
+    async fn rows(&self, by: By, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
+        Ok(match by {
+            By::All => self.db.fetch_list(sql, values).await?,
+            By::Reports => self.db.fetch_report(sql, values).await?,
+        })
     }
 }
 

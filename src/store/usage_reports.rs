@@ -115,7 +115,7 @@ impl Store {
             UsageFilter { owner: Some(_), .. } => OF_OWNER,
             _ => ALL,
         };
-        self.db.fetch_list(statement, values).await?.iter().map(read).collect()
+        self.db.fetch_report(statement, values).await?.iter().map(read).collect()
     }
 }
 

@@ -266,3 +266,30 @@ async fn kills_lose_a_bounded_number_of_credits_and_restore_none() {
     }
     assert!(admitted > 50, "the loop shows something: {admitted}");
 }
+
+#[tokio::test]
+async fn credits_are_changed_in_part_and_sent_back() {
+    let server = TestServer::start().await;
+    let key = with_credits(&server, json!({"remaining": 50, "refill": "DAILY", "amount": 50})).await;
+    let path = format!("/v1/keys/{}", key.id);
+    let patch =
+        async |body: Value| server.send(server.request(http::Method::PATCH, &path, &server.live()).json(&body)).await;
+    let whole = server.get(&path, &server.live()).await.json();
+    for (change, told) in [
+        // As it was told, with the key around it or without.
+        (whole.clone(), ("50", "DAILY", "50")),
+        (json!({"credits": {"remaining": 500}}), ("500", "DAILY", "50")),
+        (json!({"credits": {"remaining": "20", "amount": "25"}}), ("20", "DAILY", "25")),
+        (json!({"credits": {"remaining": 7, "refill": "NONE"}}), ("7", "NONE", "0")),
+        (json!({"credits": {"remaining": 8, "refill": "MONTHLY", "amount": 9, "day": 31}}), ("8", "MONTHLY", "9")),
+    ] {
+        let credits = patch(change.clone()).await.expect(200, "").json()["credits"].clone();
+        let has = (credits["remaining"].as_str(), credits["refill"].as_str(), credits["amount"].as_str());
+        assert_eq!(has, (Some(told.0), Some(told.1), Some(told.2)), "{change}: {credits}");
+    }
+    // What is left changes all the time: whoever sets the rest says it too.
+    let reply = patch(json!({"credits": {"refill": "DAILY", "amount": 3}})).await.expect(400, "INVALID_FIELD");
+    assert_eq!(reply.json()["violations"][0]["field"], "credits.remaining", "{reply:?}");
+    assert_eq!(left(&server, &key).await, "8");
+    assert!(patch(json!({"credits": null})).await.expect(200, "").json()["credits"].is_null());
+}

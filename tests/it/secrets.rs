@@ -117,6 +117,8 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
     server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), open).await.ok();
     let client = json!({"client": {"name": "kept", "redirectUris": ["https://app.example.com/callback"]}});
     let made = server.call(Wire::Grpc, "Auth/CreateClient", &server.live(), client.clone()).await.ok();
+    let webhook = json!({"webhook": {"url": "https://hooks.example/"}});
+    let webhook = server.call(Wire::Grpc, "Keys/CreateWebhook", &server.live(), webhook).await.ok();
     for rpc in Rpc::all() {
         let places: Vec<_> =
             leaks::PLACES.into_iter().filter(|place| rpc.0.output().get_field_by_json_name(place).is_some()).collect();
@@ -129,6 +131,8 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
                 "Keys/CreateKey" => json!({"name": "x"}),
                 "Auth/CreateClient" => client.clone(),
                 "Auth/RotateClientSecret" => json!({"id": made["client"]["id"]}),
+                "Keys/CreateWebhook" => json!({"webhook": {"url": "https://hooks.example/"}}),
+                "Keys/RotateWebhookSecret" => json!({"id": webhook["webhook"]["id"]}),
                 "Keys/CreateUserKey" => json!({"handle": format!("laptop-{n}")}),
                 "Keys/GetUserKey" => json!({"handle": "laptop-0"}),
                 "Auth/CreateProject" => json!({"project": {"id": format!("shop-{n}")}}),
@@ -151,6 +155,7 @@ async fn answers_that_hold_a_secret_are_not_kept_or_compressed() {
                     "token" if rpc.policy().user => "uk_live_",
                     "token" => "eyJ",
                     _ if rpc.name().contains("Client") => "cs_live_",
+                    _ if rpc.name().contains("Webhook") => "whsec_",
                     _ => "sk_live_",
                 };
                 assert!(body[place].as_str().is_some_and(|secret| secret.starts_with(start)), "{place}");

@@ -5,9 +5,11 @@ use gatepost::domain::test_keys::{TEST_KEYS, TestKey};
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::nodes::soon;
 use crate::support::command::Gatepost;
 use crate::support::http::Reply;
 use crate::support::{Actor, TestServer, Wire};
+use crate::usage::prompt;
 
 fn named(code: &str) -> &'static TestKey {
     TEST_KEYS.iter().find(|key| key.reason.wording().name == code).unwrap_or_else(|| panic!("no test key {code}"))
@@ -183,6 +185,32 @@ async fn nothing_is_looked_up_for_them() {
         answer.refused("NOT_FOUND");
     }
     server.execute_sql("ALTER TABLE key_secrets_away RENAME TO key_secrets").await;
+}
+
+#[tokio::test]
+async fn they_are_counted_as_what_nobody_knows() {
+    let server = prompt().start().await;
+    let test = server.test();
+    let question = json!({"credential": named("SUSPENDED").secret});
+    for _ in 0..3 {
+        server.call(Wire::Grpc, "Auth/Verify", &test, question.clone()).await.ok();
+    }
+    let questions = json!({"requests": [question, question]});
+    server.call(Wire::Grpc, "Auth/BatchVerify", &test, questions).await.ok();
+    let log = async || {
+        let log = json!({"outcome": "SUSPENDED"});
+        server.call(Wire::Grpc, "Keys/ListAccessLog", &test, log).await.ok()["data"].clone()
+    };
+    let calls = |log: &Value| {
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries.iter().filter_map(|entry| entry["calls"].as_str()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    soon("that all are counted", async || calls(&log().await) == 5).await;
+    let log = log().await;
+    assert_eq!(log.as_array().map(Vec::len), Some(1), "{log}");
+    assert_eq!((&log[0]["keyId"], &log[0]["method"]), (&Value::Null, &Value::Null), "{log}");
+    let usage = server.call(Wire::Grpc, "Keys/GetUsage", &test, json!({"groupBy": ["KEY"]})).await.ok();
+    assert!(!usage.to_string().contains(named("SUSPENDED").id), "{usage}");
 }
 
 #[tokio::test]

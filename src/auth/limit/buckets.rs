@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::BRIEF;
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::bucket::{Bucket, BucketId};
 use crate::domain::limit::tally::{Tally, Terms};
@@ -111,14 +112,16 @@ impl Shard {
     }
 }
 
-/// What was spent of these buckets, which count as written down from now on.
+/// What was spent of these buckets, which count as written down from now on. What is whole again in a moment is not worth a
+/// line.
 pub(super) fn spent(changed: &[Arc<Bucket>]) -> Vec<Spent> {
     let spent = |bucket: &Arc<Bucket>| {
         let mut state = bucket.lock();
         state.changed = false;
-        Spent { id: bucket.id().clone(), tally: state.tally }
+        let lasts = state.tally.terms().window() > BRIEF;
+        lasts.then(|| Spent { id: bucket.id().clone(), tally: state.tally })
     };
-    changed.iter().map(spent).collect()
+    changed.iter().filter_map(spent).collect()
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {

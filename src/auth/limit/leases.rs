@@ -1,7 +1,7 @@
 //! Calls that this node takes out of buckets which several nodes share.
 //!
 //! The store says how a shared bucket stands, and what it says is kept beside the lease: a call that it leaves no room
-//! for is refused without asking again. A store that does not answer in [`PATIENCE`] is not waited for any more: until
+//! for is refused without asking again. A store that does not answer in time is not waited for any more: until
 //! it answers again, which is tried now and then in the background, the node counts by itself from what it knew last,
 //! as if it were alone.
 
@@ -26,6 +26,8 @@ pub(super) struct Leases(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    /// How long a call waits for it.
+    patience: Duration,
     /// Whether the store did not answer the last time.
     alone: AtomicBool,
     /// When it is tried again.
@@ -45,10 +47,10 @@ struct Wanted {
 }
 
 impl Leases {
-    /// From this store.
-    pub(super) fn new(store: Store) -> Self {
+    /// From this store, for which a call waits so long.
+    pub(super) fn new(store: Store, patience: Duration) -> Self {
         let (alone, tries) = (AtomicBool::default(), Throttle::new(TRY_EVERY));
-        Self(Arc::new(Inner { store, alone, tries, started: Instant::now(), turns: Turns::new() }))
+        Self(Arc::new(Inner { store, patience, alone, tries, started: Instant::now(), turns: Turns::new() }))
     }
 
     /// Takes enough for a call of this cost, if there is.
@@ -96,7 +98,7 @@ impl Inner {
     /// Takes what is wanted out of the store; where that is away and a call waits, out of what is known of it.
     async fn take(&self, wanted: Wanted, waited_for: bool) {
         let Wanted { ref bucket, terms, calls, now } = wanted;
-        let asked = timeout(PATIENCE, self.store.lease_calls(bucket.id(), terms, calls, now)).await;
+        let asked = timeout(self.patience, self.store.lease_calls(bucket.id(), terms, calls, now)).await;
         let taken = asked.ok().and_then(Result::ok);
         if taken.is_none() != self.alone.swap(taken.is_none(), Ordering::Relaxed) {
             match &taken {
@@ -126,7 +128,5 @@ impl Wanted {
     }
 }
 
-/// How long a call waits for the store before the node counts by itself.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// How often a store that is away is tried again.
 const TRY_EVERY: Duration = Duration::from_secs(1);

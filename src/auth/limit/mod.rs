@@ -63,11 +63,17 @@ enum Sharing {
 }
 
 impl Limiter {
-    /// Goes on from what the store has of earlier runs; together with the other nodes by this Redis, if there is one.
+    /// Goes on from what the store has of earlier runs; together with the other nodes by this Redis, if there is one, or by leases
+    /// of the store, for which a call waits so long.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn open(store: Store, redis: Option<Redis>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Store,
+        redis: Option<Redis>,
+        lease_timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         let buckets = Buckets::new(MOST_BUCKETS);
         if store.is_one_nodes() {
             let now = clock.now();
@@ -87,7 +93,7 @@ impl Limiter {
         let sharing = match redis {
             Some(redis) => Sharing::Together(Together::new(redis)),
             None if store.is_one_nodes() => Sharing::Alone,
-            None => Sharing::Leases(Leases::new(store.clone())),
+            None => Sharing::Leases(Leases::new(store.clone(), lease_timeout)),
         };
         Ok(Self { buckets, purses: Purses::default(), store, clock, turns: Turns::new(), sharing })
     }
@@ -159,10 +165,9 @@ impl Limiter {
         })
     }
 
-    /// Notes that a bucket is to be written down, where that is this node's to do. What is whole again in a moment is not
-    /// worth a line.
+    /// Notes that a bucket is to be written down, where that is this node's to do.
     fn note(&self, limit: &Limit) {
-        if self.store.is_one_nodes() && limit.terms.window() > BRIEF {
+        if self.store.is_one_nodes() {
             self.buckets.note(&limit.bucket);
         }
     }

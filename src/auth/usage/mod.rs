@@ -3,7 +3,7 @@
 //! A call that is like one of the last of its credential costs a few comparisons and one atomic addition; no lock, no row, no
 //! look at the clock. Others find their counter in a table that is cut into shards, and what nobody knows is counted by address.
 //! The counters of up to a flush interval are in memory only. All tables are bounded: of what is over the bound the addresses
-//! are not told apart, but every call is counted.
+//! are not told apart, nor the scopes that Verify was asked about, nor in the end the credentials; but every call is counted.
 
 mod flush;
 mod unknown;
@@ -41,7 +41,9 @@ pub struct Ledger {
     unknown: Mutex<Unknown>,
     hasher: RandomState,
     recorders: AtomicU64,
-    /// Counters with an address that were made since the last flush.
+    /// Counters that were made since the last flush.
+    made: AtomicUsize,
+    /// Those of them with an address.
     detailed: AtomicUsize,
     /// Rings when a flush should not wait for its time.
     crowded: Notify,
@@ -86,6 +88,7 @@ impl Ledger {
             unknown: Mutex::default(),
             hasher: RandomState::new(),
             recorders: AtomicU64::new(0),
+            made: AtomicUsize::new(0),
             detailed: AtomicUsize::new(0),
             crowded: Notify::new(),
             pending: tokio::sync::Mutex::default(),
@@ -155,15 +158,26 @@ impl Ledger {
     /// Counts a call that is not like the last ones of its credential.
     fn count_elsewhere(&self, recorder: &Recorder, call: &Use<'_>, minute: Timestamp) {
         let mut shard = self.shard(recorder);
-        let (mut call, scopes) = (*call, Arc::<[Scope]>::from(call.scopes));
+        let mut call = *call;
+        if call.method == VERIFICATION && !self.may_tell_scopes(&mut shard, recorder, minute, call.scopes) {
+            call.scopes = &[];
+        }
+        let scopes = Arc::<[Scope]>::from(call.scopes);
         let mut place = Place::of(recorder, &call, minute, &scopes);
         if call.address.is_some() && !shard.made.contains_key(&place) && !self.may_tell(&mut shard, &place, recorder) {
             (call.address, call.user_agent) = (None, None);
             place.address = None;
         }
+        if self.made.load(Ordering::Relaxed) >= MOST_MADE && !shard.made.contains_key(&place) {
+            drop(shard);
+            return self.count_unknown(recorder.subject().place.clone(), &call);
+        }
         let cell = match shard.made.entry(place) {
             Entry::Occupied(cell) => Arc::clone(cell.get()),
             Entry::Vacant(place) => {
+                if self.made.fetch_add(1, Ordering::Relaxed) + 1 == CROWD {
+                    self.crowded.notify_one();
+                }
                 Arc::clone(place.insert(Arc::new(Cell::new(recorder.subject(), &call, minute, scopes))))
             }
         };
@@ -176,22 +190,30 @@ impl Ledger {
 
     /// Whether one more counter may tell where its calls came from.
     fn may_tell(&self, shard: &mut Shard, place: &Place, recorder: &Recorder) -> bool {
-        let own = shard.told.entry((place.recorder, place.minute)).or_default();
+        let Some(own) = shard.told_of(recorder, place.minute) else { return false };
         let known = self.hasher.hash_one(place);
-        let is_old = own.contains(&known);
-        let room = is_old || own.len() < MOST_OF_ONE;
-        if !room || self.detailed.load(Ordering::Relaxed) >= MOST_OF_ALL {
+        let is_old = own.addresses.contains(&known);
+        let room = is_old || own.addresses.len() < MOST_OF_ONE;
+        if !room || self.detailed.load(Ordering::Relaxed) >= CROWD {
             return false;
         }
         // One that goes on after a flush makes no new row.
         if !is_old && !recorder.tells_one_more(place.minute, MOST_OF_ONE_IN_HOUR) {
             return false;
         }
-        own.insert(known);
-        if self.detailed.fetch_add(1, Ordering::Relaxed) + 1 == MOST_OF_ALL {
-            self.crowded.notify_one();
-        }
+        own.addresses.insert(known);
+        self.detailed.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Whether a counter may tell which scopes Verify was asked about: whoever asks makes them up.
+    fn may_tell_scopes(&self, shard: &mut Shard, recorder: &Recorder, minute: Timestamp, scopes: &[Scope]) -> bool {
+        if scopes.is_empty() {
+            return true;
+        }
+        let Some(own) = shard.told_of(recorder, minute) else { return true };
+        let known = self.hasher.hash_one(scopes);
+        own.scopes.contains(&known) || own.scopes.len() < MOST_OF_ONE && own.scopes.insert(known)
     }
 
     fn count_unknown(&self, place: Option<(ProjectId, Environment)>, call: &Use<'_>) {
@@ -208,6 +230,7 @@ impl Ledger {
     /// Takes all that was counted since the last time.
     fn take(&self) -> Vec<Tally> {
         let mut taken = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.made.store(0, Ordering::Relaxed);
         self.detailed.store(0, Ordering::Relaxed);
         for shard in &self.shards {
             let counted = {
@@ -226,17 +249,22 @@ impl Ledger {
 impl<'a> Knock<'a> {
     fn call(&self, outcome: Option<Reason>, at: Timestamp, beside: Option<&'a KeyId>) -> Use<'a> {
         let user_agent = self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        let address = Some(unmapped(self.address));
-        Use { method: self.method.name(), outcome, at, address, beside, scopes: self.scopes, user_agent }
+        let (address, scopes) = (Some(unmapped(self.address)), needed(outcome, self.scopes));
+        Use { method: self.method.name(), outcome, at, address, beside, scopes, user_agent }
     }
 }
 
 impl<'a> Asked<'a> {
     fn call(&self) -> Use<'a> {
         let Self { outcome, at, client, scopes } = *self;
-        let address = client.map(unmapped);
+        let (address, scopes) = (client.map(unmapped), needed(outcome, scopes));
         Use { method: VERIFICATION, outcome, at, address, beside: None, scopes, user_agent: None }
     }
+}
+
+/// What is refused needs no scope.
+fn needed(outcome: Option<Reason>, scopes: &[Scope]) -> &[Scope] {
+    if outcome.is_none() { scopes } else { &[] }
 }
 
 /// A part of the counters.
@@ -246,8 +274,28 @@ struct Shard {
     made: HashMap<Place, Arc<Cell>>,
     /// Those that counted something since the last flush, once each.
     counted: Vec<Arc<Cell>>,
-    /// Which with an address a credential has in a minute, by their hashes.
-    told: HashMap<(u64, Timestamp), HashSet<u64>>,
+    /// What a credential has in a minute.
+    told: HashMap<(u64, Timestamp), Told>,
+}
+
+/// What the counters of a credential tell apart, by hashes.
+#[derive(Default)]
+struct Told {
+    /// Those with an address.
+    addresses: HashSet<u64>,
+    /// The scopes that Verify was asked about together.
+    scopes: HashSet<u64>,
+}
+
+impl Shard {
+    /// What the counters of a credential tell apart in a minute; none where that is known of too many credentials.
+    fn told_of(&mut self, recorder: &Recorder, minute: Timestamp) -> Option<&mut Told> {
+        let room = self.told.len() < MOST_TOLD;
+        match self.told.entry((recorder.number(), minute)) {
+            Entry::Occupied(told) => Some(told.into_mut()),
+            Entry::Vacant(place) => room.then(|| place.insert(Told::default())),
+        }
+    }
 }
 
 /// What makes calls alike.
@@ -277,12 +325,17 @@ impl fmt::Debug for Ledger {
 }
 
 const SHARDS: usize = 64;
-/// Counters with an address that one credential has in a minute: what of its calls is told apart by where they came from.
+/// Counters with an address that one credential has in a minute: what of its calls is told apart by where they came from. As many
+/// are told apart by the scopes that Verify was asked about.
 const MOST_OF_ONE: usize = 200;
 /// The same in an hour, so that a flood with one key, which may be public, leaves some 1.5 million rows in a month at most.
 const MOST_OF_ONE_IN_HOUR: u32 = 2_000;
-/// Those of all credentials between two flushes: some 10 MB.
-const MOST_OF_ALL: usize = 20_000;
+/// Counters that are not kept for the next flush but ring for it, and those of all credentials with an address: some 10 MB.
+const CROWD: usize = 20_000;
+/// Counters of all credentials between two flushes, where the store is slow: some 60 MB. Of what is more only the project is known.
+const MOST_MADE: usize = 100_000;
+/// Credentials of a shard of which is known what their counters tell apart.
+const MOST_TOLD: usize = 2_000;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,14 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::domain::clock::ManualClock;
 use crate::domain::credential::{Form, KeySecret, SecretRole};
 use crate::domain::entropy::SystemEntropy;
 use crate::domain::limit::RateLimits;
+use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::usage::MOST_USER_AGENT;
 use crate::store::tests::support::{at, full_key};
 
@@ -117,6 +120,21 @@ fn the_last_call_says_when_and_by_what() {
 }
 
 #[test]
+fn no_secret_that_a_client_calls_itself_is_kept() {
+    let (ledger, credential) = (ledger(true), credential());
+    let secret = PlainSecret::generate(&SecretPrefix::fixed("sk"), Environment::Live, &SystemEntropy);
+    let agent = format!("curl {}", secret.expose());
+    let call = Use { user_agent: Some(&agent), ..call(1) };
+    for _ in 0..3 {
+        ledger.count(&credential, &call);
+        ledger.count_unknown(None, &Use { outcome: Some(Reason::NotFound), ..call });
+    }
+    let taken = ledger.take();
+    let kept: Vec<_> = taken.iter().map(|tally| tally.user_agent.as_ref().map(|text| text.to_string())).collect();
+    assert_eq!(kept, vec![Some(format!("curl {}", secret.hint())); 2]);
+}
+
+#[test]
 fn one_credential_in_many_hands_makes_a_bounded_number_of_rows() {
     let (ledger, credential) = (ledger(true), credential());
     let mut rows = 0;
@@ -155,16 +173,16 @@ fn one_credential_in_many_hands_for_long_makes_fewer() {
 #[test]
 fn many_credentials_make_a_bounded_number_of_rows_with_addresses() {
     let ledger = ledger(true);
-    for _ in 0..MOST_OF_ALL / 100 + 10 {
+    for _ in 0..CROWD / 100 + 10 {
         let credential = credential();
         for n in 0..100_u8 {
             ledger.count(&credential, &Use { address: Some(IpAddr::from([10, 0, 0, n])), ..call(1) });
         }
     }
     let taken = ledger.take();
-    assert_eq!(sum(&taken), (MOST_OF_ALL + 1_000) as u64);
-    assert_eq!(taken.iter().filter(|tally| tally.address.is_some()).count(), MOST_OF_ALL);
-    assert!(taken.len() <= MOST_OF_ALL + 10);
+    assert_eq!(sum(&taken), (CROWD + 1_000) as u64);
+    assert_eq!(taken.iter().filter(|tally| tally.address.is_some()).count(), CROWD);
+    assert!(taken.len() <= CROWD + 10);
 }
 
 #[test]
@@ -185,6 +203,66 @@ fn what_nobody_knows_makes_a_bounded_number_of_rows_however_long_it_goes_on() {
     }
     assert_eq!(calls, 60 * 2_000);
     assert!(rows <= 500 + 60 * 2, "{rows}");
+}
+
+#[test]
+fn what_nobody_knows_goes_on_after_a_flush_so_one_address_hides_no_other() {
+    let ledger = ledger(true);
+    let address = |n: u8, minute: u8| Some(IpAddr::from([192, 0, n, minute]));
+    // From the tests' next full hour on, written down every second.
+    for minute in 0..60_u8 {
+        let mut told = 0;
+        for second in 0..60 {
+            let at = at(2_800 + u64::from(minute) * 60 + second);
+            for outcome in [Reason::NotFound, Reason::MissingCredential] {
+                ledger.count_unknown(None, &Use { outcome: Some(outcome), address: address(1, 0), at, ..call(0) });
+            }
+            told += ledger.take().iter().filter(|tally| tally.address == address(1, 0)).count();
+        }
+        assert_eq!(told, 120, "in minute {minute}");
+        // Somebody else comes.
+        let at = at(2_859 + u64::from(minute) * 60);
+        let other = Use { outcome: Some(Reason::NotFound), address: address(2, minute), at, ..call(0) };
+        ledger.count_unknown(None, &other);
+        assert_eq!(ledger.take()[0].address, address(2, minute));
+    }
+}
+
+#[test]
+fn one_credential_asked_about_for_ever_new_scopes_makes_a_bounded_number_of_counters() {
+    let (ledger, credential) = (ledger(true), credential());
+    let verification = Use { method: VERIFICATION, address: None, ..call(1) };
+    for part in 0..3 {
+        for n in 0..2_000 {
+            let scopes = [Scope::parse(&format!("read:n{}", part * 2_000 + n)).unwrap()];
+            ledger.count(&credential, &Use { scopes: &scopes, ..verification });
+        }
+        assert!(ledger.made.load(Ordering::Relaxed) <= MOST_OF_ONE + 1);
+        let taken = ledger.take();
+        assert_eq!(sum(&taken), 2_000);
+        let told = taken.iter().filter(|tally| !tally.scopes.is_empty()).count();
+        assert_eq!(told, if part == 0 { MOST_OF_ONE } else { 0 });
+    }
+}
+
+#[test]
+fn ever_new_credentials_ring_and_make_a_bounded_number_of_counters() {
+    let ledger = ledger(true);
+    let one = credential();
+    let place = Subject::of(&one).place;
+    for _ in 0..CROWD {
+        // As a credential that is read anew: its counters are its own.
+        ledger.count(&Credential::new(one.form.clone()), &Use { address: None, ..call(1) });
+    }
+    assert!(ledger.crowded.notified().now_or_never().is_some(), "a flush does not wait for its time");
+    for _ in CROWD..MOST_MADE + 5_000 {
+        ledger.count(&Credential::new(one.form.clone()), &Use { address: None, ..call(1) });
+    }
+    let taken = ledger.take();
+    assert_eq!(sum(&taken), MOST_MADE as u64 + 5_000);
+    assert_eq!(taken.len(), MOST_MADE + 1);
+    let rest = taken.iter().find(|tally| tally.subject.key.is_none()).expect("the rest");
+    assert_eq!((rest.calls, &rest.subject.place), (5_000, &place));
 }
 
 #[test]

@@ -98,7 +98,8 @@ impl UpdateArgs {
             ("scopes", !self.scopes.is_empty() || self.no_scopes),
             ("allowed_ips", !self.allowed_ips.is_empty() || self.any_ip),
             ("metadata", !self.metadata.is_empty() || self.no_metadata),
-            ("credits", self.credits.credits().is_some() || self.no_credits),
+            ("credits", self.credits.names_refill() || self.no_credits),
+            ("credits.remaining", self.credits.credits().is_some() && !self.credits.names_refill()),
             ("allowed_ips_mode", self.allowed_ips_mode.is_some()),
             ("honey", self.honey.is_some()),
             ("rate_limits", !self.limits.is_empty() || self.no_limits),
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_changed() {
-        let cases: [(&str, &[&str]); 11] = [
+        let cases: [(&str, &[&str]); 12] = [
             ("key_1", &[]),
             ("key_1 --name x", &["name"]),
             ("key_1 --no-alias --no-owner", &["alias", "owner"]),
@@ -153,6 +154,7 @@ mod tests {
             ("key_1 --any-ip --no-metadata --no-scopes", &["scopes", "allowed_ips", "metadata"]),
             ("key_1 --expires-in 1d", &["expires_at"]),
             ("key_1 --no-limits", &["rate_limits"]),
+            ("key_1 --credits 5", &["credits.remaining"]),
             ("key_1 --credits 5 --refill monthly --refill-day 31", &["credits"]),
             ("key_1 --no-credits --allowed-ips-mode report", &["credits", "allowed_ips_mode"]),
             ("key_1 --honey false", &["honey"]),

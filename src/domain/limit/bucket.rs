@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::RateLimit;
 use super::tally::{Short, Tally};
-use super::{CREDITS, RateLimit};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ProjectId, UserId};
 use crate::domain::key::Key;
@@ -97,21 +97,23 @@ const PARTS: u32 = 20;
 impl BucketId {
     /// The bucket that a key spends from under this limit.
     pub fn of(key: &Key, limit: &RateLimit) -> Self {
-        Self { text: Self::text(key, limit.shared, &limit.name), project: key.project.clone() }
+        Self { text: Self::text(key, limit), project: key.project.clone() }
     }
 
-    /// Where the credits of a key are counted.
-    pub fn of_credits(key: &Key) -> Self {
-        Self { text: Self::text(key, false, CREDITS), project: key.project.clone() }
-    }
-
-    /// A limit that is shared is its owner's, or its user's where no owner is named. A name holds no slash, so that
-    /// none of these is like another.
-    fn text(key: &Key, shared: bool, name: &str) -> Box<str> {
+    /// A limit that is shared is its owner's, or its user's where no owner is named, and the same limit only where it is as wide:
+    /// what a key has spent of a smaller one says nothing about a larger one. A name holds no slash, so that none of these is
+    /// like another.
+    fn text(key: &Key, limit: &RateLimit) -> Box<str> {
         let (project, environment) = (&key.project, key.environment);
+        let RateLimit { name, calls, window, shared } = limit;
+        let shared = *shared;
         let text = match (&key.details.owner, key.user.as_ref().map(UserId::as_str)) {
-            (Some(owner), _) if shared => format!("{project}/{environment}/owner/{owner}/{name}"),
-            (None, Some(user)) if shared => format!("{project}/{environment}/user/{user}/{name}"),
+            (Some(owner), _) if shared => {
+                format!("{project}/{environment}/owner/{owner}/{name}/{calls}/{}", window.as_secs())
+            }
+            (None, Some(user)) if shared => {
+                format!("{project}/{environment}/user/{user}/{name}/{calls}/{}", window.as_secs())
+            }
             _ => format!("{}/{name}", key.id),
         };
         text.into()
@@ -184,10 +186,10 @@ mod tests {
         let user = UserId::new(at(0), &SystemEntropy);
         users.user = Some(user.clone());
         for (key, shared, wanted) in [
-            (&key, true, "default/test/owner/team-a/day".to_owned()),
+            (&key, true, "default/test/owner/team-a/day/1/1".to_owned()),
             (&key, false, format!("{}/day", key.id)),
             (&ownerless, true, format!("{}/day", ownerless.id)),
-            (&users, true, format!("default/test/user/{user}/day")),
+            (&users, true, format!("default/test/user/{user}/day/1/1")),
         ] {
             assert_eq!(*BucketId::of(key, &limit(shared)).text, *wanted);
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
-use super::{MOST_USER_AGENT, Subject, Tally, Use, VERIFICATION};
+use super::{Subject, Tally, Use, agent_unless_known};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::reason::Reason;
@@ -51,7 +51,7 @@ impl Cell {
             && self.outcome == call.outcome
             && self.method == call.method
             && self.beside.as_ref() == call.beside
-            && (call.method != VERIFICATION || *self.scopes == *call.scopes)
+            && *self.scopes == *call.scopes
     }
 
     /// Counts a call; whether it is the first since the last were taken away.
@@ -61,9 +61,9 @@ impl Cell {
             self.last_at.store(at, Ordering::Relaxed);
         }
         if let Some(given) = call.user_agent {
-            let given = &given[..given.floor_char_boundary(MOST_USER_AGENT)];
-            if self.user_agent.load().as_ref().is_none_or(|known| ***known != *given) {
-                self.user_agent.store(Some(Arc::new(given.into())));
+            let known = self.user_agent.load();
+            if let Some(kept) = agent_unless_known(given, known.as_ref().map(|known| &***known)) {
+                self.user_agent.store(Some(Arc::new(kept)));
             }
         }
         self.calls.fetch_add(1, Ordering::AcqRel) == 0

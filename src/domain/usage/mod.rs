@@ -3,6 +3,7 @@
 //!
 //! Pure: what bounds the counters and writes them down is in `auth::usage` and the store.
 
+mod agent;
 mod cell;
 mod recorder;
 mod span;
@@ -19,6 +20,7 @@ use super::key::KeyKind;
 use super::reason::Reason;
 use super::scope::Scope;
 
+pub use agent::{MOST_USER_AGENT, agent_unless_known, kept_agent};
 pub use cell::Cell;
 pub use recorder::Recorder;
 pub use span::Grain;
@@ -73,7 +75,7 @@ pub struct Use<'a> {
     pub address: Option<IpAddr>,
     /// The publishable key beside it.
     pub beside: Option<&'a KeyId>,
-    /// The scopes it needed. What is called always needs the same ones, verifications aside.
+    /// The scopes it needed, those included that were not asked of every caller.
     pub scopes: &'a [Scope],
     /// What the client called itself.
     pub user_agent: Option<&'a str>,
@@ -167,6 +169,3 @@ pub const VALID: &str = "VALID";
 
 /// What is called where a caller asks about another credential: the credential that is asked about is the subject.
 pub const VERIFICATION: &str = "verification";
-
-/// Bytes of what a client calls itself that are kept.
-pub const MOST_USER_AGENT: usize = 200;

@@ -23,7 +23,7 @@ pub use exchange::{Exchange, Exchanged};
 pub use introspection::{Asker, Introspection, Known};
 pub use logout::{LogoutAsked, LogoutRequest};
 pub use pushed::{Named, Pushed};
-pub use registration::{Registered, Registrant, Welcome};
+pub use registration::{MAY_REGISTER, Registered, Registrant, Welcome};
 pub use request::{AnswerTo, Asked, AuthorizationRequest, Prompt, ResponseMode, Wrong};
 pub use tokens::{CodeUse, Issued};
 

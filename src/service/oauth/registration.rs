@@ -73,8 +73,8 @@ impl AuthorizationServer {
                 let message = "registering a client takes a credential with the scope write:clients";
                 Err(Error::new(Reason::MissingCredential, message))
             }
-            (ClientRegistration::Token, Some(caller)) if !caller.scopes().holds(WRITE) => {
-                Err(Error::insufficient_scope(WRITE.to_owned()))
+            (ClientRegistration::Token, Some(caller)) if !caller.scopes().holds(MAY_REGISTER) => {
+                Err(Error::insufficient_scope(MAY_REGISTER.to_owned()))
             }
             (ClientRegistration::Token | ClientRegistration::Open, _) => Ok(Registrant { project, caller }),
         }
@@ -99,7 +99,7 @@ impl AuthorizationServer {
         }
         let details = usable(metadata.details(ClientDetails::usual(kind), &allowed)?)?;
         // Who may write clients is not bounded by the address it speaks from.
-        if !by.caller.is_some_and(|caller| caller.scopes().holds(WRITE)) {
+        if !by.caller.is_some_and(|caller| caller.scopes().holds(MAY_REGISTER)) {
             self.0.attempts.registration(origin.address)?;
         }
         let now = self.0.now();
@@ -270,7 +270,8 @@ pub(super) fn usable(details: ClientDetails) -> Result<ClientDetails, OAuthError
     Ok(details)
 }
 
-const WRITE: &str = "write:clients";
+/// The scope of whoever may register clients where not everybody may, and as many as they like.
+pub const MAY_REGISTER: &str = "write:clients";
 /// Clients of one project and environment that registered themselves at most, and as many that are known by documents of theirs.
 pub(super) const MAX_CLIENTS: i64 = 10_000;
 /// How long one waits at least for somebody who agrees to it before it makes room for others.

@@ -64,7 +64,8 @@ pub(super) async fn attempt(
         context.carrier.carry(envelope).await
     };
     let outcome = timeout(patience, carried).await.unwrap_or(Err(AttemptError::TooSlow));
-    let took = began.elapsed();
+    // As exact as it is kept.
+    let took = Duration::from_micros(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
     match outcome {
         Ok(Receipt { status, retry_after }) => {
             let error = match status {

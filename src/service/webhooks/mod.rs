@@ -144,10 +144,10 @@ impl Webhooks {
                 listed.into_iter().filter(|webhook| webhook.details.enabled).collect()
             }
         };
-        join_all(webhooks.iter().map(|webhook| self.test_one(caller, webhook))).await.into_iter().collect()
+        join_all(webhooks.iter().map(|webhook| self.test_one(webhook))).await.into_iter().collect()
     }
 
-    async fn test_one(&self, caller: &Caller, webhook: &Webhook) -> Result<Delivery> {
+    async fn test_one(&self, webhook: &Webhook) -> Result<Delivery> {
         let context = &self.context;
         let Ok(_permit) = tokio::time::timeout(TEST_WAITS, self.tests.acquire()).await else {
             return Err(Error::new(
@@ -179,8 +179,7 @@ impl Webhooks {
             attempts: 1,
             last: Some(attempt),
         };
-        let audit = context.audit(caller, "webhook.tested", webhook.id.as_str());
-        context.store.record_delivery(&webhook.project, webhook.environment, &delivery, &audit).await?;
+        context.store.record_delivery(&webhook.project, webhook.environment, &delivery).await?;
         Ok(delivery)
     }
 

@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Database, Error, Executor, IntoArguments};
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Failure, is_connection_lost};
+use super::failure::{Failure, is_connection_lost, is_ended};
 use super::pool::{Lease, Pool};
 use super::row::Row;
 use super::value::Value;
@@ -26,6 +26,9 @@ pub(super) trait Dialect: Database + HasStatementCache {
 
     /// A row of the engine.
     fn row(row: Self::Row) -> Row;
+
+    /// Has the next statement of a report end at this time, where the engine is not told for all of them.
+    fn end_at(connection: &mut Self::Connection, end: Instant) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Runs a statement without values or rows.
     fn run(connection: &mut Self::Connection, sql: &'static str) -> impl Future<Output = Result<(), Error>> + Send;
@@ -50,6 +53,43 @@ where
         let mut lease = pool.lease(deadline).await?;
         let rows = timeout_at(deadline, D::query(sql, values).persistent(kept).fetch_all(lease.connection())).await;
         if let Some(rows) = settle(pool, lease, rows)? {
+            return Ok(rows.into_iter().map(D::row).collect());
+        }
+    }
+}
+
+/// Runs a statement that may look through much and changes nothing, on a pool that is for such ones alone. It ends when it has taken
+/// as long as an operation may, and is not even begun where those before it take too long.
+pub(super) async fn fetch_report<D>(
+    pool: &Pool<D>,
+    timeout: Duration,
+    sql: &'static str,
+    values: &[Value<'_>],
+) -> Result<Vec<Row>, Failure>
+where
+    D: Dialect,
+    D::Arguments: IntoArguments<D>,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+{
+    loop {
+        let patience = Instant::now() + timeout / 2;
+        // The pool's own deadline comes after it.
+        let Ok(lease) = timeout_at(patience, pool.lease(patience + timeout)).await else { return Err(Failure::Busy) };
+        let (mut lease, end) = (lease?, Instant::now() + timeout);
+        let running = async {
+            D::end_at(lease.connection(), end).await?;
+            D::query(sql, values).persistent(false).fetch_all(lease.connection()).await
+        };
+        let rows = match timeout_at(end + GRACE, running).await {
+            Ok(Err(error)) if is_ended(&error) => {
+                lease.end();
+                return Err(Failure::TooMuch);
+            }
+            // What does not end by itself keeps its place until it does.
+            Err(_) => return Err(Failure::TooMuch),
+            rows => settle(pool, lease, rows)?,
+        };
+        if let Some(rows) = rows {
             return Ok(rows.into_iter().map(D::row).collect());
         }
     }
@@ -180,3 +220,8 @@ where
         }
     }
 }
+
+/// Reports that are made at one time.
+pub(super) const REPORTS: u32 = 2;
+/// How much later than it was told to an engine may end a report.
+const GRACE: Duration = Duration::from_millis(500);

@@ -29,6 +29,10 @@ pub(in crate::store) enum Failure {
     Duplicate,
     /// The statement or the data is wrong; trying again does not help. Logged.
     Fault(&'static str),
+    /// A report took longer than it may.
+    TooMuch,
+    /// As many reports are made as may be at one time.
+    Busy,
     /// The database did not do its part. Logged, but no more than once a second for each way to fail.
     Unavailable,
 }
@@ -62,6 +66,8 @@ impl From<Failure> for StoreError {
                 Self::Damaged("a value that must be new is stored already")
             }
             Failure::Fault(what) => Self::Damaged(what),
+            Failure::TooMuch => Self::TooMuch,
+            Failure::Busy => Self::Busy,
             Failure::Unavailable => Self::Unavailable,
         }
     }
@@ -84,6 +90,11 @@ impl From<Error> for Failure {
             }
         }
     }
+}
+
+/// Whether the engine ended a statement at its deadline: SQLite's INTERRUPT, PostgreSQL's `query_canceled`.
+pub(super) fn is_ended(error: &Error) -> bool {
+    matches!(error, Error::Database(cause) if matches!(cause.code().as_deref(), Some("9" | "57014")))
 }
 
 /// Whether a new connection may do better.

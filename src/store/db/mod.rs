@@ -67,11 +67,18 @@ impl Db {
         }
     }
 
+    /// Runs a statement that may look through much of what belongs to a project and gives its rows. Only few of them run at one
+    /// time, on connections of their own, so that nothing else waits for them.
+    pub(super) async fn fetch_report(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        match self {
+            Self::Postgres(db) => db.fetch_report(sql, values).await,
+            Self::Sqlite(db) => db.fetch_report(sql, values).await,
+        }
+    }
+
     /// Runs a statement that counts what belongs to a project, as `total`.
     pub(super) async fn count(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let rows = self.fetch_list(sql, values).await?;
-        let total = rows.first().ok_or_else(|| Failure::fault("a count is missing"))?.int("total")?;
-        u64::try_from(total).map_err(|_| damaged("total"))
+        total(&self.fetch_list(sql, values).await?)
     }
 
     /// Runs a statement that changes nothing and gives its first row.
@@ -146,7 +153,7 @@ impl Db {
     /// How much of each pool is in use, by what it is for.
     pub(super) fn usage(&self) -> Vec<(&'static str, PoolUsage)> {
         match self {
-            Self::Postgres(db) => vec![("all", db.usage())],
+            Self::Postgres(db) => db.usage().to_vec(),
             Self::Sqlite(db) => db.usage().to_vec(),
         }
     }
@@ -157,6 +164,12 @@ impl Db {
             Self::Sqlite(db) => db.timeout(),
         }
     }
+}
+
+/// What a statement counted, as `total`.
+pub(super) fn total(rows: &[Row]) -> Result<u64, StoreError> {
+    let total = rows.first().ok_or_else(|| Failure::fault("a count is missing"))?.int("total")?;
+    u64::try_from(total).map_err(|_| damaged("total"))
 }
 
 /// A transaction that may write. Dropped before [`Tx::commit`], it changes nothing.

@@ -36,6 +36,11 @@ impl Dialect for sqlx::Postgres {
         Row::Postgres(row)
     }
 
+    /// The server was told for all of them (`statement_timeout`).
+    async fn end_at(_: &mut sqlx::PgConnection, _: Instant) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+
     async fn run(connection: &mut sqlx::PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
     }
@@ -45,6 +50,7 @@ impl Dialect for sqlx::Postgres {
 #[derive(Clone)]
 pub(in crate::store) struct Postgres {
     pool: Pool<sqlx::Postgres>,
+    reports: Pool<sqlx::Postgres>,
     options: Arc<PgConnectOptions>,
     timeout: Duration,
 }
@@ -70,9 +76,13 @@ impl Postgres {
             let set = value::postgres("SELECT set_config($1, $2, false)", values);
             set.execute(&mut connection).await.map_err(|cause| OpenError::Database(cause.to_string()))?;
         }
-        let pool = Pool::new(working.clone(), options.connections.max(1), limit);
+        let of_reports = (options.connections / 3).clamp(1, engine::REPORTS);
+        let pool = Pool::new(working.clone(), options.connections.saturating_sub(of_reports).max(1), limit);
         pool.keep(connection);
-        Ok(Self { pool, options: Arc::new(working), timeout: limit })
+        let report_limit = format!("{}ms", limit.as_millis());
+        let reporting = connecting.options(LIMITS.map(|name| (name, report_limit.as_str())));
+        let reports = Pool::new(reporting, of_reports, limit);
+        Ok(Self { pool, reports, options: Arc::new(working), timeout: limit })
     }
 
     pub(super) async fn fetch_all(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
@@ -83,6 +93,10 @@ impl Postgres {
     /// index, and would do so for the smallest as well.
     pub(super) async fn fetch_list(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
         engine::fetch_all(&self.pool, self.timeout, sql, values, false).await
+    }
+
+    pub(super) async fn fetch_report(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        engine::fetch_report(&self.reports, self.timeout, sql, values).await
     }
 
     pub(super) async fn fetch_optional(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, Failure> {
@@ -121,6 +135,7 @@ impl Postgres {
     }
 
     pub(super) async fn close(&self) {
+        self.reports.close(self.timeout).await;
         self.pool.close(self.timeout).await;
     }
 
@@ -128,8 +143,8 @@ impl Postgres {
         self.timeout
     }
 
-    pub(super) fn usage(&self) -> PoolUsage {
-        self.pool.usage()
+    pub(super) fn usage(&self) -> [(&'static str, PoolUsage); 2] {
+        [("all", self.pool.usage()), ("reports", self.reports.usage())]
     }
 }
 

@@ -38,6 +38,13 @@ impl Dialect for sqlx::Sqlite {
         Row::Sqlite(row)
     }
 
+    async fn end_at(connection: &mut sqlx::SqliteConnection, end: Instant) -> Result<(), sqlx::Error> {
+        let end = end.into_std();
+        // Whether it may go on.
+        connection.lock_handle().await?.set_progress_handler(STEPS, move || std::time::Instant::now() < end);
+        Ok(())
+    }
+
     async fn run(connection: &mut sqlx::SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
     }
@@ -48,6 +55,7 @@ impl Dialect for sqlx::Sqlite {
 pub(in crate::store) struct Sqlite {
     writer: Pool<sqlx::Sqlite>,
     readers: Pool<sqlx::Sqlite>,
+    reports: Pool<sqlx::Sqlite>,
     changed: Arc<watch::Sender<()>>,
     timeout: Duration,
 }
@@ -80,6 +88,7 @@ impl Sqlite {
         let db = Self {
             writer: Pool::new(writing.clone(), 1, RECOVERY),
             readers: Pool::new(reading.clone(), options.connections.max(1), RECOVERY),
+            reports: Pool::new(reading.clone(), engine::REPORTS, RECOVERY),
             changed: Arc::new(watch::Sender::new(())),
             timeout,
         };
@@ -96,6 +105,10 @@ impl Sqlite {
         engine::fetch_all(&self.readers, self.timeout, sql, values, true).await
     }
 
+    pub(super) async fn fetch_report(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        engine::fetch_report(&self.reports, self.timeout, sql, values).await
+    }
+
     pub(super) async fn fetch_optional(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, Failure> {
         engine::fetch_optional(&self.readers, self.timeout, sql, values).await
     }
@@ -110,6 +123,7 @@ impl Sqlite {
     }
 
     pub(super) async fn close(&self) {
+        self.reports.close(self.timeout).await;
         self.readers.close(self.timeout).await;
         // Last, so that it finds the log unread by others and can empty it into the file.
         self.writer.close(self.timeout).await;
@@ -119,8 +133,8 @@ impl Sqlite {
         self.timeout
     }
 
-    pub(super) fn usage(&self) -> [(&'static str, PoolUsage); 2] {
-        [("read", self.readers.usage()), ("write", self.writer.usage())]
+    pub(super) fn usage(&self) -> [(&'static str, PoolUsage); 3] {
+        [("read", self.readers.usage()), ("write", self.writer.usage()), ("reports", self.reports.usage())]
     }
 }
 
@@ -189,3 +203,5 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 
 /// How long a statement that nobody waits for any more may go on before its connection is given up.
 const RECOVERY: Duration = Duration::from_secs(60);
+/// Steps of SQLite's machine between two looks at the clock: well below a millisecond.
+const STEPS: i32 = 10_000;

@@ -14,12 +14,15 @@ use super::on_both_engines;
 use super::support::*;
 use crate::domain::change::Revision;
 use crate::domain::environment::Environment;
+use crate::domain::error::Error;
 use crate::domain::id::CredentialId;
+use crate::domain::reason::Reason;
 use crate::store::{KeyFilter, Store, StoreError, StoreOptions};
 
 on_both_engines! {
     callers_that_go_away_leave_nothing_half_done,
     readers_that_go_away_leave_the_pool_whole,
+    reports_end_in_time_and_nothing_else_waits_for_them,
     whoever_waits_too_long_is_told,
 }
 
@@ -89,6 +92,48 @@ async fn readers_that_go_away_leave_the_pool_whole(db: TestDb) {
     }
     assert!(db.store.pool_usage().iter().all(|(_, usage)| usage.in_use == 0 && usage.size > 0));
 }
+
+async fn reports_end_in_time_and_nothing_else_waits_for_them(db: TestDb) {
+    let key = full_key(at(1));
+    let hash = db.create(&key).await;
+    let reports = || db.store.pool_usage().into_iter().find(|(pool, _)| *pool == "reports").unwrap().1;
+    let looks = async {
+        let mut looks = 0;
+        while looks == 0 || reports().in_use > 0 {
+            // All that are not for reports at once.
+            let some = futures_util::future::join_all((0..8).map(|_| db.store.find_key_secret(&hash))).await;
+            assert!(some.into_iter().all(|found| found.unwrap().unwrap().key == key));
+            db.store.ping().await.unwrap();
+            looks += 1;
+        }
+        looks
+    };
+    let begun = async { futures_util::future::join_all((0..8).map(|_| db.store.db.fetch_report(ENDLESS, &[]))).await };
+    let (outcomes, looks) = futures_util::future::join(begun, looks).await;
+    let outcomes: Vec<StoreError> = outcomes.into_iter().map(|outcome| outcome.map(drop).unwrap_err().into()).collect();
+    let ended = outcomes.iter().filter(|error| **error == StoreError::TooMuch).count();
+    let refused = outcomes.iter().filter(|error| **error == StoreError::Busy).count();
+    assert!(ended >= reports().size as usize && ended + refused == outcomes.len(), "{outcomes:?}");
+    assert!(looks > 1, "{looks}");
+    // What was begun has ended, whether or not somebody waited for it, and a report that can be had is.
+    for _ in 0..reports().size {
+        assert!(for_steps(3, db.store.db.fetch_report(ENDLESS, &[])).await.is_none());
+    }
+    loop {
+        match db.store.db.fetch_report("SELECT COUNT(*) AS total FROM keys", &[]).await {
+            Ok(rows) => break assert_eq!(rows[0].int("total").unwrap(), 1),
+            Err(failure) => assert_eq!(StoreError::from(failure), StoreError::Busy),
+        }
+    }
+    for error in [StoreError::TooMuch, StoreError::Busy].map(Error::from) {
+        assert_ne!(error.reason, Reason::StoreUnavailable);
+        assert!(error.message.contains("ask for less"), "{error}");
+    }
+}
+
+/// Counts for ever.
+const ENDLESS: &str =
+    "WITH RECURSIVE n (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) AS total FROM n";
 
 /// A lock on the change log's counter, held by somebody else until dropped.
 enum Lock {

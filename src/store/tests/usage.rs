@@ -234,6 +234,8 @@ async fn the_last_use_only_goes_forward(db: TestDb) {
     let refused = Tally { outcome: Some(Reason::Expired), ..used(99, "10.0.0.9", "x", "read:users") };
     for batch in [
         vec![used(10, "10.0.0.1", "one", "read:keys"), used(30, "2001:db8::3", "three", "read:usage")],
+        // What nobody registered leaves nothing behind.
+        vec![used(25, "10.0.0.1", "one", "read:made_up")],
         vec![used(20, "10.0.0.2", "two", "read:keys"), refused],
     ] {
         db.store.add_usage(&batch, &SystemEntropy).await.unwrap();

@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::on_both_engines;
 use super::support::*;
 use crate::domain::clock::Timestamp;
+use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::WebhookId;
 use crate::domain::page::PageRequest;
 use crate::domain::webhook::delivery::{Attempt, AttemptError, Delivery, DeliveryState, MAX_WAITING};
 use crate::domain::webhook::event::EventPattern;
-use crate::domain::webhook::{DisabledReason, MAX_WEBHOOKS, Webhook};
-use crate::store::{Claim, Conflict, DeliveryFilter, Enqueued, Settled, Store, StoreError};
+use crate::domain::webhook::{DisabledReason, MAX_WEBHOOKS, Webhook, seal_context};
+use crate::store::{Claim, Conflict, DeliveryFilter, Enqueued, Resealed, Settled, Store, StoreError};
 
 on_both_engines! {
     a_claimed_delivery_is_tried_by_others_once_the_lease_is_over,
@@ -22,6 +23,7 @@ on_both_engines! {
     deliveries_are_listed_redelivered_and_forgotten,
     nodes_claim_each_delivery_once,
     secrets_are_rotated,
+    secrets_are_sealed_anew,
     the_webhooks_that_are_told,
     what_fails_is_tried_again,
 }
@@ -319,6 +321,24 @@ async fn secrets_are_rotated(db: TestDb) {
     assert_eq!(secrets(at(4)).await, [b"fourth"], "at once");
 }
 
+async fn secrets_are_sealed_anew(db: TestDb) {
+    let keyring = master_key().derive();
+    let mut one = webhook(at(1));
+    let seal = |secret: &str| keyring.seal(secret.as_bytes(), &seal_context(one.id.as_str()));
+    let (first, second) = (seal("first"), seal("second"));
+    db.store.create_webhook(&one, &first, &event(&project())).await.unwrap();
+    (one.old_secret_ends_at, one.version) = (Some(at(100)), 2);
+    db.store.rotate_webhook_secret(&one, 1, &second, &event(&project())).await.unwrap();
+
+    keyring.learn(master_key(), 2, &master_key().founding_keys().with_new_seal(&SystemEntropy));
+    assert_eq!(db.store.reseal(&keyring).await.unwrap(), Resealed { anew: 2, unreadable: 0 });
+    assert_eq!(db.store.reseal(&keyring).await.unwrap(), Resealed::default());
+    let sealed = db.store.find_webhook_secrets(&one.id, at(2)).await.unwrap();
+    assert!(sealed.iter().all(|sealed| sealed[..4] == keyring.newest_seal()));
+    let open = |sealed: &Vec<u8>| keyring.open(sealed, &seal_context(one.id.as_str())).unwrap().to_vec();
+    assert_eq!(sealed.iter().map(open).collect::<Vec<_>>(), [b"second".to_vec(), b"first".to_vec()]);
+}
+
 async fn deliveries_are_listed_redelivered_and_forgotten(db: TestDb) {
     let one = webhook(at(1));
     create(&db, &one).await;
@@ -355,7 +375,7 @@ async fn deliveries_are_listed_redelivered_and_forgotten(db: TestDb) {
 
     let ended = Delivery { state: DeliveryState::Failed, attempts: 1, due_at: None, ..newest.items[0].clone() };
     let ended = Delivery { id: webhook_event(at(30)).id, last: Some(attempt(at(30), None)), ..ended };
-    db.store.record_delivery(&project(), Environment::Live, &ended, &event(&project())).await.unwrap();
+    db.store.record_delivery(&project(), Environment::Live, &ended).await.unwrap();
     assert_eq!(db.store.find_delivery(&one.id, &ended.id).await, Ok(Some(ended)));
     assert_eq!(db.store.find_delivery(&webhook(at(1)).id, again).await, Ok(None));
 

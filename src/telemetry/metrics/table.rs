@@ -72,7 +72,7 @@ metrics! {
     PASSWORDS_WAITING = "gatepost_passwords_waiting", "gauge", [],
         "Passwords that wait for a thread to be hashed on";
     STORE_CONNECTIONS = "gatepost_store_connections", "gauge", ["pool"],
-        "Connections to the database in use, by pool: `read` and `write` on SQLite, `all` on PostgreSQL";
+        "Connections to the database in use, by pool: `read` and `write` on SQLite, `all` on PostgreSQL; `reports` on both";
     STORE_CONNECTIONS_MAX = "gatepost_store_connections_max", "gauge", ["pool"],
         "Connections to the database that can be in use at one time; where all are, tasks wait";
     REDIS_UP = "gatepost_redis_up", "gauge", [],

@@ -141,3 +141,72 @@ async fn no_key_makes_one_that_works_from_more_places() {
         server.call(wire, "Keys/UpdateKey", &home, own).await.refused("EXCEEDS_CALLER");
     }
 }
+
+#[tokio::test]
+async fn no_key_that_is_bound_to_addresses_frees_itself_or_others() {
+    let server = TestServer::start().await;
+    let scopes = ["write:keys", "read:keys", "reveal:keys"];
+    let bound = json!({"name": "bound", "scopes": scopes, "allowedIps": ["127.0.0.0/8"]});
+    let bound = server.new_key(bound).await;
+    let told = json!({"name": "told", "recoverable": true, "allowedIps": ["127.0.0.1"], "allowedIpsMode": "REPORT"});
+    let told = server.new_key(told).await;
+    for wire in Wire::ALL {
+        let update = async |change: Value, mask: &str| {
+            let change = json!({"key": change, "updateMask": mask});
+            server.call(wire, "Keys/UpdateKey", &bound, change).await
+        };
+        let report = |id: &str| json!({"id": id, "allowedIps": ["127.0.0.1"], "allowedIpsMode": "REPORT"});
+        for mask in ["allowedIpsMode", "allowedIps,allowedIpsMode"] {
+            update(report(&bound.id), mask).await.refused("EXCEEDS_CALLER");
+            // What an administrator had it do, it may go on doing.
+            update(report(&told.id), mask).await.ok();
+        }
+        let open = json!({"name": "open", "allowedIpsMode": "REPORT"});
+        server.call(wire, "Keys/CreateKey", &bound, open).await.refused("EXCEEDS_CALLER");
+        for rpc in ["Keys/RotateKey", "Keys/RevealKey"] {
+            server.call(wire, rpc, &bound, json!({"id": told.id})).await.refused("EXCEEDS_CALLER");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_key_gets_more_calls_than_it_has() {
+    let server = TestServer::start().await;
+    let limit = |calls: u32, seconds: u32, shared: bool| json!([{"name": "day", "limit": calls, "window": format!("{seconds}s"), "shared": shared}]);
+    let scopes = ["write:keys", "read:keys", "reveal:keys"];
+    let maker = json!({"name": "maker", "scopes": scopes, "rateLimits": limit(1_000, 86_400, false)});
+    let maker = server.new_key(maker).await;
+    let free = server.new_key(json!({"name": "free", "recoverable": true})).await;
+    let metered = server.new_key(json!({"name": "metered", "scopes": scopes, "credits": {"remaining": 100}})).await;
+    for wire in Wire::ALL {
+        let create = async |maker: &Actor, limits: Value| {
+            let request = json!({"name": "made", "rateLimits": limits});
+            server.call(wire, "Keys/CreateKey", maker, request).await
+        };
+        for wider in [limit(1_001, 86_400, false), limit(1_000, 86_399, false)] {
+            create(&maker, wider).await.refused("EXCEEDS_CALLER");
+        }
+        for (wanted, calls) in [(json!([]), 1_000), (limit(10, 86_400, true), 10)] {
+            let made = create(&maker, wanted).await.ok();
+            Actor::made(made["secret"].as_str().expect("a secret"), "");
+            assert_eq!(made["key"]["rateLimits"][0]["limit"], calls, "{made}");
+        }
+        // Its own limits it keeps, as they were or smaller.
+        let change = json!({"key": {"id": maker.id}, "updateMask": "rateLimits"});
+        let kept = server.call(wire, "Keys/UpdateKey", &maker, change).await.ok();
+        assert_eq!(kept["key"]["rateLimits"][0]["limit"], 1_000, "{kept}");
+        // Credits are made and set by whoever has none.
+        create(&metered, json!([])).await.refused("EXCEEDS_CALLER");
+        for id in [&metered.id, &free.id] {
+            let change = json!({"key": {"id": id, "credits": {"remaining": 500}}, "updateMask": "credits"});
+            server.call(wire, "Keys/UpdateKey", &metered, change).await.refused("EXCEEDS_CALLER");
+        }
+        for maker in [&maker, &metered] {
+            for rpc in ["Keys/RotateKey", "Keys/RevealKey"] {
+                server.call(wire, rpc, maker, json!({"id": free.id})).await.refused("EXCEEDS_CALLER");
+            }
+        }
+    }
+    let turned = server.call(Wire::Grpc, "Keys/RotateKey", &metered, json!({"id": metered.id})).await.ok();
+    Actor::made(turned["secret"].as_str().expect("a secret"), "");
+}

@@ -101,7 +101,8 @@ async fn without_its_database_a_node_counts_by_itself() {
     }
     let home = TestServer::start().await;
     let (proxy, url) = CutProxy::before(&home.database_url().expect("it is on PostgreSQL")).await;
-    let node = home.another_node_with(TestServer::builder().set("database_url", url).set("cache_trust", "1h")).await;
+    let node = TestServer::builder().set("database_url", url).set("cache_trust", "1h").set("lease_timeout", "500ms");
+    let node = home.another_node_with(node).await;
     let key = limited(&home, &[limit("day", 20, 86_400)]).await;
     for _ in 0..5 {
         whoami(&node, Wire::Json, &key).await.ok();

@@ -247,3 +247,19 @@ async fn bad_limits_are_named() {
         }
     }
 }
+
+/// What a key spent of a small limit says nothing about a larger one of the same name and owner.
+#[tokio::test]
+async fn a_shared_limit_is_not_made_whole_by_a_smaller_one() {
+    let server = TestServer::start().await;
+    let shared = |calls: u32| json!([{"name": "minute", "limit": calls, "window": "60s", "shared": true}]);
+    let key = |kind: &str, calls| json!({"name": "k", "type": kind, "owner": "team", "rateLimits": shared(calls)});
+    let large = server.new_key(key("SK", 600)).await;
+    let small = server.new_key(key("PK", 6)).await;
+    assert_eq!(verify(&server, json!({"credential": large.secret, "cost": 590})).await["code"], "VALID");
+    for cost in [0, 6, 7] {
+        verify(&server, json!({"credential": small.secret, "cost": cost})).await;
+    }
+    assert_eq!(verify(&server, json!({"credential": large.secret, "cost": 11})).await["code"], "RATE_LIMITED");
+    assert_eq!(verify(&server, json!({"credential": large.secret, "cost": 10})).await["code"], "VALID");
+}

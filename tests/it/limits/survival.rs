@@ -34,6 +34,21 @@ async fn what_was_spent_outlives_the_server(count: Count) {
     assert_eq!(remaining(&later).await, "9", "of what had come back nothing is kept");
 }
 
+/// A limit that was over a moment, and is over a day now, is kept as any other.
+#[tokio::test]
+async fn what_was_spent_of_a_limit_that_became_longer_outlives_the_server() {
+    let server = TestServer::start().await;
+    let key = limited(&server, &[limit("x", 5, 5)]).await;
+    whoami(&server, Wire::Json, &key).await.ok();
+    let longer = json!({"key": {"id": key.id, "rateLimits": [limit("x", 5, 86_400)]}, "updateMask": "rateLimits"});
+    server.call(Wire::Grpc, "Keys/UpdateKey", &server.live(), longer).await.ok();
+    while whoami(&server, Wire::Json, &key).await.http == 200 {}
+    let keeper = server.another_node().await;
+    server.stop().await;
+    let next = keeper.another_node().await;
+    whoami(&next, Wire::Json, &key).await.refused("RATE_LIMITED");
+}
+
 /// Killed again and again while it is called, a server forgets at most what was spent in its last second, where its memory
 /// counts; and nothing where the database or Redis does, of which it may lose what it had taken ahead.
 async fn kills_forget_no_more_than_they_may_and_restore_nothing(count: Count) {

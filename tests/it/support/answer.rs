@@ -162,7 +162,7 @@ impl Answer {
 
 /// `key.allowed_ips[2]` as `allowedIps[2]`. Names of metadata are the client's own.
 fn client_name(path: &str) -> String {
-    let inner = ["key.", "product.", "scope.", "project.", "client.", "issuer.", "rule."]
+    let inner = ["key.", "product.", "scope.", "project.", "client.", "issuer.", "rule.", "webhook."]
         .iter()
         .find_map(|body| path.strip_prefix(body))
         .unwrap_or(path);

@@ -316,12 +316,13 @@ fn config(home: &Home, more: &[(&'static str, String)]) -> Config {
         ("password_cost", "m=7168,t=5,p=1".to_owned()),
         // Nothing is written down in the middle of a test that does not ask for it.
         ("usage_interval", "1m".to_owned()),
+        // No machine is so slow that a node would count by itself.
+        ("lease_timeout", "20s".to_owned()),
         // The same on every node, whatever port it got.
         ("public_url", PUBLIC_URL.to_owned()),
     ];
     given.extend(home.database.as_ref().map(|database| ("database_url", database.url())));
     if let Some(redis) = &home.redis {
-        // No machine is so slow that a node would count by itself.
         given.extend([("redis_url", redis.url()), ("redis_timeout", "20s".to_owned())]);
     }
     given.extend(more.iter().cloned());

@@ -69,6 +69,29 @@ async fn an_entry_says_who_what_when_and_from_where() {
 }
 
 #[tokio::test]
+async fn no_secret_in_a_user_agent_is_kept() {
+    let server = prompt().start().await;
+    let key = server.key(&["read:keys"]).await;
+    let stranger = Actor::stranger("sk", Environment::Live);
+    for (caller, status) in [(&key, 200), (&stranger, 401)] {
+        let agent = format!("curl {}", caller.secret);
+        assert_eq!(server.get("/v1/auth/whoami", &caller.clone().with("user-agent", &agent)).await.status, status);
+    }
+    let kept = async |request: Value| log(&server, request).await.first().map(|entry| entry["userAgent"].clone());
+    for (request, secret) in
+        [(json!({"keyId": key.id}), &key.secret), (json!({"unknown": true, "outcome": "NOT_FOUND"}), &stranger.secret)]
+    {
+        soon("that it is there", async || kept(request.clone()).await.is_some()).await;
+        let kept = kept(request).await.unwrap_or_default();
+        let kept = kept.as_str().unwrap_or_default();
+        assert!(kept.starts_with("curl sk_live_") && kept.contains("...") && !kept.contains(secret.as_str()), "{kept}");
+    }
+    let told = server.call(Wire::Grpc, "Keys/GetKey", &server.live(), json!({"id": key.id})).await.ok();
+    let kept = told["lastUsedUserAgent"].as_str().unwrap_or_default();
+    assert!(kept.contains("...") && !kept.contains(key.secret.as_str()), "{kept}");
+}
+
+#[tokio::test]
 async fn pages_hold_every_entry_once() {
     let server = prompt().behind_proxies(1).start().await;
     let admin = from(&server.live(), "192.0.2.1");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, Wire};
+use crate::oauth::{CALLBACK, post, register};
+use crate::support::{Actor, TestServer, Wire};
 
 fn texts(value: &Value) -> Vec<&str> {
     value.as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
@@ -103,3 +104,45 @@ async fn an_administrator_becomes_what_it_does() {
     let suspend = json!({"id": target.id});
     server.call(Wire::Grpc, "Keys/SuspendKey", &admin, suspend).await.refused("INSUFFICIENT_SCOPE");
 }
+
+#[tokio::test]
+async fn what_a_service_asks_for_itself_is_needed() {
+    let server = TestServer::start().await;
+    let project = json!({"id": "default", "clientRegistration": "REGISTRATION_TOKEN"});
+    let request = json!({"project": project, "updateMask": "clientRegistration"});
+    server.call(Wire::Grpc, "Auth/UpdateProject", &server.live(), request).await.ok();
+    let removed = async |id: &str| {
+        let narrow = json!({"id": id, "dryRun": true});
+        let told = server.call(Wire::Grpc, "Keys/NarrowKey", &server.live(), narrow).await.ok();
+        texts(&told["removedScopes"]).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let key = server.key(&["read:keys", "write:clients", "read:users"]).await;
+    // The same RPC stands for both at the door.
+    for _ in 0..2 {
+        assert_eq!(server.get("/v1/auth/whoami", &key).await.status, 200);
+        server.get("/v1/keys", &key).await.expect(200, "");
+    }
+    assert_eq!(removed(&key.id).await, ["read:users", "write:clients"]);
+    let metadata = json!({"redirect_uris": [CALLBACK]});
+    server.post("/oauth/register", &key, &metadata).await.expect(201, "");
+    assert_eq!(removed(&key.id).await, ["read:users"]);
+
+    // A token of a key that acts for a user tells all of them, if it may read users.
+    let bot = server.service_account(&["read:users", "read:keys"]).await;
+    let client = json!({"name": "Gateway", "grantTypes": [EXCHANGE], "scopes": ["openid", "read:users"]});
+    let client = register(&server, client).await;
+    let form = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", bot.secret.as_str()),
+        ("subject_token_type", "urn:gatepost:params:oauth:token-type:api-key"),
+    ];
+    let token = post(&server, "/oauth/token", Some(&client), &form).await.expect(200, "").json();
+    let token = Actor::bearer(token["access_token"].as_str().expect("a token"));
+    server.get("/v1/keys", &bot).await.expect(200, "");
+    server.get("/v1/users/me", &bot).await.expect(200, "");
+    assert_eq!(removed(&bot.id).await, ["read:users"], "the key itself needs no scope for it");
+    server.get("/v1/users/me", &token).await.expect(200, "");
+    assert_eq!(removed(&bot.id).await, Vec::<String>::new());
+}
+
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
