@@ -87,7 +87,7 @@ async fn no_secret_in_a_user_agent_is_kept() {
         assert!(kept.starts_with("curl sk_live_") && kept.contains("...") && !kept.contains(secret.as_str()), "{kept}");
     }
     let told = server.call(Wire::Grpc, "Keys/GetKey", &server.live(), json!({"id": key.id})).await.ok();
-    let kept = told["lastUsedUserAgent"].as_str().unwrap_or_default();
+    let kept = told["key"]["lastUsedUserAgent"].as_str().unwrap_or_default();
     assert!(kept.contains("...") && !kept.contains(key.secret.as_str()), "{kept}");
 }
 
