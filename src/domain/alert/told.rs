@@ -124,8 +124,8 @@ fn message(found: &Finding, name: &str) -> String {
              set more, or ask its owner what spends them."
         ),
         (AlertKind::HoneyKey, _) => format!(
-            "{who} is a honey key, and somebody called with it {calls} times{from}. Nobody has a reason to: whoever did has \
-             read the place where you put it. Find out what else is there, and rotate that."
+            "{who} is a honey key, and somebody called with it{from} (calls so far: {calls}). Nobody has a reason to: \
+             whoever did has read the place where you put it. Find out what else is there, and rotate that."
         ),
         (AlertKind::LeakedCredential, _) => {
             let done = match detail.as_str() {
