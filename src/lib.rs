@@ -32,10 +32,10 @@
 //! 3. It resolves the RPC: by its path for gRPC and gRPC-Web ([`proto::MethodId`]), by method and path template for JSON
 //!    ([`edge::Edge::resolve`], which may also answer 404, 405 or OPTIONS).
 //! 4. **The one check**, before a byte of the body is read: [`auth::guard::Guard::admit`] reads the credentials from the
-//!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`])
+//!    headers, finds them ([`auth::lookup`]: what was presented lately, checksum, cache, store), decides ([`auth::decide`]),
 //!    holds the RPC's [policy](auth::policy) against them, and last of all spends what the call costs ([`auth::limit`];
-//!    with [`store::redis`], if that is configured, counting for all nodes). The `Caller` it makes travels with the call; nothing acts
-//!    without one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
+//!    with [`store::redis`], if that is configured, counting for all nodes). The `Caller` it makes travels with the call; nothing
+//!    acts without one, and nothing else makes one. Health and reflection alone are open, by one constant (`server/grpc.rs`).
 //!    A token of an issuer that the project trusts, beside a key, is verified by [`auth::outside`], whose issuers' keys
 //!    [`net::Fetcher`] gets.
 //! 5. Under the deadline (the client's or the configured one), the request becomes protobuf bytes: those of the one message of

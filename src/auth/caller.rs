@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::limit::payer;
 use super::outside::claims::Introduction;
 use crate::domain::audit::{ActingToken, AuditEvent};
 use crate::domain::clock::Timestamp;
@@ -49,13 +50,9 @@ impl Caller {
         self.introduced.as_deref()
     }
 
-    /// Whose limits the call is held against: the key that was presented, or that a token was exchanged for, or else the
-    /// publishable key beside it.
+    /// Whose limits the call is held against.
     pub(super) fn payer(&self) -> &Arc<Credential> {
-        match &self.beside {
-            Some(beside) if self.credential.key_behind().is_none() => beside,
-            _ => &self.credential,
-        }
+        payer(&self.credential, self.beside.as_ref())
     }
 
     /// Whether an address list of what was presented would refuse a call from there, if it did more than report.

@@ -8,6 +8,7 @@ use super::Context;
 use crate::auth::caller::Caller;
 use crate::auth::decide::{Check, Objection, Outcome, Question, Recorder, decide};
 use crate::auth::dpop::Shown;
+use crate::auth::limit::payer;
 use crate::auth::lookup::Found;
 use crate::auth::outside::lookup::Beside;
 use crate::auth::usage::Asked;
@@ -170,10 +171,7 @@ impl Verify {
             Ok(()) => decision,
             Err(reason) => decision.and(Err(Objection { reason, scope: None })),
         };
-        let payer = match &publishable_key {
-            Some(beside) if credential.key_behind().is_none() => beside,
-            _ => &credential,
-        };
+        let payer = payer(&credential, publishable_key.as_ref());
         let limits = match self.spend(payer, decision.is_ok(), inquiry.cost, recorder).await {
             Ok(limits) => limits,
             Err(_) => return Ok(refused(Reason::StoreUnavailable)),

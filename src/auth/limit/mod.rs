@@ -249,6 +249,12 @@ impl Limiter {
     }
 }
 
+/// Whose limits a call with a credential is held against: the key that was presented, or that a token was exchanged for, or else the
+/// publishable key beside it.
+pub fn payer<'a>(credential: &'a Arc<Credential>, beside: Option<&'a Arc<Credential>>) -> &'a Arc<Credential> {
+    beside.filter(|_| credential.key_behind().is_none()).unwrap_or(credential)
+}
+
 /// Windows up to this long are forgotten with the process.
 pub const BRIEF: Duration = Duration::from_secs(10);
 /// Buckets that are kept beside those of cached credentials.
