@@ -118,6 +118,8 @@ async fn a_node_that_is_cut_off_stops_trusting_what_it_remembers_and_recovers() 
     let (proxy, url) = CutProxy::before(&url).await;
     let builder = TestServer::builder().set("database_url", url).set("cache_trust", "8s").set("poll_interval", "200ms");
     let two = one.another_node_with(builder).await;
+    // Among what is loaded at the start, `unseen` would be known.
+    two.warmed_up().await;
     let (known, unseen) = (one.rk(&["read:products"]).await, one.rk(&["read:products"]).await);
     // The news that a key was made makes a node forget what it knew of it: only after that does it keep the key.
     let newest = one.store().await.revision().await.expect("the database is there").0;

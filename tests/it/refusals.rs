@@ -229,6 +229,8 @@ async fn a_publishable_key_beside_a_secret_one_is_one_caller() {
 #[tokio::test]
 async fn an_address_that_floods_with_unknown_keys_is_refused_and_cached_keys_go_on() {
     let server = TestServer::start().await;
+    // What is loaded at the start is cached, and a key that is made meanwhile may be among it.
+    server.warmed_up().await;
     // Not a key that is made here: the change feed brings its making once more, at any time, and it is looked up again.
     let (cached, unseen) = (server.live(), server.key(&[]).await);
     let whoami = async |wire, actor: &Actor| server.call(wire, "Auth/WhoAmI", actor, json!({})).await;

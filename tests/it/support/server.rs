@@ -26,6 +26,7 @@ use super::leaks;
 use super::postgres::{Engine, TestDatabase};
 use super::redis::TestRedis;
 use super::wire::Clients;
+use crate::nodes::soon;
 
 /// A running server. It stops when it is dropped; [`TestServer::stop`] waits for that.
 pub(crate) struct TestServer {
@@ -83,6 +84,16 @@ impl TestServer {
     /// Another server on the same data, told something else.
     pub(crate) async fn another_node_with(&self, builder: Builder) -> Self {
         builder.start_at(Arc::clone(&self.home), Arc::clone(&self.clock)).await
+    }
+
+    /// Waits until what is loaded into the cache at the start is there: it is counted once it all is.
+    pub(crate) async fn warmed_up(&self) {
+        soon("the newest keys are loaded", async || {
+            let metrics = self.get("/metrics", &Actor::anonymous()).await.expect(200, "");
+            let held = metrics.text.lines().find_map(|line| line.strip_prefix("gatepost_cache_entries "));
+            held.expect("the cache is measured") != "0"
+        })
+        .await;
     }
 
     /// Where it listens.
