@@ -179,7 +179,7 @@ impl Guard {
     async fn spend(&self, call: &Call<'_>, policy: &Policy, caller: &Caller) -> Result<(), Refusal> {
         let payer = caller.payer();
         let refused = |error: Error| Refusal { reason: error.reason, error, credential: Some(Arc::clone(payer)) };
-        let spent = self.limiter.spend(payer, Cost::of_rpc(policy.cost)).await.map_err(refused)?;
+        let spent = self.limiter.spend(payer, Cost::of_rpc(policy.cost), caller.at()).await.map_err(refused)?;
         let Some(report) = spent else { return Ok(()) };
         let error = report.is_refused().then(|| report.error());
         // Nobody has said it before.
@@ -191,7 +191,8 @@ impl Guard {
     fn tell_limits(&self, call: &Call<'_>, refusal: &Refusal) {
         if call.standing.get().is_none()
             && refusal.error.reason.wording().http != UNAUTHORIZED
-            && let Some(report) = refusal.credential.as_ref().and_then(|credential| self.limiter.look(credential))
+            && let Some(report) =
+                refusal.credential.as_ref().and_then(|credential| self.limiter.look(credential, self.clock.now()))
         {
             let _ = call.standing.set(report);
         }

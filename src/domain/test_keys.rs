@@ -57,7 +57,7 @@ impl TestKey {
             Reason::RateLimited => {
                 let id = BucketId { text: self.id.into(), project: ProjectId::default_project() };
                 let bucket = Arc::new(Bucket::new(id, 0, Tally::fresh(TERMS)));
-                let limits = Limits::new(vec![Limit { name: "test".into(), terms: TERMS, bucket }], None, false)?;
+                let limits = Limits::new(vec![Limit::new("test".into(), TERMS, bucket)], None, false)?;
                 limits.spend(Cost::of_rpc(TERMS.calls), now, nothing_changes)?;
                 limits
             }
@@ -210,13 +210,9 @@ mod tests {
         // 2025-11-22 at 06:00, 18 hours before there are new credits.
         let now = Timestamp::from_micros(1_763_791_200_000_000);
         let told = TEST_KEYS.iter().filter_map(|key| {
-            let report = key.standing(now)?;
-            Some((
-                report.refusal()?,
-                report.header(),
-                report.retry_after()?.as_secs(),
-                report.error().reason == key.reason,
-            ))
+            let (report, mut header) = (key.standing(now)?, String::new());
+            report.write_header(&mut header);
+            Some((report.refusal()?, header, report.retry_after()?.as_secs(), report.error().reason == key.reason))
         });
         assert_eq!(
             told.collect::<Vec<_>>(),

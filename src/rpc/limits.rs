@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
+
 use super::convert;
 use super::fields::Fields;
 use crate::domain::clock::Timestamp;
 use crate::domain::key::KeyKind;
+use crate::domain::limit::limits::Limit;
 use crate::domain::limit::quota::{CREDITS, Quota, Refill};
-use crate::domain::limit::report::Report;
+use crate::domain::limit::report::{Report, Standing};
 use crate::domain::limit::{RateLimit, RateLimits};
 use crate::proto::v1;
 use crate::proto::v1::credits::Refill as WireRefill;
@@ -116,13 +120,53 @@ pub(super) fn told_defaults(defaults: &[(KeyKind, RateLimits)]) -> Vec<DefaultRa
 
 /// How a credential stands with its limits.
 pub(super) fn statuses(report: &Report) -> Vec<v1::RateLimitStatus> {
-    let status = report.each().map(|(limit, standing)| v1::RateLimitStatus {
+    let status = |(limit, standing): (&Limit, &Standing)| {
+        let v1::RateLimitStatus { remaining, reset, .. } = left(standing);
+        v1::RateLimitStatus { remaining, reset, ..terms(limit) }
+    };
+    report.each().map(status).collect()
+}
+
+/// Writes the same, encoded, as the field of this number. What never changes about a limit was encoded once, and is kept beside
+/// it.
+pub(super) fn write_statuses(number: u32, report: &Report, out: &mut Vec<u8>) {
+    for (limit, standing) in report.each() {
+        let (terms, left) = (told_terms(limit), left(standing));
+        encode_key(number, WireType::LengthDelimited, out);
+        encode_varint((terms.len() + left.encoded_len()) as u64, out);
+        out.extend_from_slice(terms);
+        left.encode_raw(out);
+    }
+}
+
+/// How many bytes that takes at the most.
+pub(super) fn room_for_statuses(report: &Report) -> usize {
+    report.each().map(|(limit, _)| told_terms(limit).len() + LEFT).sum()
+}
+
+fn told_terms(limit: &Limit) -> &[u8] {
+    limit.told.get_or_init(|| terms(limit).encode_to_vec().into())
+}
+
+/// The fields of a status that never change: the first ones.
+fn terms(limit: &Limit) -> v1::RateLimitStatus {
+    v1::RateLimitStatus {
         name: limit.name.to_string(),
         limit: limit.terms.calls,
         window: limit.terms.window().try_into().ok(),
+        ..v1::RateLimitStatus::default()
+    }
+}
+
+/// The other ones.
+fn left(standing: &Standing) -> v1::RateLimitStatus {
+    v1::RateLimitStatus {
         // No more than the limit.
         remaining: standing.remaining.try_into().unwrap_or(u32::MAX),
         reset: standing.reset.try_into().ok(),
-    });
-    status.collect()
+        ..v1::RateLimitStatus::default()
+    }
 }
+
+/// Room for what changes about one limit, its tag and its length.
+const LEFT: usize = 40;

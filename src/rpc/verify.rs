@@ -152,9 +152,11 @@ pub(super) fn message(verdict: Verdict) -> v1::VerifyResponse {
     if let Some(credential) = &verdict.credential {
         tell(credential, &mut answer);
     }
+    if let Some(report) = &verdict.limits {
+        answer.rate_limits = limits::statuses(report);
+    }
     let standing = standing(&verdict);
-    (answer.rate_limits, answer.retry_after) = (standing.rate_limits, standing.retry_after);
-    answer.remaining_credits = standing.remaining_credits;
+    (answer.remaining_credits, answer.retry_after) = (standing.remaining_credits, standing.retry_after);
     answer.client_ip_would_be_denied = standing.client_ip_would_be_denied;
     answer.revision = verdict.revision.0;
     let credential = verdict.credential.as_ref();
@@ -184,9 +186,9 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
     let key = credential.and_then(Credential::bound_to).map(ToString::to_string);
     let grant = token.and_then(|token| token.grant.as_ref());
     let behind = token.map(AccessToken::behind).unwrap_or_default();
-    let has_standing = verdict.limits.is_some() || verdict.address_reported;
-    let standing = has_standing.then(|| standing(verdict));
-    let room = standing.as_ref().map_or(0, Message::encoded_len)
+    let limits = verdict.limits.as_ref();
+    let room = limits.map_or(0, limits::room_for_statuses)
+        + STANDING
         + audiences.iter().map(|audience| audience.len() + ID).sum::<usize>()
         + REVISION
         + (5 + behind.len()) * ID
@@ -210,8 +212,11 @@ pub(super) fn encoded(verdict: &Verdict) -> Framed {
             encode_varint(text.len() as u64, out);
             out.extend_from_slice(text.as_bytes());
         }
-        if let Some(standing) = &standing {
-            standing.encode_raw(out);
+        if let Some(report) = limits {
+            limits::write_statuses(25, report, out);
+        }
+        if limits.is_some() || verdict.address_reported {
+            standing(verdict).encode_raw(out);
         }
     })
 }
@@ -251,12 +256,11 @@ fn decision(verdict: &Verdict) -> v1::VerifyResponse {
     }
 }
 
-/// How the credential stands with its limits, its credits and its address list: fields that come after all others.
+/// How the credential stands with its credits and its address list, and when to try again: fields that come after all others.
 fn standing(verdict: &Verdict) -> v1::VerifyResponse {
     let report = verdict.limits.as_ref();
     let of_limits = report.filter(|_| is_of_limits(verdict.objection));
     v1::VerifyResponse {
-        rate_limits: report.map(limits::statuses).unwrap_or_default(),
         retry_after: of_limits.and_then(Report::retry_after).and_then(|wait| wait.try_into().ok()),
         remaining_credits: report.and_then(Report::credits).map(|credits| credits.remaining),
         client_ip_would_be_denied: verdict.address_reported,
@@ -307,6 +311,8 @@ fn words(objection: Option<Reason>, missing_scope: Option<&str>) -> String {
 
 /// Room for a revision: its tag and the longest varint.
 const REVISION: usize = 11;
+/// Room for credits, an address list's word and a duration.
+const STANDING: usize = 36;
 /// Room for an id: its tag, its length and itself. Enough for the tag and length of any other text.
 const ID: usize = 38;
 

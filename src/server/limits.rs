@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use tokio::time::{MissedTickBehavior, interval};
@@ -33,21 +34,36 @@ pub(super) async fn open(config: &Config, store: &Store, clock: &Arc<dyn Clock>)
 /// Adds the headers.
 pub(super) fn tell(report: &Report, headers: &mut HeaderMap) {
     headers.reserve(6);
-    // Names of limits are letters, digits, hyphens and underscores.
-    if let (Ok(policies), Ok(limits)) =
-        (HeaderValue::from_maybe_shared(report.policies().clone()), HeaderValue::try_from(report.header()))
-    {
-        headers.insert(RATELIMIT_POLICY, policies);
-        headers.insert(RATELIMIT, fleeting(limits));
-    }
+    let mut insert = |name, value: Bytes, is_fleeting| {
+        // Names of limits are letters, digits, hyphens and underscores, and all else is digits.
+        if let Ok(mut value) = HeaderValue::from_maybe_shared(value) {
+            // What is another value each time only pushes other headers out of HPACK's table (RFC 7541, section 7.1.3).
+            value.set_sensitive(is_fleeting);
+            headers.insert(name, value);
+        }
+    };
+    insert(RATELIMIT_POLICY, report.policies().clone(), false);
+    // All in one piece of memory: each answer has them.
     let (limit, remaining, reset) = report.nearest();
-    headers.insert(X_RATELIMIT_LIMIT, HeaderValue::from(limit));
-    headers.insert(X_RATELIMIT_REMAINING, fleeting(HeaderValue::from(remaining)));
+    let mut text = String::with_capacity(NUMBERS);
+    let mut number = |number: u64| {
+        let from = text.len();
+        text.push_str(itoa::Buffer::new().format(number));
+        from..text.len()
+    };
+    let (limit, remaining, reset) = (number(limit), number(remaining), reset.map(&mut number));
+    let wait = report.retry_after().map(|wait| number(wait.as_secs()));
+    let numbers = text.len();
+    report.write_header(&mut text);
+    let text = Bytes::from(text);
+    insert(RATELIMIT, text.slice(numbers..), true);
+    insert(X_RATELIMIT_LIMIT, text.slice(limit), false);
+    insert(X_RATELIMIT_REMAINING, text.slice(remaining), true);
     if let Some(reset) = reset {
-        headers.insert(X_RATELIMIT_RESET, fleeting(HeaderValue::from(reset)));
+        insert(X_RATELIMIT_RESET, text.slice(reset), true);
     }
-    if let Some(wait) = report.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    if let Some(wait) = wait {
+        insert(RETRY_AFTER, text.slice(wait), false);
     }
 }
 
@@ -82,12 +98,8 @@ async fn give_back(limiter: &Limiter, all: bool) {
     }
 }
 
-/// What is another value each time only pushes other headers out of HPACK's table (RFC 7541, section 7.1.3).
-fn fleeting(mut value: HeaderValue) -> HeaderValue {
-    value.set_sensitive(true);
-    value
-}
-
+/// Room for four numbers, of which a limit or a quota seldom has a longer one, and what two limits tell of themselves.
+const NUMBERS: usize = 160;
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// What was not spent for so long is given back.
 const RETURN_EVERY_TICKS: u64 = 10;

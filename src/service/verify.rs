@@ -172,7 +172,7 @@ impl Verify {
             Err(reason) => decision.and(Err(Objection { reason, scope: None })),
         };
         let payer = payer(&credential, publishable_key.as_ref());
-        let limits = match self.spend(payer, decision.is_ok(), inquiry.cost, recorder).await {
+        let limits = match self.spend(payer, decision.is_ok(), inquiry.cost, now, recorder).await {
             Ok(limits) => limits,
             Err(_) => return Ok(refused(Reason::StoreUnavailable)),
         };
@@ -195,13 +195,14 @@ impl Verify {
         payer: &Credential,
         may: bool,
         cost: Cost,
+        now: Timestamp,
         recorder: &mut R,
     ) -> Result<Option<Report>> {
         let limiter = &self.0.limiter;
         let report = match (R::ALL, may) {
-            (true, _) => limiter.spend(payer, cost.looking()).await?,
-            (false, true) => limiter.spend(payer, cost).await?,
-            (false, false) => limiter.look(payer),
+            (true, _) => limiter.spend(payer, cost.looking(), now).await?,
+            (false, true) => limiter.spend(payer, cost, now).await?,
+            (false, false) => limiter.look(payer, now),
         };
         for (limit, standing) in report.iter().flat_map(Report::each) {
             let outcome = if standing.short.is_some() { Outcome::Failed } else { Outcome::Passed };

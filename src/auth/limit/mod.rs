@@ -29,7 +29,7 @@ use self::leases::Leases;
 use self::purses::Purses;
 use self::together::Together;
 use self::turns::Turns;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::Credential;
 use crate::domain::error::Result;
 use crate::domain::key::Key;
@@ -103,8 +103,8 @@ impl Limiter {
     ///
     /// # Errors
     /// STORE_UNAVAILABLE where the store has to be asked for credits and cannot be.
-    pub async fn spend(&self, credential: &Credential, cost: Cost) -> Result<Option<Report>> {
-        let Some(limits) = self.limits(credential) else { return Ok(None) };
+    pub async fn spend(&self, credential: &Credential, cost: Cost, now: Timestamp) -> Result<Option<Report>> {
+        let Some(limits) = self.limits(credential, now) else { return Ok(None) };
         if let Sharing::Together(together) = &self.sharing
             && limits.iter().len() > 0
         {
@@ -113,7 +113,7 @@ impl Limiter {
             }
             together.count_alone();
         }
-        match self.attempt(limits, cost) {
+        match self.attempt(limits, cost, now) {
             Some(report) => Ok(Some(report)),
             // Boxed, for it would make the future of every call larger.
             None => Box::pin(self.ask_and_spend(limits, cost)).await.map(Some),
@@ -146,7 +146,7 @@ impl Limiter {
                 }
             }
             self.fetch_credits(limits, cost).await?;
-            if let Some(report) = self.attempt(limits, cost) {
+            if let Some(report) = self.attempt(limits, cost, self.clock.now()) {
                 return Ok(report);
             }
         }
@@ -158,9 +158,9 @@ impl Limiter {
         self.purses.top_up(&self.store, quota, purse, cost.calls, self.clock.now()).await
     }
 
-    fn attempt(&self, limits: &Arc<Limits>, cost: Cost) -> Option<Report> {
-        limits.spend(cost, self.clock.now(), |limit| match &self.sharing {
-            Sharing::Leases(leases) => leases.renew(limit, self.clock.now()),
+    fn attempt(&self, limits: &Arc<Limits>, cost: Cost, now: Timestamp) -> Option<Report> {
+        limits.spend(cost, now, |limit| match &self.sharing {
+            Sharing::Leases(leases) => leases.renew(limit, now),
             Sharing::Alone | Sharing::Together(_) => self.note(limit),
         })
     }
@@ -182,8 +182,8 @@ impl Limiter {
     }
 
     /// What is left of a credential's limits.
-    pub fn look(&self, credential: &Credential) -> Option<Report> {
-        self.limits(credential).map(|limits| limits.look(self.clock.now()))
+    pub fn look(&self, credential: &Credential, now: Timestamp) -> Option<Report> {
+        self.limits(credential, now).map(|limits| limits.look(now))
     }
 
     /// How many credits of a key are on this node, beside those in the store.
@@ -230,13 +230,13 @@ impl Limiter {
         self.buckets.len() == 0
     }
 
-    fn limits<'c>(&self, credential: &'c Credential) -> Option<&'c Arc<Limits>> {
+    fn limits<'c>(&self, credential: &'c Credential, now: Timestamp) -> Option<&'c Arc<Limits>> {
         let limits = credential.limits.get_or_init(|| {
             let secret = credential.key_secret_behind()?;
             let limit = |limit| {
                 let terms = Terms::of(limit);
-                let bucket = self.buckets.get(BucketId::of(&secret.key, limit), terms, self.clock.now());
-                Limit { name: limit.name.clone(), terms, bucket }
+                let bucket = self.buckets.get(BucketId::of(&secret.key, limit), terms, now);
+                Limit::new(limit.name.clone(), terms, bucket)
             };
             let funds = secret.key.details.credits.as_deref().map(|quota| {
                 let purse = self.purses.get(&secret.key.id);

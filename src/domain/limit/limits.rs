@@ -16,6 +16,7 @@ use super::quota::{Quota, Refill};
 use super::report::{CreditsLeft, Report, Standing};
 use super::tally::{Short, Terms};
 use crate::domain::clock::Timestamp;
+use crate::domain::memo::Memo;
 
 /// What a credential's calls are counted in.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Limit {
     pub terms: Terms,
     /// Where they are counted.
     pub bucket: Arc<Bucket>,
+    /// What callers are told of it and never changes, encoded: kept for who tells it.
+    pub told: Memo<Box<[u8]>>,
 }
 
 /// What a call costs, and how that is held against limits.
@@ -192,6 +195,11 @@ impl Limits {
 }
 
 impl Limit {
+    /// So many calls in so long, counted in this bucket.
+    pub fn new(name: Box<str>, terms: Terms, bucket: Arc<Bucket>) -> Self {
+        Self { name, terms, bucket, told: Memo::default() }
+    }
+
     fn hold(&self, now: Timestamp) -> MutexGuard<'_, State> {
         let mut state = self.bucket.lock();
         state.tally.adopt(self.terms, now);
@@ -240,7 +248,7 @@ pub(crate) mod tests {
             let terms = Terms { calls: *calls, window: seconds * 1_000_000 };
             let id = BucketId { text: (*name).into(), project: ProjectId::default_project() };
             let bucket = Arc::new(Bucket::new(id, 100 - number, Tally::fresh(terms)));
-            Limit { name: (*name).into(), terms, bucket }
+            Limit::new((*name).into(), terms, bucket)
         });
         Limits::new(each.collect(), None, false).unwrap()
     }
@@ -293,8 +301,7 @@ pub(crate) mod tests {
     #[test]
     fn many_threads_over_crossing_limits_admit_exactly_what_there_is() {
         let one = limits(&[("a", 100, 3600), ("b", 70, 3600)]);
-        let again =
-            |limit: &Limit| Limit { name: limit.name.clone(), terms: limit.terms, bucket: Arc::clone(&limit.bucket) };
+        let again = |limit: &Limit| Limit::new(limit.name.clone(), limit.terms, Arc::clone(&limit.bucket));
         let mut each: Vec<_> = one.iter().map(again).collect();
         each.reverse();
         let other = Limits::new(each, None, false).unwrap();

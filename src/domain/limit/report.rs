@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::CREDITS;
 use super::limits::{Limit, Limits};
@@ -18,9 +19,12 @@ use crate::domain::reason::Reason;
 pub struct Report {
     limits: Arc<Limits>,
     /// In the order of the limits.
-    standings: Box<[Standing]>,
+    standings: Standings,
     credits: Option<CreditsLeft>,
 }
+
+/// How it stands with each limit. Most keys have no more than two.
+pub(super) type Standings = SmallVec<[Standing; 2]>;
 
 /// What is left of credits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +61,7 @@ impl Standing {
 
 impl Report {
     /// A report on these limits, in their order.
-    pub(super) fn new(limits: Arc<Limits>, standings: Box<[Standing]>, credits: Option<CreditsLeft>) -> Self {
+    pub(super) fn new(limits: Arc<Limits>, standings: Standings, credits: Option<CreditsLeft>) -> Self {
         Self { limits, standings, credits }
     }
 
@@ -106,18 +110,19 @@ impl Report {
         self.limits.policies()
     }
 
-    /// What is left, as the header `RateLimit` tells it (draft-ietf-httpapi-ratelimit-headers-11, section 4). Of a call
-    /// that was refused `t` is told of the limits that refused it: `Retry-After` is not to be earlier than any `t`.
-    pub fn header(&self) -> String {
-        let refused = self.is_refused();
-        let mut text = String::with_capacity(48 * (self.standings.len() + usize::from(self.credits.is_some())));
+    /// Writes what is left to the end of a text, as the header `RateLimit` tells it (draft-ietf-httpapi-ratelimit-headers-11,
+    /// section 4). Of a call that was refused `t` is told of the limits that refused it: `Retry-After` is not to be earlier
+    /// than any `t`.
+    pub fn write_header(&self, text: &mut String) {
+        let (refused, mut separator) = (self.is_refused(), "\"");
+        text.reserve(48 * (self.standings.len() + usize::from(self.credits.is_some())));
         for (name, standing) in self.iter() {
-            tell(&mut text, name, standing.remaining, standing.told_reset(refused));
+            tell(text, separator, name, standing.remaining, standing.told_reset(refused));
+            separator = ", \"";
         }
         if let Some(credits) = self.credits {
-            tell(&mut text, CREDITS, credits.remaining, credits.told_reset(refused));
+            tell(text, separator, CREDITS, credits.remaining, credits.told_reset(refused));
         }
-        text
     }
 
     /// The limit that is nearest to its end, or the quota: how much it allows, how much is left, and in how many
@@ -180,8 +185,8 @@ impl CreditsLeft {
 }
 
 /// Adds one limit to the header.
-fn tell(text: &mut String, name: &str, remaining: impl itoa::Integer, reset: Option<u64>) {
-    text.push_str(if text.is_empty() { "\"" } else { ", \"" });
+fn tell(text: &mut String, separator: &str, name: &str, remaining: impl itoa::Integer, reset: Option<u64>) {
+    text.push_str(separator);
     text.push_str(name);
     text.push_str("\";r=");
     text.push_str(itoa::Buffer::new().format(remaining));
@@ -219,6 +224,12 @@ mod tests {
     use super::super::limits::tests::limits;
     use super::*;
 
+    fn header(report: &Report) -> String {
+        let mut text = String::new();
+        report.write_header(&mut text);
+        text
+    }
+
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000 + millis * 1_000)
     }
@@ -228,12 +239,11 @@ mod tests {
         let limits = limits(&[("minute", 6, 60), ("day", 100, 86_400)]);
         let spend = |cost, millis| limits.spend(Cost::asked(cost), at(millis), |_| ()).unwrap();
         let first = spend(2, 0);
-        assert!(first.header().contains("\"minute\";r=4;t=20") && first.header().contains("\"day\";r=98;t=1728"));
+        assert_eq!(header(&first), "\"day\";r=98;t=1728, \"minute\";r=4;t=20");
         assert_eq!((first.nearest(), first.retry_after()), ((6, 4, Some(20)), None));
         assert!(!spend(4, 500).is_refused());
         let refused = spend(1, 500);
-        assert!(refused.header().contains("\"minute\";r=0;t=10") && refused.header().contains("\"day\";r=94"));
-        assert!(!refused.header().contains("r=94;t="), "{}", refused.header());
+        assert_eq!(header(&refused), "\"day\";r=94, \"minute\";r=0;t=10");
         assert_eq!((refused.nearest(), refused.retry_after()), ((6, 0, Some(10)), Some(Duration::from_secs(10))));
         let error = refused.error();
         assert_eq!(error.message, "Rate limit exceeded. Try again in 10 seconds");

@@ -119,10 +119,8 @@ fn made(names: &[String], terms: &[Terms]) -> Vec<Arc<Bucket>> {
 }
 
 fn limits(names: &[String], terms: &[Terms], buckets: &[Arc<Bucket>]) -> Arc<Limits> {
-    let limit = |((name, terms), bucket): ((&String, &Terms), &Arc<Bucket>)| Limit {
-        name: name.as_str().into(),
-        terms: *terms,
-        bucket: Arc::clone(bucket),
+    let limit = |((name, terms), bucket): ((&String, &Terms), &Arc<Bucket>)| {
+        Limit::new(name.as_str().into(), *terms, Arc::clone(bucket))
     };
     let each = names.iter().zip(terms).zip(buckets).map(limit).collect();
     Limits::new(each, None, false).expect("there are some")

@@ -10,7 +10,7 @@ use super::{Cost, Funds, Limit, Limits};
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::bucket::BucketId;
 use crate::domain::limit::purse;
-use crate::domain::limit::report::{Report, Standing};
+use crate::domain::limit::report::{Report, Standing, Standings};
 use crate::domain::limit::tally::{Owed, Short, Tally, Terms};
 
 /// What is asked about one limit.
@@ -114,7 +114,7 @@ impl Limits {
             };
             Standing::of(&tally, 0, short, now)
         };
-        let standings: Box<[Standing]> = self.each.iter().zip(told).map(standing).collect();
+        let standings: Standings = self.each.iter().zip(told).map(standing).collect();
         let limited = standings.iter().any(|standing| standing.short.is_some());
         let short = (hold.is_short && !limited).then_some(cost.calls);
         if limited {
