@@ -86,7 +86,7 @@ impl CreditsArgs {
             Some(RefillArg::Monthly) => v1::credits::Refill::Monthly,
         };
         Some(v1::Credits {
-            remaining,
+            remaining: Some(remaining),
             refill: refill.into(),
             amount: self.refill.map_or(0, |_| self.refill_amount.unwrap_or(remaining)),
             day: self.refill_day.unwrap_or(0),
@@ -139,7 +139,7 @@ pub(super) fn credits_row(credits: Option<&v1::Credits>, rows: &mut Rows) {
         }
         _ => " left".to_owned(),
     };
-    rows.field("credits", format!("{}{refill}", credits.remaining));
+    rows.field("credits", format!("{}{refill}", credits.remaining()));
 }
 
 /// A row for each limit of a type of key.

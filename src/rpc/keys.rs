@@ -80,8 +80,8 @@ impl KeysService {
     fn told(&self, key: Key, last: Option<LastUse>, now: Timestamp) -> v1::Key {
         let here = self.context.limiter.credits_here(&key);
         let mut told = convert::used_key(key, last, now);
-        if let Some(credits) = &mut told.credits {
-            credits.remaining += here;
+        if let Some(remaining) = told.credits.as_mut().and_then(|credits| credits.remaining.as_mut()) {
+            *remaining += here;
         }
         told
     }

@@ -60,9 +60,6 @@ pub(super) fn read_defaults(
 /// Reads credits.
 pub(super) fn read_credits(fields: &mut Fields, field: &str, given: Option<&v1::Credits>) -> Option<Box<Quota>> {
     let given = given?;
-    if !CREDITS.contains(&given.remaining) {
-        fields.refuse(format!("{field}.remaining"), "must be 0 to 1,000,000,000,000");
-    }
     let refill = fields.known(&format!("{field}.refill"), given.refill, Some)?;
     let never = matches!(refill, WireRefill::Unspecified | WireRefill::None);
     if never && given.amount != 0 || !never && !(1..=*CREDITS.end()).contains(&given.amount) {
@@ -70,6 +67,15 @@ pub(super) fn read_credits(fields: &mut Fields, field: &str, given: Option<&v1::
     }
     if given.day > 31 || given.day != 0 && refill != WireRefill::Monthly {
         fields.refuse(format!("{field}.day"), "must be 1 to 31, and only with MONTHLY");
+    }
+    // Nobody means no credits at all who does not say so.
+    let remaining = given.remaining.or((!never).then_some(given.amount));
+    match remaining {
+        None => fields.refuse(format!("{field}.remaining"), "is needed, unless there is a refill"),
+        Some(remaining) if !CREDITS.contains(&remaining) => {
+            fields.refuse(format!("{field}.remaining"), "must be 0 to 1,000,000,000,000");
+        }
+        Some(_) => {}
     }
     // No more than 31; more was refused.
     let day = u8::try_from(given.day.clamp(1, 31)).unwrap_or(1);
@@ -79,7 +85,7 @@ pub(super) fn read_credits(fields: &mut Fields, field: &str, given: Option<&v1::
         WireRefill::Monthly => Refill::Monthly(given.amount, day),
     };
     // When they count as set is for whoever sets them to say.
-    Some(Box::new(Quota::set(given.remaining, refill, 0, Timestamp::default())))
+    Some(Box::new(Quota::set(remaining.unwrap_or(0), refill, 0, Timestamp::default())))
 }
 
 /// Credits as a message.
@@ -90,7 +96,7 @@ pub(super) fn told_credits(quota: &Quota, now: Timestamp) -> v1::Credits {
         Refill::Monthly(..) => WireRefill::Monthly,
     };
     v1::Credits {
-        remaining: quota.remaining_at(now),
+        remaining: Some(quota.remaining_at(now)),
         refill: refill.into(),
         amount: quota.refill.amount(),
         day: if let Refill::Monthly(_, day) = quota.refill { day.into() } else { 0 },

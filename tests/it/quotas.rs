@@ -192,7 +192,11 @@ async fn credits_that_are_set_are_not_undone_by_those_that_were_taken_before() {
     assert_eq!(whoami(&server, Wire::Json, &key).await.header("ratelimit"), "");
     set(&server, &key, json!({"remaining": 3})).await;
     assert_eq!(spend(&server, &key).await, 3);
+    set(&server, &key, json!({"refill": "DAILY", "amount": 7})).await;
+    assert_eq!(spend(&server, &key).await, 7, "as many as after a refill");
     for (field, credits) in [
+        ("key.credits.remaining", json!({})),
+        ("key.credits.remaining", json!({"remaining": null, "refill": "NONE"})),
         ("key.credits.remaining", json!({"remaining": -1})),
         ("key.credits.remaining", json!({"remaining": "1000000000001"})),
         ("key.credits.amount", json!({"remaining": 1, "refill": "DAILY"})),
