@@ -14,6 +14,7 @@ pub mod offline;
 mod readiness;
 mod refusals;
 mod request;
+mod tarpit;
 mod unary;
 mod webhooks;
 
@@ -36,6 +37,7 @@ use self::master_key::MasterKeyWatch;
 use self::readiness::Readiness;
 use self::refusals::Refusals;
 use self::request::RequestIds;
+use self::tarpit::Tarpit;
 use crate::auth::alarm::Alarm;
 use crate::auth::attempts::Attempts;
 use crate::auth::cache::CredentialCache;
@@ -390,6 +392,7 @@ impl Server {
             https_only: config.behind_proxy,
             patience: config.limits.request_timeout,
             refusals: Refusals::new(),
+            tarpit: Tarpit::new(),
             challenge,
         };
         let settings = settings(config);

@@ -27,6 +27,7 @@ use super::grpc::{self, GRPC_STATUS, Services};
 use super::limits;
 use super::refusals::Refusals;
 use super::request::{RequestIds, Wire, X_REQUEST_ID, timeout};
+use super::tarpit::Tarpit;
 use crate::auth::dpop::DPOP_NONCE;
 use crate::auth::guard::{Call, Guard, Refusal};
 use crate::domain::dialect::Dialect;
@@ -69,6 +70,7 @@ pub(super) struct Parts {
     /// How long a call may take that gives no time itself.
     pub(super) patience: Duration,
     pub(super) refusals: Refusals,
+    pub(super) tarpit: Tarpit,
     /// What stands behind the scheme in a `WWW-Authenticate` to callers: the realm, and where clients learn how to get a token (RFC 9728,
     /// section 5.1).
     pub(super) challenge: String,
@@ -314,6 +316,7 @@ impl Parts {
             Err(refusal) => {
                 known.credential = refusal.credential.as_ref().map(|credential| credential.id());
                 self.tell(known, method, &refusal);
+                self.tarpit.hold(refusal.reason).await;
                 Err(refusal.error)
             }
         }

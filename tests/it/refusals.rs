@@ -2,7 +2,7 @@
 //! An RPC is covered from the day it is added.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost::domain::environment::Environment;
 use gatepost::domain::scope::{BUILT_IN, Scope};
@@ -242,7 +242,9 @@ async fn an_address_that_floods_with_unknown_keys_is_refused_and_cached_keys_go_
     for wire in Wire::ALL {
         // A good key that has to be looked up cannot be told from the flood it comes with.
         for actor in [&stranger(), &unseen] {
+            let began = Instant::now();
             let answer = whoami(wire, actor).await;
+            assert!(began.elapsed() >= Duration::from_millis(50), "who floods is slowed down");
             assert_eq!(
                 (answer.reason.as_str(), answer.code),
                 ("TOO_MANY_UNKNOWN", Code::ResourceExhausted),
