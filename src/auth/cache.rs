@@ -75,10 +75,10 @@ pub struct Counts {
 #[derive(Clone, Debug)]
 struct Entry {
     known: Known,
+    /// When the read began, counted in what can end the entry: changes of its slot, creations of keys, turns of owners.
     generation: u64,
-    /// When the read began, counted in what can end this kind of entry beside its slot: turns of owners for a secret that was
-    /// issued, creations of keys for an unknown one.
-    since: u64,
+    creations: u64,
+    turns: u64,
     /// The reads of what it hangs on beside itself, which end it too; none for most.
     behind: Option<Arc<[Fill]>>,
 }
@@ -140,9 +140,8 @@ impl CredentialCache {
     /// of them is.
     pub fn keep_behind(&self, fill: Fill, known: Known, behind: &[Fill]) {
         let Fill { hash, generation, creations, turns } = fill;
-        let since = if matches!(known, Known::Issued(_)) { turns } else { creations };
         let behind = (!behind.is_empty()).then(|| behind.into());
-        self.entries.insert(hash, Entry { known, generation, since, behind });
+        self.entries.insert(hash, Entry { known, generation, creations, turns, behind });
     }
 
     /// Whether nothing was told under the hash of this read since it began, and the cache is believed.
@@ -157,11 +156,7 @@ impl CredentialCache {
 
     /// Whether what this read found can still be believed, wherever it is kept.
     pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
-        let stands = match found {
-            Known::Issued(credential) => self.owners.stood_behind(fill.turns, credential),
-            Known::Unknown => fill.creations == self.creations.load(Ordering::SeqCst),
-        };
-        stands && self.holds(fill)
+        self.stood(found, fill.creations, fill.turns) && self.holds(fill)
     }
 
     /// Forgets these secrets: whoever asks from now on asks the store.
@@ -228,11 +223,20 @@ impl CredentialCache {
         let unturned = |fill: &Fill| fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst);
         let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
             && entry.behind.as_deref().is_none_or(|fills| fills.iter().all(unturned))
-            && match &entry.known {
-                Known::Issued(credential) => self.owners.stood_behind(entry.since, credential),
-                Known::Unknown => entry.since == self.creations.load(Ordering::SeqCst),
-            };
+            && self.stood(&entry.known, entry.creations, entry.turns);
         (current && self.trust.holds()).then_some(entry)
+    }
+
+    /// Whether nothing has ended what was found by a read that began then. What outsiders are told nobody knows ends with what nobody
+    /// does: whoever may not ask the store any more would tell them apart otherwise.
+    fn stood(&self, found: &Known, creations: u64, turns: u64) -> bool {
+        let none_created = || creations == self.creations.load(Ordering::SeqCst);
+        match found {
+            Known::Issued(credential) => {
+                self.owners.stood_behind(turns, credential) && (!credential.is_told_as_unknown() || none_created())
+            }
+            Known::Unknown => none_created(),
+        }
     }
 
     fn slot(&self, hash: &SecretHash) -> &AtomicU64 {
@@ -404,6 +408,33 @@ mod tests {
         cache.invalidate_unknown();
         cache.keep(fill, Known::Unknown);
         assert!(!knows(&cache, &secret));
+    }
+
+    #[test]
+    fn a_new_key_ends_what_is_told_as_unknown() {
+        let issued = |key| {
+            let form = Form::Key(KeySecret {
+                key,
+                role: SecretRole::Current,
+                secret_expires_at: None,
+                waits_for_first_use: false,
+                user: None,
+                limits: RateLimits::default(),
+            });
+            Known::Issued(Arc::new(Credential::new(form)))
+        };
+        let honey = full_key(at(0));
+        let mut good = honey.clone();
+        good.details.honey = false;
+        let mut revoked = good.clone();
+        revoked.revoke(at(1));
+        for (key, stays) in [(good, true), (honey, false), (revoked, false)] {
+            let (cache, secret) = (cache(), hash(1, 1));
+            cache.keep(cache.begin(secret), issued(key));
+            assert!(knows(&cache, &secret));
+            cache.invalidate_unknown();
+            assert_eq!(knows(&cache, &secret), stays);
+        }
     }
 
     #[test]

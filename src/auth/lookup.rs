@@ -234,8 +234,11 @@ impl Credentials {
         while loaded < most {
             // Each is read again: between the list and the cache it may have changed.
             let (part, next) = self.store.list_recent_key_secrets(place.as_ref(), WARM_UP_PART).await?;
-            for (hash, _) in &part {
-                self.load(Kept::KeySecret, *hash).await?;
+            for (hash, secret) in &part {
+                // What nobody knows is not in memory before it is asked for either.
+                if !secret.key.details.honey && secret.key.revoked_at.is_none() {
+                    self.load(Kept::KeySecret, *hash).await?;
+                }
             }
             loaded += part.len();
             place = next;
@@ -258,12 +261,15 @@ impl Credentials {
         let _permit = self.permit().await?;
         self.may_ask(address)?;
         let known = self.load(kept, hash).await?;
-        let found = Found::from(known);
-        // What a honey key costs must not tell it from what nobody knows.
-        if let Found::Unknown | Found::Honey(_) = &found {
+        // What a honey key costs, or one that was revoked, must not tell it from what nobody knows.
+        let told_as_unknown = match &known {
+            Known::Issued(credential) => credential.is_told_as_unknown(),
+            Known::Unknown => true,
+        };
+        if told_as_unknown {
             self.charge(address);
         }
-        Ok(found)
+        Ok(known.into())
     }
 
     /// Asks the store about what is no credential to call with, within the same bounds; what is not found is charged to the

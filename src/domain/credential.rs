@@ -137,6 +137,12 @@ impl Credential {
         self.key_behind().is_some_and(|key| key.details.honey)
     }
 
+    /// Whether outsiders are always told that nobody knows it: honey, or revoked.
+    pub fn is_told_as_unknown(&self) -> bool {
+        // When it was revoked does not matter.
+        self.is_honey() || self.state(Timestamp::default()) == KeyState::Revoked
+    }
+
     /// What it was exchanged for, if it is an access token that was (RFC 8693).
     pub fn exchanged_for(&self) -> Option<&Self> {
         self.token().and_then(AccessToken::exchanged_for)

@@ -267,6 +267,35 @@ async fn an_address_that_floods_with_unknown_keys_is_refused_and_cached_keys_go_
 }
 
 #[tokio::test]
+async fn an_address_without_a_budget_cannot_tell_what_was_never_issued() {
+    let server = TestServer::start().await;
+    server.warmed_up().await;
+    let honey = server.new_key(json!({"name": "bait", "honey": true})).await;
+    let revoked = server.key(&[]).await;
+    server.call(Wire::Grpc, "Keys/DeleteKey", &server.live(), json!({"id": revoked.id})).await.ok();
+    let forged = Actor::stranger("sk", Environment::Live);
+    let whoami = async |actor: &Actor| server.call(Wire::Grpc, "Auth/WhoAmI", actor, json!({})).await;
+    for actor in [&honey, &revoked, &forged] {
+        whoami(actor).await.refused("NOT_FOUND");
+    }
+    // What is not known may be from now on, and has to be looked up again.
+    server.key(&[]).await;
+    server.advance(Duration::from_secs(2));
+    for _ in 0..400 {
+        whoami(&Actor::stranger("sk", Environment::Live)).await.refused("NOT_FOUND");
+    }
+    for actor in [&honey, &revoked, &forged] {
+        whoami(actor).await.refused("TOO_MANY_UNKNOWN");
+    }
+    // Each of them costs as much as the others.
+    for actor in [&honey, &revoked, &forged] {
+        server.advance(Duration::from_millis(5));
+        whoami(actor).await.refused("NOT_FOUND");
+        whoami(&Actor::stranger("sk", Environment::Live)).await.refused("TOO_MANY_UNKNOWN");
+    }
+}
+
+#[tokio::test]
 async fn data_that_cannot_be_read_is_never_told_as_a_bad_credential() {
     let server = TestServer::start().await;
     server.execute_sql("ALTER TABLE key_secrets RENAME TO key_secrets_away").await;
