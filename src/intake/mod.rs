@@ -86,7 +86,7 @@ impl Intake {
     ///
     /// # Errors
     /// CALLER_NOT_ALLOWED for a signature that is not good; INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE and PAYLOAD_TOO_LARGE for
-    /// what is wrong with the request; and what the service refuses, TOO_MANY_UNKNOWN among it: then some of the reports may
+    /// what is wrong with the request; and what the service refuses, OVERLOADED among it: then some of the reports may
     /// have been taken, which does no harm when they are sent again.
     pub async fn take(
         &self,

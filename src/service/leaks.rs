@@ -57,8 +57,7 @@ impl Leaks {
     /// nothing; for what nobody knows; and for what is not the reporter's to report.
     ///
     /// # Errors
-    /// ENV_MISMATCH where a caller reports what belongs to the other environment; TOO_MANY_UNKNOWN, OVERLOADED and
-    /// STORE_UNAVAILABLE.
+    /// ENV_MISMATCH where a caller reports what belongs to the other environment; OVERLOADED and STORE_UNAVAILABLE.
     pub async fn report(
         &self,
         reporter: Reporter<'_>,
@@ -66,7 +65,7 @@ impl Leaks {
         place: &LeakPlace,
     ) -> Result<Option<LeakReport>> {
         for _ in 0..ATTEMPTS {
-            let Some(leaked) = self.find(reporter, credential).await? else { return Ok(None) };
+            let Some(leaked) = self.find(credential).await? else { return Ok(None) };
             if let Reporter::Caller(caller) = reporter {
                 if leaked.project() != caller.project() {
                     return Ok(None);
@@ -92,8 +91,9 @@ impl Leaks {
     }
 
     /// Finds what leaked, as it is now: what is remembered of it only says that there is something to find.
-    async fn find(&self, reporter: Reporter<'_>, credential: &str) -> Result<Option<Leaked>> {
-        let address = reporter.address();
+    /// Whoever reports is known, by a key of ours or a signature, and is charged for nothing: the forged keys beside a real one would
+    /// keep that from being heard of.
+    async fn find(&self, credential: &str) -> Result<Option<Leaked>> {
         let kind = SecretShape::parse(credential).map(SecretShape::kind);
         match kind {
             // They end by themselves in minutes, and are good once.
@@ -105,19 +105,17 @@ impl Leaks {
         let store = &self.0.store;
         Ok(match kind {
             Some(SecretKind::RefreshToken) => {
-                let found = self.0.credentials.ask_about(address, store.find_refresh_token(&hash)).await?;
+                let found = self.0.credentials.ask_about(None, store.find_refresh_token(&hash)).await?;
                 found.map(|(grant, _)| Leaked::Grant(Box::new(grant)))
             }
             Some(kind @ (SecretKind::ClientSecret | SecretKind::RegistrationToken)) => {
-                let found = self.0.credentials.ask_about(address, store.find_client_behind(&hash)).await?;
+                let found = self.0.credentials.ask_about(None, store.find_client_behind(&hash)).await?;
                 found.map(|client| Leaked::Client(Box::new(client), kind))
             }
             _ => {
-                let found = match address {
-                    Some(address) => self.0.credentials.find_for(credential, address).await?,
-                    None => self.0.credentials.find(credential).await?,
+                let (Found::Issued(known) | Found::Honey(known)) = self.0.credentials.find(credential).await? else {
+                    return Ok(None);
                 };
-                let (Found::Issued(known) | Found::Honey(known)) = found else { return Ok(None) };
                 match &known.form {
                     Form::Key(_) => store.find_key_secret(&hash).await?.map(|secret| Leaked::Key(Box::new(secret))),
                     Form::Token(..) => {
@@ -218,14 +216,6 @@ impl Reporter<'_> {
         match self {
             Self::Caller(caller) => caller.actor(),
             Self::Outside { who, .. } => CredentialId::Reporter(*who),
-        }
-    }
-
-    /// Who is charged for what nobody knows. A caller of ours is known, as for Verify.
-    fn address(&self) -> Option<IpAddr> {
-        match self {
-            Self::Caller(_) => None,
-            Self::Outside { address, .. } => Some(*address),
         }
     }
 }
