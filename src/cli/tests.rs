@@ -83,7 +83,7 @@ fn documented_lines_are_read() {
         "webhooks list --limit 5 --json",
         "webhooks show wh_1",
         "webhooks get wh_1",
-        "webhooks update wh_1 --address https://hooks.example/b --event webhook.test --enabled true --etag v1",
+        "webhooks update wh_1 https://hooks.example/b --event webhook.test --enabled true --etag v1",
         "webhooks delete wh_1 wh_2",
         "webhooks rotate-secret wh_1 --grace 7d",
         "webhooks test",

@@ -81,8 +81,8 @@ struct SomeWebhooks {
 struct UpdateArgs {
     #[command(flatten)]
     webhook: OneWebhook,
-    /// Where it is now.
-    #[arg(long, value_name = "URL")]
+    /// Where it is from now on; --url is where Gatepost is.
+    #[arg(value_name = "URL")]
     address: Option<String>,
     /// What it is told of from now on; may be given several times.
     #[arg(long = "event", value_name = "KIND")]
