@@ -9,10 +9,15 @@ use crate::support::proxy::CutProxy;
 use crate::support::{Actor, TestServer, Wire};
 
 /// Asks until the answer is this; it must be within a bound that no machine is too slow for.
-pub(crate) async fn soon(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+pub(crate) async fn soon(what: &str, ask: impl AsyncFnMut() -> bool) {
+    within(Duration::from_secs(20), what, ask).await;
+}
+
+/// The same for what takes longer by itself.
+pub(crate) async fn within(bound: Duration, what: &str, mut ask: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !ask().await {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what} did not happen");
+        assert!(began.elapsed() < bound, "{what} did not happen");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
