@@ -6,6 +6,9 @@ from pathlib import Path
 from .wire import Client, field, first_message, frame
 
 QUESTION_SCOPE, CLIENT_IP = "read:products", "203.0.113.7"
+# So large that nothing is refused. Names of one length, so that what is asked about them is as long.
+LIMITS = [{"name": "minute", "limit": 1_000_000_000, "window": "60s"},
+          {"name": "days00", "limit": 1_000_000_000, "window": "86400s"}]
 
 
 class Fixture:
@@ -18,16 +21,19 @@ class Fixture:
         self.directory, self.caller, self.credential = Path(directory), caller, None
 
     @classmethod
-    def make(cls, server, directory, administrator=None):
-        """Makes the keys and the product. The administrator's key is given, or the server's first start printed it."""
+    def make(cls, server, directory, administrator=None, limits=()):
+        """Makes the keys, under these limits, and the product. The administrator's key is given, or the server's first start
+        printed it."""
         admin = Client(server.port, administrator or printed_key(server))
-        scopes = ["verify:credentials", QUESTION_SCOPE]
-        caller = admin.json("POST", "/v1/keys", {"type": "RK", "name": "bench", "scopes": scopes})["secret"]
+        scopes, limits = ["verify:credentials", QUESTION_SCOPE], list(limits)
+        caller = {"type": "RK", "name": "bench", "scopes": scopes, "rateLimits": limits}
+        caller = admin.json("POST", "/v1/keys", caller)["secret"]
         subject = {
             "name": "Orders service",
             "owner": "team-orders",
             "scopes": [QUESTION_SCOPE],
             "metadata": {"plan": "pro"},
+            "rateLimits": limits,
         }
         credential = admin.json("POST", "/v1/keys", subject)["secret"]
         goods = {
