@@ -83,6 +83,19 @@ struct VerifyAnswer {
     revision: Option<String>,
     audiences: Vec<String>,
     behind_ids: Vec<String>,
+    rate_limits: Vec<RateLimitStatus>,
+    client_ip_would_be_denied: bool,
+}
+
+/// `gatepost.v1.RateLimitStatus`, the same.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct RateLimitStatus {
+    name: String,
+    limit: u32,
+    window: String,
+    remaining: u32,
+    reset: String,
 }
 
 #[derive(Deserialize)]
