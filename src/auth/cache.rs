@@ -334,6 +334,7 @@ mod tests {
     use crate::domain::credential::{Form, KeySecret, SecretRole};
     use crate::domain::entropy::SystemEntropy;
     use crate::domain::id::ProjectId;
+    use crate::domain::key::Key;
     use crate::domain::limit::RateLimits;
     use crate::store::tests::support::{at, full_key};
 
@@ -347,6 +348,17 @@ mod tests {
         let mut bytes = [first; 32];
         bytes[31] = last;
         SecretHash::from_bytes(bytes)
+    }
+
+    fn issued(key: Key) -> Known {
+        Known::Issued(Arc::new(Credential::new(Form::Key(KeySecret {
+            key,
+            role: SecretRole::Current,
+            secret_expires_at: None,
+            waits_for_first_use: false,
+            user: None,
+            limits: RateLimits::default(),
+        }))))
     }
 
     /// Asks both ways; what was found by the stored hash is recalled from then on.
@@ -412,17 +424,6 @@ mod tests {
 
     #[test]
     fn a_new_key_ends_what_is_told_as_unknown() {
-        let issued = |key| {
-            let form = Form::Key(KeySecret {
-                key,
-                role: SecretRole::Current,
-                secret_expires_at: None,
-                waits_for_first_use: false,
-                user: None,
-                limits: RateLimits::default(),
-            });
-            Known::Issued(Arc::new(Credential::new(form)))
-        };
         let honey = full_key(at(0));
         let mut good = honey.clone();
         good.details.honey = false;
@@ -441,16 +442,8 @@ mod tests {
     fn a_deleted_project_is_forgotten_and_others_are_not() {
         let cache = cache();
         let issued = |project: &str| {
-            let mut key = full_key(at(0));
-            key.project = ProjectId::parse(project).unwrap();
-            Known::Issued(Arc::new(Credential::new(Form::Key(KeySecret {
-                key,
-                role: SecretRole::Current,
-                secret_expires_at: None,
-                waits_for_first_use: false,
-                user: None,
-                limits: RateLimits::default(),
-            }))))
+            let project = ProjectId::parse(project).unwrap();
+            issued(Key { project, ..full_key(at(0)) })
         };
         let (here, elsewhere, late, unknown) = (hash(1, 1), hash(2, 2), hash(3, 3), hash(4, 4));
         cache.keep(cache.begin(here), issued("shop"));
