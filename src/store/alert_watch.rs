@@ -43,11 +43,12 @@ impl Store {
         for row in &rows {
             let environment = Environment::parse(row.str("environment")?).ok_or_else(|| damaged("keys.environment"))?;
             let project = ProjectId::stored(row.text("project")?);
-            ending.push((project, environment, KeyId::stored(row.text("id")?), row.time("expires_at")?));
+            let times = (row.time("created_at")?, row.time("expires_at")?);
+            ending.push((project, environment, KeyId::stored(row.text("id")?), times));
         }
         let full = rows.len() == limit as usize;
         let place = ending.last().filter(|_| full);
-        let place = place.map(|(_, _, key, ends_at)| EndingPlace { ends_at: *ends_at, key: key.to_string() });
+        let place = place.map(|(_, _, key, (_, ends_at))| EndingPlace { ends_at: *ends_at, key: key.to_string() });
         if ending.is_empty() {
             return Ok((Vec::new(), place));
         }
@@ -55,8 +56,8 @@ impl Store {
         let projects: BTreeSet<&ProjectId> = ending.iter().map(|(project, ..)| project).collect();
         let rules = alert_rules::of_projects(&mut tx, &projects.into_iter().collect::<Vec<_>>()).await?;
         let (mut raised, defaults) = (Vec::new(), AlertRules::default());
-        for (project, environment, key, ends_at) in &ending {
-            let found = expiring(rules.get(project).unwrap_or(&defaults), key, *ends_at, now);
+        for (project, environment, key, (made_at, ends_at)) in &ending {
+            let found = expiring(rules.get(project).unwrap_or(&defaults), key, *made_at, *ends_at, now);
             if let Some(found) = found {
                 raised.extend(raise(self, &mut tx, (project, *environment), &found, entropy).await?);
             }
@@ -240,8 +241,9 @@ fn placeholders(from: usize) -> String {
 
 /// Keys that nobody was told of yet.
 const ENDING: &str =
-    "SELECT k.id, k.project, k.environment, k.expires_at FROM keys k JOIN projects o ON o.id = k.project
-    WHERE k.revoked_at IS NULL AND (k.expires_at, k.id) > ($1, $2) AND k.expires_at <= $3 AND o.deleted_at IS NULL
+    "SELECT k.id, k.project, k.environment, k.created_at, k.expires_at FROM keys k JOIN projects o ON o.id = k.project
+    WHERE k.revoked_at IS NULL AND (k.expires_at, k.id) > ($1, $2) AND k.expires_at <= $3 AND NOT k.honey
+        AND o.deleted_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM alert_claims c WHERE c.project = k.project AND c.environment = k.environment
             AND c.kind = 'key_expiring' AND c.claim = k.id || ' ' || k.expires_at)
     ORDER BY k.expires_at, k.id LIMIT $4";

@@ -1,6 +1,7 @@
 //! What a rule found.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{AlertKind, AlertRules};
 use crate::domain::clock::Timestamp;
@@ -94,14 +95,22 @@ pub(super) fn sum(tallies: &[&Tally]) -> i64 {
     i64::try_from(calls).unwrap_or(i64::MAX)
 }
 
-/// Whether a key that ends then should be told of now: once for each end.
-pub fn expiring(rules: &AlertRules, key: &KeyId, expires_at: Timestamp, now: Timestamp) -> Option<Finding> {
+/// Whether a key that was made and ends then should be told of now: once for each end. One that was made for no longer than the days of
+/// the rule is told of when a tenth of its life is left, and one for less than a day never: its end is no news.
+pub fn expiring(
+    rules: &AlertRules,
+    key: &KeyId,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Option<Finding> {
     let rule = rules.enabled(AlertKind::KeyExpiring)?;
-    let left = expires_at.since(now);
+    let (left, life) = (expires_at.since(now), expires_at.since(created_at));
     let threshold = rule.thresholds.threshold;
-    let near = u64::try_from(threshold).is_ok_and(|days| left.as_secs() <= days * DAY);
-    (expires_at > now && near).then(|| Finding {
-        until: expires_at.plus(std::time::Duration::from_secs(DAY)),
+    let days = Duration::from_secs(u64::try_from(threshold).ok()?.saturating_mul(DAY));
+    let ahead = if life > days { days } else { life / 10 };
+    (expires_at > now && left <= ahead && life.as_secs() >= DAY).then(|| Finding {
+        until: expires_at.plus(Duration::from_secs(DAY)),
         observed: i64::try_from(left.as_secs() / DAY).unwrap_or(i64::MAX),
         threshold,
         detail: super::told::time(expires_at),

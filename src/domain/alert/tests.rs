@@ -204,12 +204,23 @@ fn a_honey_key_is_told_of_at_once_and_of_nothing_else() {
 
 #[test]
 fn an_end_is_told_two_weeks_before() {
-    let (key, rules, day) = (KeyId::new(at(0), &SystemEntropy), AlertRules::default(), 24 * 3600);
-    for (end, wanted) in [(14 * day, true), (14 * day + 1, false), (1, true), (0, false)] {
-        assert_eq!(expiring(&rules, &key, at(end), at(0)).is_some(), wanted, "{end}");
+    let (key, rules) = (KeyId::new(at(0), &SystemEntropy), AlertRules::default());
+    let now = 100 * DAY;
+    let found = |made, end| expiring(&rules, &key, at(made), at(end), at(now));
+    for (left, wanted) in [(14 * DAY, true), (14 * DAY + 1, false), (1, true), (0, false)] {
+        assert_eq!(found(0, now + left).is_some(), wanted, "{left}");
     }
-    let claim = |end| expiring(&rules, &key, at(end), at(0)).unwrap().claim;
-    assert_ne!(claim(day), claim(2 * day), "another end is told again");
+    assert_ne!(found(0, now + DAY).unwrap().claim, found(0, now + 2 * DAY).unwrap().claim, "another end is told again");
+    // One that was made for two weeks or less is told of near its end, and one for less than a day not at all.
+    for (life, left, wanted) in [
+        (14 * DAY + 1, 14 * DAY, true),
+        (14 * DAY, 14 * DAY / 10 + 1, false),
+        (14 * DAY, 14 * DAY / 10, true),
+        (DAY, DAY / 10, true),
+        (DAY - 1, 1, false),
+    ] {
+        assert_eq!(found(now + left - life, now + left).is_some(), wanted, "{left} of {life}");
+    }
 }
 
 #[test]
@@ -278,6 +289,8 @@ fn kinds_have_words_rules_and_messages() {
     }
     assert_eq!(AlertKind::parse("all"), None);
 }
+
+const DAY: u64 = 24 * 3600;
 
 fn disabled(kind: AlertKind) -> AlertRule {
     AlertRule { enabled: false, ..AlertRule::default_of(kind) }

@@ -9,6 +9,7 @@ use crate::nodes::soon;
 use crate::support::{Actor, TestServer, Wire};
 use crate::usage::prompt;
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Changes a rule.
@@ -116,6 +117,9 @@ async fn a_dormant_key_wakes() {
 async fn an_end_is_told_once_and_another_end_again() {
     let server = prompt().start().await;
     let key = server.new_key(json!({"name": "ends", "expiresAt": server.later(15 * DAY)})).await;
+    let honey = json!({"name": "canary", "honey": true, "expiresAt": server.later(15 * DAY)});
+    let short = json!({"name": "for a while", "expiresAt": server.later(10 * DAY)});
+    let (honey, short) = (server.new_key(honey).await, server.new_key(short).await);
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(kinds(&server, &key).await, Vec::<String>::new());
     server.advance(DAY);
@@ -123,9 +127,14 @@ async fn an_end_is_told_once_and_another_end_again() {
     server.advance(DAY);
     tokio::time::sleep(Duration::from_millis(400)).await;
     told(&server, &server.live(), "key_expiring", &key).await;
-    let change = json!({"key": {"id": key.id, "expiresAt": server.later(2 * DAY)}, "updateMask": "expiresAt"});
+    let change = json!({"key": {"id": key.id, "expiresAt": server.later(13 * DAY - HOUR)}, "updateMask": "expiresAt"});
     server.call(Wire::Grpc, "Keys/UpdateKey", &server.live(), change).await.ok();
     soon("that another end is told", async || kinds(&server, &key).await.len() == 2).await;
+    // Nobody plans for the end of a honey key, and one that was made to end soon is told of when little of its life is left.
+    assert_eq!(kinds(&server, &short).await, Vec::<String>::new());
+    server.advance(7 * DAY + HOUR);
+    told(&server, &server.live(), "key_expiring", &short).await;
+    assert_eq!(kinds(&server, &honey).await, Vec::<String>::new());
 }
 
 #[tokio::test]
