@@ -4,8 +4,10 @@
 //! look at the clock. Others find their counter in a table that is cut into shards, and what nobody knows is counted by address.
 //! The counters of up to a flush interval are in memory only. All tables are bounded: of what is over the bound the addresses
 //! are not told apart, nor the scopes that Verify was asked about, nor in the end the credentials; but every call is counted.
+//! Calls that were refused take no room from those that were accepted: whoever is refused a lot hides nothing.
 
 mod flush;
+mod sources;
 mod unknown;
 
 use std::collections::hash_map::{Entry, RandomState};
@@ -20,6 +22,7 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use tokio::sync::Notify;
 
+use self::sources::Sources;
 use self::unknown::Unknown;
 use super::alarm::Alarm;
 use super::caller::Caller;
@@ -164,9 +167,11 @@ impl Ledger {
         }
         let scopes = Arc::<[Scope]>::from(call.scopes);
         let mut place = Place::of(recorder, &call, minute, &scopes);
-        if call.address.is_some() && !shard.made.contains_key(&place) && !self.may_tell(&mut shard, &place, recorder) {
-            (call.address, call.user_agent) = (None, None);
-            place.address = None;
+        if let Some(address) = call.address.filter(|_| !shard.made.contains_key(&place)) {
+            place.address = self.told_address(&mut shard, &mut place, address, recorder);
+            if place.address != call.address {
+                (call.address, call.user_agent) = (place.address, None);
+            }
         }
         if self.made.load(Ordering::Relaxed) >= MOST_MADE && !shard.made.contains_key(&place) {
             drop(shard);
@@ -188,22 +193,31 @@ impl Ledger {
         recorder.remember(cell);
     }
 
-    /// Whether one more counter may tell where its calls came from.
-    fn may_tell(&self, shard: &mut Shard, place: &Place, recorder: &Recorder) -> bool {
-        let Some(own) = shard.told_of(recorder, place.minute) else { return false };
-        let known = self.hasher.hash_one(place);
-        let is_old = own.addresses.contains(&known);
-        let room = is_old || own.addresses.len() < MOST_OF_ONE;
-        if !room || self.detailed.load(Ordering::Relaxed) >= CROWD {
-            return false;
+    /// What one more counter may tell of where its calls came from: the address, its network if that has had its part, or nothing.
+    fn told_address(
+        &self,
+        shard: &mut Shard,
+        place: &mut Place,
+        address: IpAddr,
+        recorder: &Recorder,
+    ) -> Option<IpAddr> {
+        let accepted = place.outcome.is_none();
+        let own = &mut shard.told_of(recorder, place.minute)?.sources[usize::from(accepted)];
+        let shown = own.shown(address);
+        place.address = Some(shown);
+        let known = self.hasher.hash_one(&*place);
+        let is_old = own.counters.contains(&known);
+        if !is_old && own.counters.len() >= MOST_OF_ONE || self.detailed.load(Ordering::Relaxed) >= CROWD {
+            return None;
         }
         // One that goes on after a flush makes no new row.
-        if !is_old && !recorder.tells_one_more(place.minute, MOST_OF_ONE_IN_HOUR) {
-            return false;
+        if !is_old && !recorder.tells_one_more(place.minute, accepted, MOST_OF_ONE_IN_HOUR) {
+            return None;
         }
-        own.addresses.insert(known);
+        own.counters.insert(known);
+        own.tell(shown);
         self.detailed.fetch_add(1, Ordering::Relaxed);
-        true
+        Some(shown)
     }
 
     /// Whether a counter may tell which scopes Verify was asked about: whoever asks makes them up.
@@ -213,7 +227,7 @@ impl Ledger {
         }
         let Some(own) = shard.told_of(recorder, minute) else { return true };
         let known = self.hasher.hash_one(scopes);
-        own.scopes.contains(&known) || own.scopes.len() < MOST_OF_ONE && own.scopes.insert(known)
+        own.scopes.contains(&known) || own.scopes.len() < MOST_SCOPES_OF_ONE && own.scopes.insert(known)
     }
 
     fn count_unknown(&self, place: Option<(ProjectId, Environment)>, call: &Use<'_>) {
@@ -281,8 +295,8 @@ struct Shard {
 /// What the counters of a credential tell apart, by hashes.
 #[derive(Default)]
 struct Told {
-    /// Those with an address.
-    addresses: HashSet<u64>,
+    /// Where calls came from that were refused, and that were accepted.
+    sources: [Sources; 2],
     /// The scopes that Verify was asked about together.
     scopes: HashSet<u64>,
 }
@@ -325,11 +339,13 @@ impl fmt::Debug for Ledger {
 }
 
 const SHARDS: usize = 64;
-/// Counters with an address that one credential has in a minute: what of its calls is told apart by where they came from. As many
-/// are told apart by the scopes that Verify was asked about.
-const MOST_OF_ONE: usize = 200;
+/// Counters with an address that one credential has in a minute for calls that were accepted, and again for those that were refused: what
+/// of its calls is told apart by where they came from.
+const MOST_OF_ONE: usize = 100;
 /// The same in an hour, so that a flood with one key, which may be public, leaves some 1.5 million rows in a month at most.
-const MOST_OF_ONE_IN_HOUR: u32 = 2_000;
+const MOST_OF_ONE_IN_HOUR: u32 = 1_000;
+/// Sets of scopes that Verify was asked about of one credential in a minute, and that are told apart.
+const MOST_SCOPES_OF_ONE: usize = 200;
 /// Counters that are not kept for the next flush but ring for it, and those of all credentials with an address: some 10 MB.
 const CROWD: usize = 20_000;
 /// Counters of all credentials between two flushes, where the store is slow: some 60 MB. Of what is more only the project is known.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::sources::MOST_OF_NETWORK;
 use super::*;
 use crate::domain::clock::ManualClock;
 use crate::domain::credential::{Form, KeySecret, SecretRole};
@@ -171,6 +172,56 @@ fn one_credential_in_many_hands_for_long_makes_fewer() {
 }
 
 #[test]
+fn refused_calls_take_no_room_from_accepted_ones() {
+    let (ledger, credential) = (ledger(true), credential());
+    let from = |n: u64| Some(IpAddr::from(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(n) << 64)));
+    // From the tests' next full hour on, as often as an hour has room, and more.
+    for minute in 0..60 {
+        let now = 2_800 + minute * 60;
+        for n in 0..500 {
+            ledger.count(&credential, &Use { outcome: Some(Reason::InsufficientScope), address: from(n), ..call(now) });
+        }
+        ledger.count(&credential, &Use { address: from(1_000 + minute), ..call(now) });
+        let taken = ledger.take();
+        let accepted: Vec<_> = taken.iter().filter(|tally| tally.outcome.is_none()).collect();
+        assert!(matches!(accepted[..], [tally] if tally.address == from(1_000 + minute)), "{minute}: {accepted:?}");
+        assert!(taken.len() <= MOST_OF_ONE + 2, "{}", taken.len());
+    }
+}
+
+#[test]
+fn addresses_of_one_network_take_no_room_from_those_of_others() {
+    let (ledger, credential) = (ledger(true), credential());
+    let inside = |n: u64| IpAddr::from(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(n)));
+    let outside: IpAddr = "2001:db8:0:1::7".parse().unwrap();
+    for round in 0..3 {
+        for n in 1..=500 {
+            ledger.count(&credential, &Use { address: Some(inside(n)), user_agent: Some("agent"), ..call(1) });
+        }
+        ledger.count(&credential, &Use { address: Some(outside), ..call(1) });
+        let taken = ledger.take();
+        let calls = |address: IpAddr| -> u64 {
+            taken.iter().filter(|tally| tally.address == Some(address)).map(|tally| tally.calls).sum()
+        };
+        assert_eq!((taken.len(), sum(&taken)), (MOST_OF_NETWORK + 2, 501), "round {round}");
+        assert_eq!((calls(inside(1)), calls(outside)), (1, 1));
+        // All that is known of the others is the network.
+        assert_eq!(calls(inside(0)), 500 - MOST_OF_NETWORK as u64);
+        let network = taken.iter().find(|tally| tally.address == Some(inside(0))).unwrap();
+        assert_eq!(network.user_agent, None);
+    }
+    // Another method of an address that is told is told too, though there are many.
+    let told = Use { method: "Keys/ListKeys", address: Some(inside(1)), ..call(1) };
+    ledger.count(&credential, &told);
+    assert_eq!(ledger.take()[0].address, Some(inside(1)));
+    // Many IPv4 addresses are of nobody's network.
+    for n in 0..MOST_OF_ONE as u8 {
+        ledger.count(&credential, &Use { address: Some(IpAddr::from([10, 0, 0, n])), ..call(100) });
+    }
+    assert!(ledger.take().iter().all(|tally| tally.address.is_some_and(|address| address.is_ipv4())));
+}
+
+#[test]
 fn many_credentials_make_a_bounded_number_of_rows_with_addresses() {
     let ledger = ledger(true);
     for _ in 0..CROWD / 100 + 10 {
@@ -237,11 +288,11 @@ fn one_credential_asked_about_for_ever_new_scopes_makes_a_bounded_number_of_coun
             let scopes = [Scope::parse(&format!("read:n{}", part * 2_000 + n)).unwrap()];
             ledger.count(&credential, &Use { scopes: &scopes, ..verification });
         }
-        assert!(ledger.made.load(Ordering::Relaxed) <= MOST_OF_ONE + 1);
+        assert!(ledger.made.load(Ordering::Relaxed) <= MOST_SCOPES_OF_ONE + 1);
         let taken = ledger.take();
         assert_eq!(sum(&taken), 2_000);
         let told = taken.iter().filter(|tally| !tally.scopes.is_empty()).count();
-        assert_eq!(told, if part == 0 { MOST_OF_ONE } else { 0 });
+        assert_eq!(told, if part == 0 { MOST_SCOPES_OF_ONE } else { 0 });
     }
 }
 

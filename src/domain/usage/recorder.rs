@@ -16,14 +16,14 @@ pub struct Recorder {
     recent: [ArcSwapOption<Cell>; RECENT],
     /// Which of them is the next to be replaced.
     next: AtomicUsize,
-    /// The hour in which counters with an address were last made, and how many: each in one half.
-    told: AtomicU64,
+    /// The hour in which counters with an address were last made, and how many: each in one half. Of accepted calls, and of refused.
+    told: [AtomicU64; 2],
 }
 
 impl Recorder {
     /// A recorder for this subject, whose number no other has.
     pub fn new(number: u64, subject: Subject) -> Self {
-        Self { number, subject, recent: Default::default(), next: AtomicUsize::new(0), told: AtomicU64::new(0) }
+        Self { number, subject, recent: Default::default(), next: AtomicUsize::new(0), told: Default::default() }
     }
 
     /// Its number.
@@ -42,15 +42,16 @@ impl Recorder {
         cells.find(|cell| cell.as_ref().is_some_and(|cell| cell.is_for(call, minute)))
     }
 
-    /// Counts one more counter of this minute that tells where calls came from; whether that was below so many in its hour.
-    pub fn tells_one_more(&self, minute: Timestamp, most: u32) -> bool {
+    /// Counts one more counter of this minute that tells where calls came from that were accepted, or that were refused; whether that was
+    /// below so many of them in its hour.
+    pub fn tells_one_more(&self, minute: Timestamp, accepted: bool, most: u32) -> bool {
         // Hours fit into one half of the number for longer than there will be calls.
         let hour = (Grain::Hour.start(minute).micros() / 3_600_000_000) as u64 & u64::from(u32::MAX);
         let more = |told: u64| {
             let in_hour = if told >> 32 == hour { told & u64::from(u32::MAX) } else { 0 };
             (in_hour < u64::from(most)).then_some(hour << 32 | (in_hour + 1))
         };
-        self.told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        self.told[usize::from(accepted)].fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Remembers a counter in the place of another.

@@ -96,6 +96,25 @@ async fn a_new_network_is_told_and_the_first_one_is_not() {
 }
 
 #[tokio::test]
+async fn refusals_hide_no_new_network() {
+    let server = prompt().behind_proxies(1).start().await;
+    let from = |actor: &Actor, address: &str| {
+        actor.clone().with("x-forwarded-proto", "https").with("x-forwarded-for", address)
+    };
+    let admin = from(&server.live(), "192.0.2.1");
+    let key = server.new_key_by(&admin, json!({"name": "taken", "scopes": ["read:products"]})).await;
+    server.call(Wire::Grpc, "Products/ListProducts", &from(&key, "198.51.100.1"), json!({})).await.ok();
+    server.advance(Duration::from_secs(60));
+    for n in 1..=230 {
+        let thief = from(&key, &format!("2001:db8::{n:x}"));
+        server.call(Wire::Grpc, "Keys/ListKeys", &thief, json!({})).await.refused("INSUFFICIENT_SCOPE");
+    }
+    server.call(Wire::Grpc, "Products/ListProducts", &from(&key, "2001:db8::999"), json!({})).await.ok();
+    let alert = told(&server, &admin, "new_network", &key).await;
+    assert_eq!((&alert["clientIp"], &alert["method"]), (&json!("2001:db8::999"), &json!("Products/ListProducts")));
+}
+
+#[tokio::test]
 async fn a_dormant_key_wakes() {
     let server = prompt().start().await;
     let (key, used) = (server.key(&[]).await, server.key(&[]).await);
