@@ -154,7 +154,7 @@ impl SetArgs {
         let span = |span: Option<Duration>| span.and_then(|span| WireDuration::try_from(span).ok());
         let rule = v1::AlertRule {
             kind: self.kind.clone(),
-            enabled: self.on,
+            enabled: Some(self.on),
             threshold: self.threshold,
             min_calls: self.min_calls,
             window: span(self.window),
@@ -213,7 +213,7 @@ fn rules(rules: &[v1::AlertRule]) -> Rows {
         let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
         rows.push([
             rule.kind.clone(),
-            if rule.enabled { "yes" } else { "no" }.to_owned(),
+            if rule.enabled() { "yes" } else { "no" }.to_owned(),
             number(rule.threshold),
             number(rule.min_calls),
             span(rule.window.as_ref()),

@@ -71,7 +71,7 @@ pub(super) async fn update_rule(
     let (wanted, mask) = fields.finish((wanted, mask))?;
     let named = |name| mask.contains(&name);
     let rule = alerts.update_rule(&around.caller, kind, Some(&given.etag), |enabled, thresholds| {
-        named("enabled").then(|| *enabled = given.enabled);
+        named("enabled").then(|| *enabled = given.enabled.unwrap_or(AlertRule::default_of(kind).enabled));
         named("threshold").then(|| thresholds.threshold = wanted.threshold);
         named("min_calls").then(|| thresholds.floor = wanted.floor);
         named("window").then(|| thresholds.window = wanted.window);
@@ -186,7 +186,7 @@ fn encode_rule(rule: AlertRule) -> v1::AlertRule {
     let span = |span: Duration| WireDuration { seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), nanos: 0 };
     v1::AlertRule {
         kind: rule.kind.as_str().to_owned(),
-        enabled: rule.enabled,
+        enabled: Some(rule.enabled),
         threshold: bounds.threshold.map(|_| thresholds.threshold),
         min_calls: bounds.floor.map(|_| thresholds.floor),
         window: bounds.window.map(|_| span(thresholds.window)),

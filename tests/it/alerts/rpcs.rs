@@ -61,10 +61,10 @@ async fn rules_are_changed_within_their_bounds() {
         let rule = &changed["rule"];
         assert_eq!((&rule["threshold"], &rule["window"], &rule["etag"]), (&json!("5"), &json!("300s"), &json!("v1")));
         update(json!({"kind": "many_refusals", "etag": "v0"}), "enabled").await.refused("ETAG_MISMATCH");
-        let off = update(json!({"kind": "many_refusals"}), "enabled").await.ok();
-        assert_eq!((&off["rule"]["threshold"], off["rule"]["enabled"] == true), (&json!("5"), false), "{off}");
-        // What is named and not given is as before anybody changed it.
-        let again = update(json!({"kind": "many_refusals", "enabled": true}), "enabled,threshold").await.ok();
+        let off = update(json!({"kind": "many_refusals", "enabled": false}), "enabled").await.ok();
+        assert_eq!((&off["rule"]["threshold"], &off["rule"]["enabled"]), (&json!("5"), &json!(false)), "{off}");
+        // What is named and not given is as before anybody changed it: nobody turns a rule off by saying nothing.
+        let again = update(json!({"kind": "many_refusals"}), "enabled,threshold").await.ok();
         assert_eq!((&again["rule"]["threshold"], &again["rule"]["enabled"]), (&json!("100"), &json!(true)));
         for (rule, field) in [
             (json!({"kind": "many_refusals", "threshold": "0"}), "threshold"),
@@ -90,6 +90,15 @@ async fn rules_are_changed_within_their_bounds() {
         let audited = json!({"action": "alert_rule.updated"});
         let audited = server.call(wire, "Keys/ListAuditEvents", &admin, audited).await.ok();
         assert_eq!(audited["data"].as_array().map(Vec::len), Some(3), "{audited}");
+    }
+    // Nor by a null in a body without a mask.
+    let [admin, _] = server.project("null").await;
+    let patch = async |body: Value| {
+        let request = server.request(http::Method::PATCH, "/v1/alert-rules/new_network", &admin);
+        server.send(request.json(&body)).await.expect(200, "").json()["enabled"].clone()
+    };
+    for (given, wanted) in [(json!(null), true), (json!(false), false), (json!(null), true), (json!(true), true)] {
+        assert_eq!(patch(json!({"enabled": given})).await, wanted, "{given}");
     }
     // The first project's are as they were.
     let rules = server.call(Wire::Grpc, "Keys/ListAlertRules", &server.live(), json!({})).await.ok();
