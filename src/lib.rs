@@ -66,10 +66,10 @@
 //! [`domain::usage`]), and written down every few seconds and at the end: `store/usage.rs`. The reports are read by [`service::usage`], and
 //! [`service::narrowing`] takes from keys what they do not need.
 //!
-//! What is written down is held against the rules of its project in the same transaction ([`domain::alert`], `store/alert_watch.rs`):
-//! an alert, the claim that tells it once on all nodes, and what webhooks are told of it are one. [`auth::alarm`] logs and counts
-//! them, and looks for keys that will end. A honey key is found as [`auth::lookup::Found::Honey`], which whoever looks a credential up has to
-//! treat as one that nobody knows, and to count.
+//! What is written down is held against the rules of its project in the same transaction ([`domain::alert`],
+//! `store/alert_watch.rs`): an alert, the claim that tells it once on all nodes, and what webhooks are told of it are one
+//! (`store/alert_raising.rs`). [`auth::alarm`] logs and counts them, and looks for keys that will end. A honey key is found as
+//! [`auth::lookup::Found::Honey`], which whoever looks a credential up has to treat as one that nobody knows, and to count.
 //!
 //! A client may be known by the address of a document of its own ([`domain::oauth::document`]): [`service::oauth`] has it fetched when
 //! something begins, and keeps the client like any other.

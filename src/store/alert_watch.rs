@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::sync::LazyLock;
 
-use super::alerts::raise;
+use super::alert_raising::{Raised, raise};
 use super::db::{Row, Tx, Value, damaged, values};
 use super::error::Result;
 use super::many_rows::{Rows, Upsert, insertion};
@@ -38,7 +38,7 @@ impl Store {
         entropy: &dyn Entropy,
     ) -> Result<(Vec<Alert>, Option<EndingPlace>)> {
         let (ends_at, key) = after.map_or((now, ""), |place| (place.ends_at.max(now), place.key.as_str()));
-        let rows = self.db.fetch_all(ENDING, values![ends_at, key, until, limit]).await?;
+        let rows = self.db.fetch_all(ENDING, values![ends_at, key, until, limit, now]).await?;
         let mut ending = Vec::with_capacity(rows.len());
         for row in &rows {
             let environment = Environment::parse(row.str("environment")?).ok_or_else(|| damaged("keys.environment"))?;
@@ -59,7 +59,7 @@ impl Store {
         for (project, environment, key, (made_at, ends_at)) in &ending {
             let found = expiring(rules.get(project).unwrap_or(&defaults), key, *made_at, *ends_at, now);
             if let Some(found) = found {
-                raised.extend(raise(self, &mut tx, (project, *environment), &found, entropy).await?);
+                raised.extend(raise(self, &mut tx, (project, *environment), &found, entropy).await?.told());
             }
         }
         tx.commit().await?;
@@ -98,7 +98,11 @@ pub(super) async fn observe(
         let mut found = watched.observe(key, tallies, rules);
         found.extend(key.and_then(|key| spent(key, tallies, &quotas, rules)));
         for found in &found {
-            raised.extend(raise(store, tx, (project, *environment), found, entropy).await?);
+            let told = raise(store, tx, (project, *environment), found, entropy).await?;
+            if !matches!(told, Raised::HeldBack) {
+                watched.learn(found);
+            }
+            raised.extend(told.told());
         }
     }
     keep(tx, &watched).await?;
@@ -239,13 +243,13 @@ fn placeholders(from: usize) -> String {
     (from..from + ASKED).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Keys that nobody was told of yet.
+/// Keys that nobody was told of yet, or of which it was held back long enough. That a honey key ends is nothing to plan for.
 const ENDING: &str =
     "SELECT k.id, k.project, k.environment, k.created_at, k.expires_at FROM keys k JOIN projects o ON o.id = k.project
     WHERE k.revoked_at IS NULL AND (k.expires_at, k.id) > ($1, $2) AND k.expires_at <= $3 AND NOT k.honey
         AND o.deleted_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM alert_claims c WHERE c.project = k.project AND c.environment = k.environment
-            AND c.kind = 'key_expiring' AND c.claim = k.id || ' ' || k.expires_at)
+            AND c.kind = 'key_expiring' AND c.claim = k.id || ' ' || k.expires_at AND c.until > $5)
     ORDER BY k.expires_at, k.id LIMIT $4";
 
 /// Keys that one statement asks about.

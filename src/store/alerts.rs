@@ -1,15 +1,12 @@
-//! Alerts: raising each once, and finding them again.
-//!
-//! Whoever raises one claims it in the transaction that says why, so that any number of nodes tell it once, and none after a restart.
+//! Alerts that were raised: finding them again, and forgetting them. They are raised in `alert_raising`.
 
 use super::Store;
-use super::access_log::{read_address, stored_address};
-use super::db::{Row, Tx, damaged, values};
+use super::access_log::read_address;
+use super::db::{Row, damaged, values};
 use super::error::Result;
 use super::pages::{self, Statements};
-use crate::domain::alert::{Alert, AlertKind, Finding, Named};
+use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::clock::Timestamp;
-use crate::domain::entropy::Entropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::{AlertId, CredentialId, ProjectId};
 use crate::domain::page::{Page, PageRequest};
@@ -78,83 +75,6 @@ impl Store {
     }
 }
 
-/// Tells what was found, also to webhooks, unless it was told lately: then it is only counted.
-pub(super) async fn raise(
-    store: &Store,
-    tx: &mut Tx,
-    place: (&ProjectId, Environment),
-    found: &Finding,
-    entropy: &dyn Entropy,
-) -> Result<Option<Alert>> {
-    let (project, environment, kind) = (place.0.as_str(), place.1.as_str(), found.kind.as_str());
-    let id = AlertId::new(found.last_at, entropy);
-    let values = values![project, environment, kind, &found.claim, id.as_str(), found.until, found.last_at];
-    if tx.execute(CLAIM, values).await? == 0 {
-        if found.more > 0 {
-            let known = tx.fetch_one(CLAIMED, values![project, environment, kind, &found.claim]).await?;
-            count_in(tx, known.str("alert_id")?, found, found.more).await?;
-        }
-        return Ok(None);
-    }
-    let hour_ago = format!("alt_{:012x}", found.last_at.millis().saturating_sub(HOUR_MILLIS).max(0));
-    let lately = tx.fetch_all(LATELY, values![project, environment, kind, &hour_ago, MOST_IN_HOUR]).await?;
-    if let (MOST_IN_HOUR, Some(newest)) = (u32::try_from(lately.len()).unwrap_or(MOST_IN_HOUR), lately.first()) {
-        let newest = newest.text("id")?;
-        tx.execute(COUNT_WITH, values![project, environment, kind, &found.claim, &newest]).await?;
-        count_in(tx, &newest, found, found.calls).await?;
-        return Ok(None);
-    }
-    let mut alert = Alert::about(id, place, found, named(tx, found).await?);
-    if lately.len() + 1 == MOST_IN_HOUR as usize {
-        alert.message += STORM;
-    }
-    insert(tx, &alert).await?;
-    // Whoever is to hear of it does if it is there, and only then.
-    if let Some(event) = alert.event(entropy) {
-        store.enqueue(tx, &event).await?;
-    }
-    Ok(Some(alert))
-}
-
-async fn count_in(tx: &mut Tx, id: &str, found: &Finding, calls: i64) -> Result<()> {
-    let address = stored_address(found.address);
-    let (user_agent, method) = (found.user_agent.as_deref(), found.method.as_deref());
-    let known = found.address.is_some();
-    let values = values![id, calls, found.observed, found.last_at, &address, user_agent, method, known];
-    tx.execute(COUNT_IN, values).await?;
-    Ok(())
-}
-
-/// What the key is called that it is about.
-async fn named(tx: &mut Tx, found: &Finding) -> Result<Named> {
-    let Some(CredentialId::Key(key)) = &found.subject else { return Ok(Named::default()) };
-    let Some(row) = tx.fetch_optional(NAMED, values![key.as_str()]).await? else { return Ok(Named::default()) };
-    Ok(Named { name: row.text("name")?, owner: row.opt_text("owner")? })
-}
-
-async fn insert(tx: &mut Tx, alert: &Alert) -> Result<()> {
-    let address = stored_address(alert.address);
-    let values = values![
-        alert.id.as_str(),
-        alert.project.as_str(),
-        alert.environment.as_str(),
-        alert.kind.as_str(),
-        alert.subject.as_ref().map_or("", CredentialId::as_str),
-        alert.owner.as_deref(),
-        alert.observed,
-        alert.threshold,
-        alert.calls,
-        &address,
-        alert.user_agent.as_deref(),
-        alert.method.as_deref(),
-        alert.first_at,
-        alert.last_at,
-        &alert.message,
-    ];
-    tx.execute(INSERT, values).await?;
-    Ok(())
-}
-
 fn read(row: &Row) -> Result<Alert> {
     Ok(Alert {
         id: AlertId::stored(row.text("id")?),
@@ -208,27 +128,6 @@ const BY_KIND: Statements = statements!(" AND l.kind = $3");
 const BY_SUBJECT: Statements = statements!(" AND l.subject = $4");
 const FIND: &str =
     concat!("SELECT ", alert_columns!(), " FROM alerts l WHERE l.id = $1 AND l.project = $2 AND l.environment = $3");
-const CLAIM: &str = "INSERT INTO alert_claims (project, environment, kind, claim, alert_id, until)
-    VALUES ($1, $2, $3, $4, $5, $6)
-    ON CONFLICT (project, environment, kind, claim) DO UPDATE SET alert_id = excluded.alert_id, until = excluded.until
-        WHERE alert_claims.until <= $7";
-const CLAIMED: &str = "SELECT c.alert_id FROM alert_claims c WHERE c.project = $1 AND c.environment = $2 AND c.kind = $3 AND c.claim = $4";
-const COUNT_WITH: &str = "UPDATE alert_claims SET alert_id = $5
-    WHERE project = $1 AND environment = $2 AND kind = $3 AND claim = $4";
-const COUNT_IN: &str =
-    "UPDATE alerts SET calls = calls + $2, observed = CASE WHEN observed < $3 THEN $3 ELSE observed END,
-        last_at = CASE WHEN last_at < $4 THEN $4 ELSE last_at END,
-        address = CASE WHEN $8 THEN $5 ELSE address END, user_agent = COALESCE($6, user_agent),
-        method = COALESCE($7, method)
-    WHERE id = $1";
-const LATELY: &str =
-    "SELECT l.id FROM alerts l WHERE l.project = $1 AND l.environment = $2 AND l.kind = $3 AND l.id > $4
-    ORDER BY l.id DESC LIMIT $5";
-const NAMED: &str = "SELECT k.name, k.owner FROM keys k WHERE k.id = $1";
-const INSERT: &str =
-    "INSERT INTO alerts (id, project, environment, kind, subject, owner, observed, threshold, calls, address,
-        user_agent, method, first_at, last_at, message)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const PRUNE: &str = "DELETE FROM alerts WHERE id IN
     (SELECT l.id FROM alerts l WHERE l.last_at < $1 ORDER BY l.last_at LIMIT $2)";
 const PRUNE_CLAIMS: &str = "DELETE FROM alert_claims WHERE (project, environment, kind, claim) IN
@@ -236,12 +135,6 @@ const PRUNE_CLAIMS: &str = "DELETE FROM alert_claims WHERE (project, environment
 
 /// Sorts after every id: `~` comes after all letters and digits.
 const AFTER_ALL: &str = "~";
-/// Alerts of one kind that a project gets in an hour: more would be read by nobody.
-const MOST_IN_HOUR: u32 = 100;
-const HOUR_MILLIS: i64 = 3_600_000;
-/// What the last of them says.
-const STORM: &str = " This is the 100th alert of its kind within an hour: what else is like it is counted here, and not told by \
-    itself.";
 
 /// For the test of their plans: each statement and the index it walks along.
 #[cfg(test)]
@@ -253,11 +146,6 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (BY_SUBJECT.page, "alerts_of_subject"),
     (BY_SUBJECT.count, "alerts_of_subject"),
     (FIND, "sqlite_autoindex_alerts_1"),
-    (CLAIMED, "PRIMARY KEY"),
-    (COUNT_WITH, "PRIMARY KEY"),
-    (COUNT_IN, "sqlite_autoindex_alerts_1"),
-    (LATELY, "alerts_of_kind"),
-    (NAMED, "sqlite_autoindex_keys_1"),
     (PRUNE, "alerts_ended"),
     (PRUNE_CLAIMS, "alert_claims_ended"),
 ];

@@ -1,6 +1,6 @@
 //! Reports of leaked credentials, each written with what was done about it.
 
-use super::alerts::raise;
+use super::alert_raising::raise;
 use super::client_rows::client_columns;
 use super::db::{Row, Tx, damaged, values};
 use super::error::Result;
@@ -74,7 +74,7 @@ impl Store {
         let turned = turn(&mut tx, turns, report.reported_at).await?;
         let rules = alert_rules::of_projects(&mut tx, &[&report.project]).await?.remove(&report.project);
         let alert = match leaked(&rules.unwrap_or_default(), report) {
-            Some(found) => raise(self, &mut tx, (&report.project, report.environment), &found, entropy).await?,
+            Some(found) => raise(self, &mut tx, (&report.project, report.environment), &found, entropy).await?.told(),
             None => None,
         };
         self.record_in(&mut tx, event).await?;

@@ -24,6 +24,7 @@
 //! series end in, and `on_both_engines!` runs a test of the verbs on each.
 
 mod access_log;
+mod alert_raising;
 mod alert_rules;
 mod alert_watch;
 mod alerts;

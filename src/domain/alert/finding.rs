@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::{AlertKind, AlertRules};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{CredentialId, KeyId};
@@ -41,6 +43,8 @@ pub struct Finding {
     pub method: Option<String>,
     /// What else the message says: an outcome, a network, a time.
     pub detail: String,
+    /// The new network that it is about.
+    pub network: Option<IpNet>,
 }
 
 impl Finding {
@@ -66,6 +70,7 @@ impl Finding {
             user_agent: shown.and_then(|tally| tally.user_agent.as_deref()).map(ToString::to_string),
             method: shown.map(|tally| tally.method.to_owned()).filter(|method| !method.is_empty()),
             detail: shown.map(|tally| outcome_name(tally.outcome).to_owned()).unwrap_or_default(),
+            network: None,
         }
     }
 
@@ -85,6 +90,7 @@ impl Finding {
             user_agent: None,
             method: None,
             detail: String::new(),
+            network: None,
         }
     }
 }
@@ -164,6 +170,7 @@ pub fn leaked(rules: &AlertRules, report: &LeakReport) -> Option<Finding> {
         user_agent: None,
         method: None,
         detail: report.action.as_str().to_owned(),
+        network: None,
     })
 }
 

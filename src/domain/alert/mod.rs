@@ -5,6 +5,7 @@
 
 mod finding;
 mod rule;
+mod storm;
 mod told;
 mod watched;
 
@@ -17,6 +18,7 @@ use super::webhook::event::EVENT_KINDS;
 
 pub use finding::{Finding, expiring, leaked, nearly_spent};
 pub use rule::{AlertRule, AlertRules, Bounds, MOST_DAYS_AHEAD, Thresholds};
+pub use storm::{Bound, MOST, MOST_OF_ONE, MOST_OF_USERS, Whose};
 pub use told::Named;
 pub use watched::{MOST_NETWORKS, Watched};
 
@@ -137,7 +139,8 @@ pub struct Alert {
     pub observed: i64,
     /// What was held against it, in the same unit.
     pub threshold: i64,
-    /// How many calls it is about, those that came until its cooldown was over included; 0 where it is about none.
+    /// How many calls it is about, those that came until its cooldown was over included; 0 where it is about none. One that says that
+    /// it counts others counts at least one for each.
     pub calls: i64,
     /// Where the last of them came from, if that is known.
     pub address: Option<IpAddr>,

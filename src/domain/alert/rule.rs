@@ -32,7 +32,7 @@ pub struct Thresholds {
     pub floor: i64,
     /// The time in which refusals are counted.
     pub window: Duration,
-    /// How long the same is not told again, of the same key.
+    /// How long the same is not told again, of the same key; of the same network where it is about one.
     pub cooldown: Duration,
 }
 

@@ -46,7 +46,14 @@ fn found(tallies: &[Tally]) -> Vec<Vec<AlertKind>> {
 fn found_by(tallies: &[Tally], rules: &AlertRules) -> Vec<Vec<AlertKind>> {
     let (key, mut watched) = (KeyId::new(at(0), &SystemEntropy), Watched::default());
     let kinds = |found: Vec<Finding>| found.iter().map(|finding| finding.kind).collect();
-    tallies.iter().map(|tally| kinds(watched.observe(Some(&key), &[tally], rules))).collect()
+    tallies.iter().map(|tally| kinds(told(&mut watched, &key, &[tally], rules))).collect()
+}
+
+/// What is found, and told.
+fn told(watched: &mut Watched, key: &KeyId, tallies: &[&Tally], rules: &AlertRules) -> Vec<Finding> {
+    let found = watched.observe(Some(key), tallies, rules);
+    found.iter().for_each(|finding| watched.learn(finding));
+    found
 }
 
 fn kinds(tallies: &[Tally]) -> Vec<AlertKind> {
@@ -156,13 +163,101 @@ fn the_networks_of_a_key_are_bounded_and_the_oldest_goes() {
     let mut watched = Watched::default();
     let network = |n: u8| from(u64::from(n), &format!("10.0.{n}.1"));
     for n in 0..200 {
-        watched.observe(Some(&key), &[&network(n)], &rules);
+        told(&mut watched, &key, &[&network(n)], &rules);
         // It is used all the time.
-        watched.observe(Some(&key), &[&network(0)], &rules);
+        told(&mut watched, &key, &[&network(0)], &rules);
     }
     assert_eq!(watched.networks.len(), MOST_NETWORKS);
     assert!(watched.observe(Some(&key), &[&network(0)], &rules).is_empty());
     assert!(!watched.observe(Some(&key), &[&network(1)], &rules).is_empty(), "forgotten");
+}
+
+#[test]
+fn each_new_network_is_a_finding_of_its_own_that_fits_its_calls() {
+    let (key, rules) = (KeyId::new(at(0), &SystemEntropy), AlertRules::default());
+    let mut watched = Watched::default();
+    let calls: Vec<_> = [(0, "10.0.0.1"), (1, "203.0.113.1"), (2, "8.8.8.8"), (3, "10.0.0.1"), (4, "203.0.113.9")]
+        .map(|(seconds, address)| from(seconds, address))
+        .into();
+    let found = told(&mut watched, &key, &calls.iter().collect::<Vec<_>>(), &rules);
+    let shown = |finding: &Finding| (finding.detail.clone(), finding.address, finding.calls, finding.observed);
+    let address = |n: usize| calls[n].address;
+    let wanted = [("203.0.113.0/24".to_owned(), address(4), 2, 2), ("8.8.8.0/24".to_owned(), address(2), 1, 3)];
+    assert_eq!(found.iter().map(shown).collect::<Vec<_>>(), wanted);
+    assert_ne!(found[0].claim, found[1].claim);
+    // However many there are: what is not found now is not known either.
+    let calls: Vec<_> = (0..30).map(|n| from(10, &format!("10.9.{n}.1"))).collect();
+    let found = told(&mut watched, &key, &calls.iter().collect::<Vec<_>>(), &rules);
+    assert_eq!((found.len(), watched.networks.len()), (MOST_OF_ONE, 3 + MOST_OF_ONE));
+}
+
+#[test]
+fn what_was_not_told_is_found_again() {
+    let (key, rules) = (KeyId::new(at(0), &SystemEntropy), AlertRules::default());
+    let mut watched = Watched::default();
+    told(&mut watched, &key, &[&tally(0, 1)], &rules);
+    let before = watched.clone();
+    for n in 0..3 {
+        let found = watched.observe(Some(&key), &[&from(40 * DAY + n, "8.8.8.8")], &rules);
+        assert_eq!(
+            found.iter().map(|finding| finding.kind).collect::<Vec<_>>(),
+            [AlertKind::DormantKey, AlertKind::NewNetwork]
+        );
+        assert_eq!((&watched.networks, watched.used_at), (&before.networks, before.used_at));
+    }
+    assert_eq!(told(&mut watched, &key, &[&from(40 * DAY + 5, "8.8.8.8")], &rules).len(), 2);
+    assert!(watched.observe(Some(&key), &[&from(40 * DAY + 6, "8.8.8.8")], &rules).is_empty());
+}
+
+#[test]
+fn alerts_of_a_kind_are_bounded_by_whose_they_are() {
+    let of = |subject: &str, user: Option<&str>, owner: Option<&str>| Whose {
+        subject: subject.to_owned(),
+        user: user.map(ToOwned::to_owned),
+        personal: user.is_some_and(|user| user != "bot"),
+        owner: owner.map(ToOwned::to_owned),
+    };
+    let ann = |key: &str| of(key, Some("ann"), None);
+    let full = |whose: &Whose, lately: &[Whose]| -> Vec<String> {
+        let bounds = Bound::of(AlertKind::NewNetwork, whose, lately).into_iter();
+        bounds.filter(Bound::is_full).map(|bound| bound.claim).collect()
+    };
+    let keys = |number: usize, of: &dyn Fn(&str) -> Whose| (0..number).map(|n| of(&n.to_string())).collect::<Vec<_>>();
+    let nothing = Vec::<String>::new();
+    for (name, whose, lately, wanted) in [
+        ("nothing", ann("a"), vec![], nothing.clone()),
+        ("nine of a user", ann("a"), keys(9, &ann), nothing.clone()),
+        ("ten of a user", ann("a"), keys(10, &ann), vec!["new_network user ann".to_owned()]),
+        ("of another", of("a", Some("bob"), None), keys(10, &ann), nothing.clone()),
+        ("of the project", of("a", None, None), keys(10, &ann), nothing.clone()),
+        (
+            "of an owner",
+            of("a", None, Some("ann")),
+            keys(10, &|key| of(key, None, Some("ann"))),
+            vec!["new_network owner ann".to_owned()],
+        ),
+        ("of a user of that name", ann("a"), keys(10, &|key| of(key, None, Some("ann"))), nothing.clone()),
+        (
+            "of one key",
+            of("a", None, None),
+            keys(10, &|_| of("a", None, None)),
+            vec!["new_network credential a".to_owned()],
+        ),
+        ("of many users", ann("a"), keys(50, &|user| of("k", Some(user), None)), vec!["new_network users".to_owned()]),
+        (
+            "of a service account",
+            of("a", Some("bot"), None),
+            keys(50, &|user| of("k", Some(user), None)),
+            nothing.clone(),
+        ),
+        ("of many users, and no user's", of("a", None, None), keys(50, &|user| of("k", Some(user), None)), nothing),
+        ("of all", of("a", None, None), keys(100, &|key| of(key, None, None)), vec!["new_network".to_owned()]),
+    ] {
+        assert_eq!(full(&whose, &lately), wanted, "{name}");
+    }
+    let last = Bound::of(AlertKind::NewNetwork, &ann("a"), &keys(9, &ann));
+    let words: Vec<_> = last.iter().filter_map(Bound::filled).collect();
+    assert!(matches!(&words[..], [words] if words.contains("10th") && words.contains("one user")), "{words:?}");
 }
 
 #[test]

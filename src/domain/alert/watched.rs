@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::finding::sum;
 use super::rule::MOST_WINDOW;
-use super::{AlertKind, AlertRules, Finding};
+use super::{AlertKind, AlertRules, Finding, MOST_OF_ONE};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{CredentialId, KeyId};
 use crate::domain::network::unmapped;
@@ -36,7 +36,8 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Takes in what was counted of one key, and says what the rules find in it.
+    /// Takes in what was counted of one key, and says what the rules find in it. That a key was used after long, and from a new network,
+    /// is not taken in with it, but with what is [learned](Self::learn) of the findings: until then it is found again.
     pub fn observe(&mut self, key: Option<&KeyId>, counted: &[&Tally], rules: &AlertRules) -> Vec<Finding> {
         let mut counted = counted.to_vec();
         counted.sort_by_key(|tally| (tally.minute, tally.last_at));
@@ -53,6 +54,15 @@ impl Watched {
             found.extend(old_secret(subject.as_ref(), &accepted, rules));
         }
         found
+    }
+
+    /// Takes in what was told, so that it is not found again.
+    pub fn learn(&mut self, told: &Finding) {
+        match told.kind {
+            AlertKind::DormantKey => self.used_at = self.used_at.max(Some(told.last_at)),
+            AlertKind::NewNetwork => told.network.into_iter().for_each(|network| self.see(network)),
+            _ => {}
+        }
     }
 
     fn refused(&mut self, subject: Option<&CredentialId>, refused: &[&Tally], rules: &AlertRules) -> Option<Finding> {
@@ -134,50 +144,64 @@ impl Watched {
 
     fn woken(&mut self, subject: Option<&CredentialId>, accepted: &[&Tally], rules: &AlertRules) -> Option<Finding> {
         let (first, last) = (accepted.first()?.last_at, accepted.iter().map(|tally| tally.last_at).max()?);
-        let before = self.used_at;
-        self.used_at = before.max(Some(last));
-        let (before, rule) = (before?, rules.enabled(AlertKind::DormantKey)?);
-        let days = i64::try_from(first.since(before).as_secs() / DAY).unwrap_or(i64::MAX);
-        (days >= rule.thresholds.threshold).then(|| Finding {
-            until: rule.cooled_down(last),
-            observed: days,
-            threshold: rule.thresholds.threshold,
-            detail: super::told::time(before),
-            ..Finding::of_calls(AlertKind::DormantKey, subject.cloned(), accepted)
-        })
+        let dormant = rules.enabled(AlertKind::DormantKey).zip(self.used_at).and_then(|(rule, before)| {
+            let days = i64::try_from(first.since(before).as_secs() / DAY).unwrap_or(i64::MAX);
+            (days >= rule.thresholds.threshold).then(|| Finding {
+                until: rule.cooled_down(last),
+                observed: days,
+                threshold: rule.thresholds.threshold,
+                detail: super::told::time(before),
+                ..Finding::of_calls(AlertKind::DormantKey, subject.cloned(), accepted)
+            })
+        });
+        if dormant.is_none() {
+            self.used_at = self.used_at.max(Some(last));
+        }
+        dormant
     }
 
-    fn moved(&mut self, subject: Option<&CredentialId>, accepted: &[&Tally], rules: &AlertRules) -> Option<Finding> {
-        let mut strange: Vec<&Tally> = Vec::new();
-        let mut strangest = None;
+    /// Each new network by itself, with the calls from there.
+    fn moved(&mut self, subject: Option<&CredentialId>, accepted: &[&Tally], rules: &AlertRules) -> Vec<Finding> {
+        let rule = rules.enabled(AlertKind::NewNetwork);
+        let mut strange: Vec<(IpNet, Vec<&Tally>)> = Vec::new();
         // Who may have a publishable key is anybody, wherever they are.
         for tally in accepted.iter().filter(|tally| !tally.subject.watch.public) {
             let Some(network) = tally.address.and_then(neighbourhood) else { continue };
-            let first = self.networks.is_empty();
-            match self.networks.iter().position(|known| *known == network) {
-                Some(place) if place + 1 == self.networks.len() => continue,
-                Some(place) => drop(self.networks.remove(place)),
-                None if first => {}
-                None => {
-                    strange.push(tally);
-                    strangest = Some(network);
-                }
-            }
-            self.networks.push_back(network);
-            if self.networks.len() > MOST_NETWORKS {
-                self.networks.pop_front();
+            if rule.is_none() || self.networks.is_empty() || self.networks.contains(&network) {
+                self.see(network);
+            } else if let Some((_, calls)) = strange.iter_mut().find(|(known, _)| *known == network) {
+                calls.push(tally);
+            } else if strange.len() < MOST_OF_ONE {
+                strange.push((network, vec![tally]));
             }
         }
-        let (network, rule) = (strangest?, rules.enabled(AlertKind::NewNetwork)?);
-        let finding = Finding::of_calls(AlertKind::NewNetwork, subject.cloned(), &strange);
-        let observed = i64::try_from(self.networks.len()).unwrap_or(i64::MAX);
-        Some(Finding {
-            until: rule.cooled_down(finding.last_at),
-            observed,
-            threshold: observed - 1,
-            detail: network.to_string(),
-            ..finding
-        })
+        let Some(rule) = rule else { return Vec::new() };
+        let found = strange.iter().zip(self.networks.len() + 1..).map(|((network, calls), known)| {
+            let finding = Finding::of_calls(AlertKind::NewNetwork, subject.cloned(), calls);
+            let observed = i64::try_from(known.min(MOST_NETWORKS)).unwrap_or(i64::MAX);
+            Finding {
+                claim: format!("{} {network}", finding.claim),
+                until: rule.cooled_down(finding.last_at),
+                observed,
+                threshold: observed - 1,
+                detail: network.to_string(),
+                network: Some(*network),
+                ..finding
+            }
+        });
+        found.collect()
+    }
+
+    /// Remembers a network as the one that was used last.
+    fn see(&mut self, network: IpNet) {
+        if self.networks.back() == Some(&network) {
+            return;
+        }
+        self.networks.retain(|known| *known != network);
+        self.networks.push_back(network);
+        if self.networks.len() > MOST_NETWORKS {
+            self.networks.pop_front();
+        }
     }
 }
 

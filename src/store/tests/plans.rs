@@ -5,10 +5,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 use super::support::*;
 use crate::store::{
-    access_log, alert_rules, alert_watch, alerts, audit, audit_check, changes, client_rows, clients, credentials,
-    credits, deliveries, idempotency, identities, issuers, key_lists, key_uses, keys, leaks, limits, master_keys,
-    oauth, outbox, passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys, usage,
-    user_keys, users, webhooks,
+    access_log, alert_raising, alert_rules, alert_watch, alerts, audit, audit_check, changes, client_rows, clients,
+    credentials, credits, deliveries, idempotency, identities, issuers, key_lists, key_uses, keys, leaks, limits,
+    master_keys, oauth, outbox, passwords, products, project_data, projects, resealing, scopes, sessions, signing_keys,
+    usage, user_keys, users, webhooks,
 };
 
 /// Each statement with the index it must use; a statement of two steps names the first.
@@ -16,6 +16,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
     let mut all = Vec::new();
     for module in [
         access_log::PLANNED,
+        alert_raising::PLANNED,
         alert_rules::PLANNED,
         alert_watch::PLANNED,
         alerts::PLANNED,
