@@ -61,7 +61,7 @@ pub struct Claimed {
     pub attempts: u32,
 }
 
-/// What became of an attempt.
+/// What became of an attempt, as far as the webhook is still where it was made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settled {
     /// The attempt.
@@ -72,6 +72,19 @@ pub struct Settled {
     pub due_at: Option<Timestamp>,
     /// The webhook is disabled.
     pub disable: Option<DisabledReason>,
+}
+
+/// What came of writing an attempt down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Settlement {
+    /// Nothing: another has tried since, or the delivery was given up.
+    TooLate,
+    /// It is written down.
+    Written,
+    /// It is written down, and the webhook is disabled by it.
+    Disabled,
+    /// It failed at an address that the webhook is no longer at: it is written down, and is due again at once.
+    Moved,
 }
 
 impl Store {
@@ -169,32 +182,45 @@ impl Store {
         Ok(Some(claim))
     }
 
-    /// Writes down what became of an attempt, unless another has tried since; whether it did.
-    pub async fn settle_delivery(&self, webhook: &WebhookId, claimed: &Claimed, settled: &Settled) -> Result<bool> {
+    /// Writes down what became of an attempt, unless another has tried since. What was answered at an address that the webhook
+    /// has left meanwhile says nothing of the webhook, and what failed there is made at the new one.
+    pub async fn settle_delivery(&self, claim: &Claim, claimed: &Claimed, settled: &Settled) -> Result<Settlement> {
         let Settled { attempt, state, due_at, disable } = settled;
+        let (webhook, url) = (claim.webhook.as_str(), claim.url.as_str());
         let mut tx = self.db.begin().await?;
-        if let Some(reason) = disable {
-            tx.execute(DISABLE, values![webhook.as_str(), false, reason.as_str(), attempt.at]).await?;
+        let here = match disable {
+            Some(reason) => tx.execute(DISABLE, values![webhook, url, false, reason.as_str(), attempt.at]).await?,
+            None => tx.execute(HOLD, values![webhook, url]).await?,
+        } > 0;
+        if here {
+            let failed_at = attempt.error.map(|_| attempt.at);
+            tx.execute(NOTE, values![webhook, failed_at]).await?;
         }
-        let failed_at = attempt.error.map(|_| attempt.at);
-        tx.execute(NOTE, values![webhook.as_str(), failed_at]).await?;
+        let (settlement, state, due_at) = match (here, attempt.error, disable) {
+            (true, _, Some(_)) => (Settlement::Disabled, *state, *due_at),
+            (false, Some(_), _) => (Settlement::Moved, DeliveryState::Waiting, Some(attempt.at)),
+            _ => (Settlement::Written, *state, *due_at),
+        };
         let values = values![
-            webhook.as_str(),
+            webhook,
             claimed.id.as_str(),
             claimed.attempts,
             state.as_str(),
-            *due_at,
+            due_at,
             attempt.at,
             attempt.status.map(i64::from),
             attempt.error.map(|error| error.as_str()),
             micros(attempt.took),
         ];
-        let done = tx.execute(SETTLE, values).await? > 0;
-        if disable.is_some() {
-            end_waiting(&mut tx, webhook).await?;
+        if tx.execute(SETTLE, values).await? == 0 {
+            // Whoever came too late has nothing to say of the webhook either: the transaction is given up.
+            return Ok(Settlement::TooLate);
+        }
+        if settlement == Settlement::Disabled {
+            end_waiting(&mut tx, &claim.webhook).await?;
         }
         tx.commit().await?;
-        Ok(done)
+        Ok(settlement)
     }
 
     /// Lets others claim from this webhook again, when something of it is due.
@@ -268,8 +294,10 @@ const TAKE: &str = "UPDATE webhook_deliveries SET due_at = $3, tries = tries + 1
         (SELECT d.id FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.due_at IS NOT NULL AND d.due_at <= $2
             ORDER BY d.due_at LIMIT $4)
     RETURNING id, payload, tries, attempts";
-const DISABLE: &str = "UPDATE webhooks SET enabled = $2, disabled_reason = $3, updated_at = $4, version = version + 1
-    WHERE id = $1 AND enabled";
+const DISABLE: &str = "UPDATE webhooks SET enabled = $3, disabled_reason = $4, updated_at = $5, version = version + 1
+    WHERE id = $1 AND url = $2 AND enabled";
+/// Changes nothing; where the webhook is stays as it is until the transaction ends.
+const HOLD: &str = "UPDATE webhooks SET version = version WHERE id = $1 AND url = $2 AND enabled";
 const NOTE: &str = "UPDATE webhook_lanes
     SET failing_since = CASE WHEN $2 IS NULL THEN NULL ELSE COALESCE(failing_since, $2) END WHERE webhook_id = $1";
 const SETTLE: &str =
@@ -297,6 +325,7 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (SECRETS, "PRIMARY KEY"),
     (TAKE, "webhook_deliveries_waiting"),
     (DISABLE, "PRIMARY KEY"),
+    (HOLD, "PRIMARY KEY"),
     (NOTE, "PRIMARY KEY"),
     (SETTLE, "sqlite_autoindex_webhook_deliveries_1"),
     (RELEASE, "PRIMARY KEY"),

@@ -16,7 +16,7 @@ use crate::domain::id::WebhookId;
 use crate::domain::webhook::DisabledReason;
 use crate::domain::webhook::delivery::{Attempt, AttemptError, DeliveryState, FAILS_FOR, next_try};
 use crate::service::Context;
-use crate::store::{Claim, Claimed, Result, Settled};
+use crate::store::{Claim, Claimed, Result, Settled, Settlement};
 
 /// Makes deliveries, for as long as it runs.
 #[derive(Debug)]
@@ -103,8 +103,8 @@ async fn deliver(context: &Context, claim: &Claim, claimed: &Claimed) -> Result<
         let (tries, status) = (claimed.tries, attempt.status);
         tracing::debug!(webhook_id = %claim.webhook, event_id = %claimed.id, %error, status, tries, "a delivery failed");
     }
-    context.store.settle_delivery(&claim.webhook, claimed, &settled).await?;
-    if let Some(reason) = settled.disable {
+    let settlement = context.store.settle_delivery(claim, claimed, &settled).await?;
+    if let (Settlement::Disabled, Some(reason)) = (settlement, settled.disable) {
         let (project, reason) = (&claim.project, reason.as_str());
         tracing::warn!(webhook_id = %claim.webhook, %project, reason, "a webhook was disabled; what waited for it was given up");
     }

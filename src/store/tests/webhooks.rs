@@ -12,8 +12,9 @@ use crate::domain::id::WebhookId;
 use crate::domain::page::PageRequest;
 use crate::domain::webhook::delivery::{Attempt, AttemptError, Delivery, DeliveryState, MAX_WAITING};
 use crate::domain::webhook::event::EventPattern;
+use crate::domain::webhook::url::WebhookUrl;
 use crate::domain::webhook::{DisabledReason, MAX_WEBHOOKS, Webhook, seal_context};
-use crate::store::{Claim, Conflict, DeliveryFilter, Enqueued, Resealed, Settled, Store, StoreError};
+use crate::store::{Claim, Conflict, DeliveryFilter, Enqueued, Resealed, Settled, Settlement, Store, StoreError};
 
 on_both_engines! {
     a_claimed_delivery_is_tried_by_others_once_the_lease_is_over,
@@ -25,6 +26,7 @@ on_both_engines! {
     secrets_are_rotated,
     secrets_are_sealed_anew,
     the_webhooks_that_are_told,
+    what_an_address_answers_is_not_held_against_the_next,
     what_fails_is_tried_again,
 }
 
@@ -44,6 +46,10 @@ async fn deliveries(db: &TestDb, id: &WebhookId) -> Vec<Delivery> {
 
 async fn claim(store: &Store, id: &WebhookId, now: Timestamp) -> Option<Claim> {
     store.claim_deliveries(id, now, LEASE, 4).await.unwrap()
+}
+
+async fn due(store: &Store, now: Timestamp) -> Vec<WebhookId> {
+    store.list_due_webhooks(now, 10).await.unwrap()
 }
 
 fn attempt(at: Timestamp, error: Option<AttemptError>) -> Attempt {
@@ -130,7 +136,7 @@ async fn the_webhooks_that_are_told(db: TestDb) {
         assert_eq!(deliveries(&db, &webhook.id).await, []);
     }
     assert_eq!(db.store.count_waiting_deliveries().await, Ok(3));
-    assert_eq!(db.store.list_due_webhooks(at(9), 10).await, Ok(vec![]));
+    assert_eq!(due(&db.store, at(9)).await, []);
     assert_eq!(db.store.list_due_webhooks(at(10), 2).await.unwrap().len(), 2);
 
     // What is deleted is told of no more.
@@ -151,7 +157,7 @@ async fn what_fails_is_tried_again(db: TestDb) {
     assert!(claim(&db.store, &one.id, at(3)).await.is_none(), "somebody is at it");
     let failed = attempt(at(3), Some(AttemptError::Status));
     let settled = Settled { attempt: failed, state: DeliveryState::Waiting, due_at: Some(at(100)), disable: None };
-    assert_eq!(db.store.settle_delivery(&one.id, delivery, &settled).await, Ok(true));
+    assert_eq!(db.store.settle_delivery(&first, delivery, &settled).await, Ok(Settlement::Written));
     db.store.release_webhook(&first).await.unwrap();
     assert_eq!(find(&db, &one).await.unwrap().failing_since, Some(at(3)));
     let shown = &deliveries(&db, &one.id).await[0];
@@ -167,16 +173,16 @@ async fn what_fails_is_tried_again(db: TestDb) {
     assert_eq!(second.failing_since, Some(at(3)));
     let done = attempt(at(51), None);
     let settled = Settled { attempt: done, state: DeliveryState::Delivered, due_at: None, disable: None };
-    assert_eq!(db.store.settle_delivery(&one.id, &second.deliveries[0], &settled).await, Ok(true));
+    assert_eq!(db.store.settle_delivery(&second, &second.deliveries[0], &settled).await, Ok(Settlement::Written));
     db.store.release_webhook(&second).await.unwrap();
     assert_eq!(find(&db, &one).await.unwrap().failing_since, None);
-    assert_eq!(db.store.list_due_webhooks(at(100), 10).await, Ok(vec![one.id.clone()]));
+    assert_eq!(due(&db.store, at(100)).await, std::slice::from_ref(&one.id));
     let third = claim(&db.store, &one.id, at(100)).await.unwrap();
     assert_eq!((third.deliveries[0].tries, third.deliveries[0].attempts), (2, 2));
     // What was added while somebody was at it is not forgotten.
     db.store.enqueue_event(&webhook_event(at(101))).await.unwrap();
     let settled = Settled { attempt: attempt(at(102), None), ..settled };
-    db.store.settle_delivery(&one.id, &third.deliveries[0], &settled).await.unwrap();
+    db.store.settle_delivery(&third, &third.deliveries[0], &settled).await.unwrap();
     assert!(db.store.list_due_webhooks(at(102), 10).await.unwrap().is_empty(), "busy");
     db.store.release_webhook(&third).await.unwrap();
     assert_eq!(db.store.list_due_webhooks(at(102), 10).await.unwrap().len(), 1);
@@ -189,16 +195,16 @@ async fn a_claimed_delivery_is_tried_by_others_once_the_lease_is_over(db: TestDb
     let lost = claim(&db.store, &one.id, at(3)).await.unwrap();
     assert!(db.store.list_due_webhooks(at(62), 10).await.unwrap().is_empty());
     let other = db.second().await;
-    assert_eq!(other.list_due_webhooks(at(63), 10).await, Ok(vec![one.id.clone()]));
+    assert_eq!(due(&other, at(63)).await, std::slice::from_ref(&one.id));
     let again = claim(&other, &one.id, at(63)).await.unwrap();
     assert_eq!((again.deliveries[0].tries, again.deliveries[0].attempts), (2, 2));
     // The one that was thought lost comes back, too late to say anything.
     let settled =
         Settled { attempt: attempt(at(64), None), state: DeliveryState::Delivered, due_at: None, disable: None };
-    assert_eq!(db.store.settle_delivery(&one.id, &lost.deliveries[0], &settled).await, Ok(false));
+    assert_eq!(db.store.settle_delivery(&lost, &lost.deliveries[0], &settled).await, Ok(Settlement::TooLate));
     db.store.release_webhook(&lost).await.unwrap();
     assert!(claim(&db.store, &one.id, at(64)).await.is_none(), "the other one is still at it");
-    assert_eq!(other.settle_delivery(&one.id, &again.deliveries[0], &settled).await, Ok(true));
+    assert_eq!(other.settle_delivery(&again, &again.deliveries[0], &settled).await, Ok(Settlement::Written));
     other.release_webhook(&again).await.unwrap();
     assert_eq!(db.store.count_waiting_deliveries().await, Ok(0));
     assert_eq!(deliveries(&db, &one.id).await[0].state, DeliveryState::Delivered);
@@ -219,13 +225,13 @@ async fn nodes_claim_each_delivery_once(db: TestDb) {
             let mut taken = Vec::new();
             // 4 webhooks with 10 deliveries each, 4 at a time: 12 rounds, if nobody else did any.
             for _ in 0..200 {
-                for id in node.list_due_webhooks(at(30), 10).await.unwrap() {
+                for id in due(&node, at(30)).await {
                     let Some(claim) = claim(&node, &id, at(30)).await else { continue };
                     for delivery in &claim.deliveries {
                         let attempt = attempt(at(30), None);
                         let state = DeliveryState::Delivered;
                         let settled = Settled { attempt, state, due_at: None, disable: None };
-                        assert!(node.settle_delivery(&id, delivery, &settled).await.unwrap());
+                        assert_eq!(node.settle_delivery(&claim, delivery, &settled).await, Ok(Settlement::Written));
                         taken.push((id.clone(), delivery.id.clone()));
                     }
                     node.release_webhook(&claim).await.unwrap();
@@ -268,7 +274,9 @@ async fn a_webhook_is_disabled_and_what_waits_is_given_up(db: TestDb) {
     let gone = Attempt { status: Some(410), ..attempt(at(10), Some(AttemptError::Gone)) };
     let (state, disable) = (DeliveryState::Failed, Some(DisabledReason::Gone));
     let settled = Settled { attempt: gone, state, due_at: None, disable };
-    assert!(db.store.settle_delivery(&one.id, &claimed.deliveries[0], &settled).await.unwrap());
+    let settle = async |n: usize| db.store.settle_delivery(&claimed, &claimed.deliveries[n], &settled).await;
+    assert_eq!(settle(0).await, Ok(Settlement::Disabled));
+    assert_eq!(settle(1).await, Ok(Settlement::TooLate), "it was given up with the others");
     db.store.release_webhook(&claimed).await.unwrap();
     let found = find(&db, &one).await.unwrap();
     assert_eq!((found.details.enabled, found.disabled, found.version), (false, disable, 2));
@@ -293,6 +301,55 @@ async fn a_webhook_is_disabled_and_what_waits_is_given_up(db: TestDb) {
     one.update(details, at(23));
     db.store.update_webhook(&one, found.version, &event(&project())).await.unwrap();
     assert_eq!(db.store.count_waiting_deliveries().await, Ok(0));
+}
+
+async fn what_an_address_answers_is_not_held_against_the_next(db: TestDb) {
+    let mut one = webhook(at(1));
+    create(&db, &one).await;
+    for n in 0..4 {
+        db.store.enqueue_event(&webhook_event(at(2 + n))).await.unwrap();
+    }
+    let claimed = claim(&db.store, &one.id, at(10)).await.unwrap();
+    let mut details = one.details.clone();
+    details.url = WebhookUrl::parse("https://hooks.example/new").unwrap();
+    one.update(details, at(11));
+    db.store.update_webhook(&one, 1, &event(&project())).await.unwrap();
+
+    let failed = attempt(at(10), Some(AttemptError::Status));
+    let settled = |error, disable| Settled {
+        attempt: Attempt { error, ..failed },
+        state: if error.is_some() { DeliveryState::Failed } else { DeliveryState::Delivered },
+        due_at: None,
+        disable,
+    };
+    let later = Settled { state: DeliveryState::Waiting, due_at: Some(at(9_000)), ..settled(failed.error, None) };
+    let cases = [
+        (settled(Some(AttemptError::Gone), Some(DisabledReason::Gone)), Settlement::Moved),
+        (settled(failed.error, Some(DisabledReason::Failing)), Settlement::Moved),
+        (later, Settlement::Moved),
+        (settled(None, None), Settlement::Written),
+    ];
+    for (claimed_one, (settled, wanted)) in claimed.deliveries.iter().zip(&cases) {
+        assert_eq!(db.store.settle_delivery(&claimed, claimed_one, settled).await, Ok(*wanted), "{settled:?}");
+        assert_eq!(find(&db, &one).await, Some(one.clone()), "{settled:?}");
+        let shown = db.store.find_delivery(&one.id, &claimed_one.id).await.unwrap().unwrap();
+        let wanted = match wanted {
+            Settlement::Moved => (DeliveryState::Waiting, Some(at(10)), Some(settled.attempt)),
+            _ => (DeliveryState::Delivered, None, Some(settled.attempt)),
+        };
+        assert_eq!((shown.state, shown.due_at, shown.last), wanted);
+    }
+    db.store.release_webhook(&claimed).await.unwrap();
+    let again = claim(&db.store, &one.id, at(12)).await.unwrap();
+    assert_eq!((again.url.as_str(), again.deliveries.len()), ("https://hooks.example/new", 3));
+
+    // Nor does what arrived at the old one excuse the new one.
+    let failed = settled(Some(AttemptError::Status), None);
+    assert_eq!(db.store.settle_delivery(&again, &again.deliveries[0], &failed).await, Ok(Settlement::Written));
+    let old = Claim { url: claimed.url.clone(), ..again.clone() };
+    let arrived = settled(None, None);
+    assert_eq!(db.store.settle_delivery(&old, &again.deliveries[1], &arrived).await, Ok(Settlement::Written));
+    assert_eq!(find(&db, &one).await.unwrap().failing_since, Some(at(10)));
 }
 
 async fn secrets_are_rotated(db: TestDb) {
@@ -349,7 +406,7 @@ async fn deliveries_are_listed_redelivered_and_forgotten(db: TestDb) {
     let settled =
         Settled { attempt: attempt(at(10), None), state: DeliveryState::Delivered, due_at: None, disable: None };
     for delivery in &claimed.deliveries {
-        db.store.settle_delivery(&one.id, delivery, &settled).await.unwrap();
+        db.store.settle_delivery(&claimed, delivery, &settled).await.unwrap();
     }
     db.store.release_webhook(&claimed).await.unwrap();
     let list = async |state, page: &PageRequest| {
