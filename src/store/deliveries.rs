@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Store;
 use super::db::{Row, damaged, values};
-use super::error::Result;
+use super::error::{Conflict, Result, StoreError};
 use super::outbox::{micros, small, wake};
 use super::pages::{self, Statements};
 use crate::domain::audit::AuditEvent;
@@ -12,7 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::environment::Environment;
 use crate::domain::id::{EventId, ProjectId, WebhookId};
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::webhook::delivery::{Attempt, AttemptError, Delivery, DeliveryState};
+use crate::domain::webhook::delivery::{Attempt, AttemptError, Delivery, DeliveryState, MAX_WAITING};
 
 /// Which deliveries a list is to hold.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -51,6 +51,9 @@ impl Store {
     }
 
     /// Queues a delivery once more, to be made now and tried as often as a new one; whether there is one.
+    ///
+    /// # Errors
+    /// [`Conflict::TooManyWaiting`]: what waits is not given up for it.
     pub async fn redeliver(
         &self,
         webhook: &WebhookId,
@@ -64,12 +67,18 @@ impl Store {
         {
             return Ok(false);
         }
+        // The lane is held: nobody else adds to what waits.
+        let waiting = tx.fetch_one(COUNT_WAITING, values![webhook.as_str()]).await?.int("total")?;
+        if waiting > i64::from(MAX_WAITING) {
+            return Err(StoreError::Conflict(Conflict::TooManyWaiting));
+        }
         self.record_in(&mut tx, event).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Writes down a delivery that was made outside of the outbox, and has ended.
+    /// Writes down a delivery that was made outside of the outbox, and has ended. Of the newest [`NEWEST`] deliveries to the
+    /// webhook up to [`MOST_TESTS`] are such ones: older ones are forgotten, and what else it was told is not.
     pub async fn record_delivery(
         &self,
         project: &ProjectId,
@@ -94,6 +103,7 @@ impl Store {
         ];
         let mut tx = self.db.begin().await?;
         tx.execute(INSERT, values).await?;
+        tx.execute(FORGET_TESTS, values![delivery.webhook.as_str(), &delivery.kind, NEWEST, MOST_TESTS]).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -153,14 +163,26 @@ const COUNT_BY_STATE: &str =
     "SELECT COUNT(*) AS total FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.state = $2";
 const REDELIVER: &str = "UPDATE webhook_deliveries SET state = 'waiting', due_at = $3, tries = 0
     WHERE webhook_id = $1 AND id = $2";
+const COUNT_WAITING: &str =
+    "SELECT COUNT(*) AS total FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.due_at IS NOT NULL";
 const INSERT: &str =
     "INSERT INTO webhook_deliveries (webhook_id, id, project, environment, kind, payload, state, created_at,
         tries, attempts, attempted_at, status, error, duration_micros)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13)";
+/// It looks at so many rows, however many there are.
+const FORGET_TESTS: &str = "DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND id IN
+    (SELECT newest_own.id FROM
+        (SELECT d.id, d.kind, d.due_at FROM webhook_deliveries d WHERE d.webhook_id = $1 ORDER BY d.id DESC LIMIT $3)
+            AS newest_own
+        WHERE newest_own.kind = $2 AND newest_own.due_at IS NULL ORDER BY newest_own.id DESC LIMIT $3 OFFSET $4)";
 const PRUNE: &str = "DELETE FROM webhook_deliveries WHERE (webhook_id, id) IN
     (SELECT d.webhook_id, d.id FROM webhook_deliveries d WHERE d.due_at IS NULL AND d.created_at < $1
         ORDER BY d.created_at LIMIT $2)";
 
+/// Deliveries that were made outside of the outbox, among the newest of a webhook.
+const MOST_TESTS: u32 = 100;
+/// Deliveries of a webhook that are looked through for them.
+const NEWEST: u32 = 1_000;
 /// Sorts after every id: `~` comes after all letters and digits.
 const AFTER_ALL: &str = "~";
 
@@ -173,5 +195,7 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (LIST_BY_STATE, "webhook_deliveries_by_state"),
     (COUNT_BY_STATE, "webhook_deliveries_by_state"),
     (REDELIVER, "sqlite_autoindex_webhook_deliveries_1"),
+    (COUNT_WAITING, "webhook_deliveries_"),
+    (FORGET_TESTS, "sqlite_autoindex_webhook_deliveries_1"),
     (PRUNE, "webhook_deliveries_ended"),
 ];

@@ -12,6 +12,7 @@ use crate::domain::oauth::error::OAuthError;
 use crate::domain::reason::Reason;
 use crate::domain::signing_key::MOST_SIGNING_KEYS;
 use crate::domain::webhook::MAX_WEBHOOKS;
+use crate::domain::webhook::delivery::MAX_WAITING;
 
 /// Why a call of the store failed. The cause was logged where it happened.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -63,6 +64,9 @@ pub enum Conflict {
     /// As many signing keys are published as may be.
     #[error("there are too many signing keys")]
     TooManySigningKeys,
+    /// As many deliveries wait for the webhook as may.
+    #[error("too many deliveries wait for the webhook")]
+    TooManyWaiting,
     /// The environment has as many webhooks as it may.
     #[error("there are too many webhooks")]
     TooManyWebhooks,
@@ -117,6 +121,10 @@ impl From<StoreError> for DomainError {
                 format!(
                     "{MOST_SIGNING_KEYS} signing keys are published, and no more may be; wait until some are past their end"
                 ),
+            ),
+            StoreError::Conflict(Conflict::TooManyWaiting) => Self::new(
+                Reason::InvalidState,
+                format!("{MAX_WAITING} deliveries wait for the webhook, and no more may; wait until some are made"),
             ),
             StoreError::Conflict(Conflict::TooManyWebhooks) => Self::new(
                 Reason::InvalidState,

@@ -96,7 +96,7 @@ pub use oauth::{
     DeviceStarted, GrantFilter, MAX_DEVICE_REQUESTS, NewAccessToken, NewTokens, PushedRequest, Refreshed, Room,
 };
 pub use options::{Location, StoreOptions};
-pub use outbox::{Claim, Claimed, Enqueued, Settled, Settlement};
+pub use outbox::{Claim, Claimed, DueWebhook, Enqueued, Settled, Settlement};
 pub use passwords::{Account, NewPassword};
 pub use products::ProductFilter;
 pub use resealing::Resealed;

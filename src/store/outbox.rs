@@ -27,6 +27,15 @@ pub struct Enqueued {
     pub dropped: u32,
 }
 
+/// A webhook that has something to be told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DueWebhook {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Its project.
+    pub project: ProjectId,
+}
+
 /// Deliveries of one webhook that this node is to make.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -143,10 +152,15 @@ impl Store {
         self.db.count(COUNT_WAITING, &[]).await
     }
 
-    /// Up to `limit` webhooks that have something to be told at this time, the longest overdue first.
-    pub async fn list_due_webhooks(&self, now: Timestamp, limit: u32) -> Result<Vec<WebhookId>> {
+    /// Up to `limit` webhooks that have something to be told at this time: those first that wait the longest since they were
+    /// told something last, or since they have something to be told.
+    pub async fn list_due_webhooks(&self, now: Timestamp, limit: u32) -> Result<Vec<DueWebhook>> {
         let rows = self.db.fetch_all(DUE, values![now, limit]).await?;
-        rows.iter().map(|row| Ok(WebhookId::stored(row.text("webhook_id")?))).collect()
+        let due = |row: &Row| {
+            let webhook = WebhookId::stored(row.text("webhook_id")?);
+            Ok(DueWebhook { webhook, project: ProjectId::stored(row.text("project")?) })
+        };
+        rows.iter().map(due).collect()
     }
 
     /// Claims up to `most` due deliveries of a webhook for as long as the lease; none if another is at it, or nothing is due.
@@ -223,12 +237,12 @@ impl Store {
         Ok(settlement)
     }
 
-    /// Lets others claim from this webhook again, when something of it is due.
-    pub async fn release_webhook(&self, claim: &Claim) -> Result<()> {
+    /// Lets others claim from this webhook again, when something of it is due; what is overdue by now, behind all that wait.
+    pub async fn release_webhook(&self, claim: &Claim, now: Timestamp) -> Result<()> {
         let mut tx = self.db.begin().await?;
         // First the row is held, then it is looked what is due: whoever adds something meanwhile waits.
         if tx.execute(RELEASE, values![claim.webhook.as_str(), claim.until]).await? > 0 {
-            tx.execute(REWIND, values![claim.webhook.as_str()]).await?;
+            tx.execute(REWIND, values![claim.webhook.as_str(), now]).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -280,7 +294,7 @@ const DROP_SURPLUS: &str =
 /// No id is empty: the condition leads along the index.
 const COUNT_WAITING: &str =
     "SELECT COUNT(*) AS total FROM webhook_deliveries d WHERE d.due_at IS NOT NULL AND d.webhook_id > ''";
-const DUE: &str = "SELECT l.webhook_id FROM webhook_lanes l
+const DUE: &str = "SELECT l.webhook_id, w.project FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
     WHERE l.due_at IS NOT NULL AND l.due_at <= $1 AND (l.busy_until IS NULL OR l.busy_until <= $1)
     ORDER BY l.due_at LIMIT $2";
 const CLAIM: &str = "UPDATE webhook_lanes SET busy_until = $3
@@ -306,7 +320,8 @@ const SETTLE: &str =
     WHERE webhook_id = $1 AND id = $2 AND attempts = $3 AND state = 'waiting'";
 const RELEASE: &str = "UPDATE webhook_lanes SET busy_until = NULL WHERE webhook_id = $1 AND busy_until = $2";
 const REWIND: &str = "UPDATE webhook_lanes SET due_at =
-        (SELECT MIN(d.due_at) FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.due_at IS NOT NULL)
+        (SELECT CASE WHEN d.due_at < $2 THEN $2 ELSE d.due_at END FROM webhook_deliveries d
+            WHERE d.webhook_id = $1 AND d.due_at IS NOT NULL ORDER BY d.due_at LIMIT 1)
     WHERE webhook_id = $1";
 const REST: &str = "UPDATE webhook_lanes SET due_at = NULL, busy_until = NULL WHERE webhook_id = $1";
 const END_WAITING: &str = "UPDATE webhook_deliveries SET state = 'dropped', due_at = NULL

@@ -1,8 +1,7 @@
-//! Makes the deliveries that are due: of many webhooks at a time, and of each a few, so that one that is slow holds up itself only.
-//! A delivery that was begun and not settled, because the process ended, is made again once its lease is over: each is made at
+//! Makes the deliveries that are due: of many webhooks at a time, and of each a few. Whose turn it is, `turns` says. A delivery that was begun and not settled, because the process ended, is made again once its lease is over: each is made at
 //! least once, by whichever node.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::message;
+use super::turns::{MOST_DUE, Turns};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WebhookId;
 use crate::domain::webhook::DisabledReason;
 use crate::domain::webhook::delivery::{Attempt, AttemptError, DeliveryState, FAILS_FOR, next_try};
 use crate::service::Context;
-use crate::store::{Claim, Claimed, Result, Settled, Settlement};
+use crate::store::{Claim, Claimed, DueWebhook, Result, Settled, Settlement};
 
 /// Makes deliveries, for as long as it runs.
 #[derive(Debug)]
@@ -34,68 +34,63 @@ impl Courier {
     pub async fn run(self) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rounds: JoinSet<(WebhookId, bool)> = JoinSet::new();
-        let mut busy = HashSet::new();
+        let mut turns = Turns::default();
+        let mut rounds: JoinSet<Round> = JoinSet::new();
+        let mut webhooks = HashMap::new();
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
-                Some(ended) = rounds.join_next() => match ended {
-                    Ok((webhook, more)) => {
-                        busy.remove(&webhook);
-                        // There may be more for it. Where there was nothing, the next tick is soon enough.
-                        if !more {
-                            continue;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "a round of deliveries ended before its time");
-                        // Whose it was is not known; those that go on are passed over by their leases.
-                        busy.clear();
-                    }
+                _ = ticks.tick() => match self.context.store.list_due_webhooks(self.context.now(), MOST_DUE).await {
+                    Ok(due) => turns.offer(due),
+                    Err(error) => tracing::warn!(%error, "what webhooks are to be told could not be read"),
                 },
-            }
-            let room = (MOST_WEBHOOKS as usize).saturating_sub(rounds.len());
-            if room == 0 {
-                continue;
-            }
-            let due = self.context.store.list_due_webhooks(self.context.now(), MOST_WEBHOOKS).await;
-            match due {
-                Ok(due) => {
-                    let new: Vec<_> = due.into_iter().filter(|webhook| !busy.contains(webhook)).take(room).collect();
-                    for webhook in new {
-                        busy.insert(webhook.clone());
-                        let context = Arc::clone(&self.context);
-                        rounds.spawn(async move {
-                            let more = round(&context, &webhook).await;
-                            (webhook, more)
-                        });
+                Some(ended) = rounds.join_next_with_id() => {
+                    let (id, Round { took, more }) = ended.unwrap_or_else(|error| {
+                        tracing::error!(%error, "a round of deliveries ended before its time");
+                        (error.id(), Round::default())
+                    });
+                    if let Some(webhook) = webhooks.remove(&id) {
+                        turns.end(webhook, took, more);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "what webhooks are to be told could not be read"),
+            }
+            while let Some(DueWebhook { webhook, .. }) = turns.begin() {
+                let (context, told) = (Arc::clone(&self.context), webhook.clone());
+                let task = rounds.spawn(async move { round(&context, &told).await });
+                webhooks.insert(task.id(), webhook);
             }
         }
     }
 }
 
-/// Makes a few deliveries of one webhook; whether there were any.
-async fn round(context: &Context, webhook: &WebhookId) -> bool {
+/// How a round went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    /// How long the slowest attempt took.
+    took: Duration,
+    /// Whether there was anything to tell. If not, the next tick is soon enough to look again.
+    more: bool,
+}
+
+/// Makes a few deliveries of one webhook.
+async fn round(context: &Context, webhook: &WebhookId) -> Round {
     let made = async {
         let now = context.now();
         let Some(claim) = context.store.claim_deliveries(webhook, now, LEASE, MOST_OF_WEBHOOK).await? else {
-            return Ok::<_, crate::store::StoreError>(false);
+            return Ok::<_, crate::store::StoreError>(Round::default());
         };
         let settled = join_all(claim.deliveries.iter().map(|claimed| deliver(context, &claim, claimed))).await;
-        context.store.release_webhook(&claim).await?;
-        settled.into_iter().collect::<Result<()>>()?;
-        Ok(!claim.deliveries.is_empty())
+        context.store.release_webhook(&claim, context.now()).await?;
+        let took = settled.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(Round { more: !took.is_empty(), took: took.into_iter().max().unwrap_or_default() })
     };
     made.await.unwrap_or_else(|error| {
         tracing::warn!(%error, webhook_id = %webhook, "deliveries could not be claimed or settled; they will be tried again");
-        false
+        Round::default()
     })
 }
 
-async fn deliver(context: &Context, claim: &Claim, claimed: &Claimed) -> Result<()> {
+/// Makes one delivery; how long it took.
+async fn deliver(context: &Context, claim: &Claim, claimed: &Claimed) -> Result<Duration> {
     let place = (&claim.webhook, &claim.url, &claim.secrets[..]);
     let (attempt, retry_after) = message::attempt(context, place, &claimed.id, &claimed.payload, PATIENCE).await;
     let settled = judge(context, claim, claimed, attempt, retry_after, context.now());
@@ -108,7 +103,7 @@ async fn deliver(context: &Context, claim: &Claim, claimed: &Claimed) -> Result<
         let (project, reason) = (&claim.project, reason.as_str());
         tracing::warn!(webhook_id = %claim.webhook, %project, reason, "a webhook was disabled; what waited for it was given up");
     }
-    Ok(())
+    Ok(attempt.took)
 }
 
 /// What becomes of a delivery after an attempt.
@@ -136,8 +131,6 @@ fn judge(
 
 /// How soon something new is told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Webhooks that one node is at, at one time.
-const MOST_WEBHOOKS: u32 = 32;
 /// Deliveries of one webhook that are under way at one time, on all nodes.
 const MOST_OF_WEBHOOK: u32 = 4;
 /// How long one attempt may take.

@@ -2,6 +2,7 @@
 
 mod courier;
 mod message;
+mod turns;
 
 pub use courier::Courier;
 pub use message::{Carrier, Carrying, Envelope, Receipt};

@@ -20,6 +20,7 @@ mod leaks;
 mod limits;
 mod master_keys;
 mod migrations;
+mod outbox;
 mod plans;
 mod products;
 mod projects;

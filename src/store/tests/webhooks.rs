@@ -10,7 +10,7 @@ use crate::domain::entropy::SystemEntropy;
 use crate::domain::environment::Environment;
 use crate::domain::id::WebhookId;
 use crate::domain::page::PageRequest;
-use crate::domain::webhook::delivery::{Attempt, AttemptError, Delivery, DeliveryState, MAX_WAITING};
+use crate::domain::webhook::delivery::{Attempt, AttemptError, Delivery, DeliveryState};
 use crate::domain::webhook::event::EventPattern;
 use crate::domain::webhook::url::WebhookUrl;
 use crate::domain::webhook::{DisabledReason, MAX_WEBHOOKS, Webhook, seal_context};
@@ -18,7 +18,6 @@ use crate::store::{Claim, Conflict, DeliveryFilter, Enqueued, Resealed, Settled,
 
 on_both_engines! {
     a_claimed_delivery_is_tried_by_others_once_the_lease_is_over,
-    a_full_outbox_gives_up_the_oldest,
     a_webhook_is_disabled_and_what_waits_is_given_up,
     a_webhook_keeps_what_is_said_of_it,
     deliveries_are_listed_redelivered_and_forgotten,
@@ -32,7 +31,7 @@ on_both_engines! {
 
 const LEASE: Duration = Duration::from_secs(60);
 
-async fn create(db: &TestDb, webhook: &Webhook) {
+pub(super) async fn create(db: &TestDb, webhook: &Webhook) {
     db.store.create_webhook(webhook, b"sealed", &event(&webhook.project)).await.unwrap();
 }
 
@@ -40,19 +39,19 @@ async fn find(db: &TestDb, webhook: &Webhook) -> Option<Webhook> {
     db.store.find_webhook(&webhook.project, webhook.environment, &webhook.id).await.unwrap()
 }
 
-async fn deliveries(db: &TestDb, id: &WebhookId) -> Vec<Delivery> {
+pub(super) async fn deliveries(db: &TestDb, id: &WebhookId) -> Vec<Delivery> {
     db.store.list_deliveries(id, &DeliveryFilter::default(), &first(2_000)).await.unwrap().items
 }
 
-async fn claim(store: &Store, id: &WebhookId, now: Timestamp) -> Option<Claim> {
+pub(super) async fn claim(store: &Store, id: &WebhookId, now: Timestamp) -> Option<Claim> {
     store.claim_deliveries(id, now, LEASE, 4).await.unwrap()
 }
 
-async fn due(store: &Store, now: Timestamp) -> Vec<WebhookId> {
-    store.list_due_webhooks(now, 10).await.unwrap()
+pub(super) async fn due(store: &Store, now: Timestamp) -> Vec<WebhookId> {
+    store.list_due_webhooks(now, 10).await.unwrap().into_iter().map(|due| due.webhook).collect()
 }
 
-fn attempt(at: Timestamp, error: Option<AttemptError>) -> Attempt {
+pub(super) fn attempt(at: Timestamp, error: Option<AttemptError>) -> Attempt {
     Attempt { at, took: Duration::from_micros(1_500), status: Some(if error.is_some() { 500 } else { 204 }), error }
 }
 
@@ -158,7 +157,7 @@ async fn what_fails_is_tried_again(db: TestDb) {
     let failed = attempt(at(3), Some(AttemptError::Status));
     let settled = Settled { attempt: failed, state: DeliveryState::Waiting, due_at: Some(at(100)), disable: None };
     assert_eq!(db.store.settle_delivery(&first, delivery, &settled).await, Ok(Settlement::Written));
-    db.store.release_webhook(&first).await.unwrap();
+    db.store.release_webhook(&first, at(3)).await.unwrap();
     assert_eq!(find(&db, &one).await.unwrap().failing_since, Some(at(3)));
     let shown = &deliveries(&db, &one.id).await[0];
     assert_eq!((shown.due_at, shown.attempts, shown.last), (Some(at(100)), 1, Some(failed)));
@@ -174,7 +173,7 @@ async fn what_fails_is_tried_again(db: TestDb) {
     let done = attempt(at(51), None);
     let settled = Settled { attempt: done, state: DeliveryState::Delivered, due_at: None, disable: None };
     assert_eq!(db.store.settle_delivery(&second, &second.deliveries[0], &settled).await, Ok(Settlement::Written));
-    db.store.release_webhook(&second).await.unwrap();
+    db.store.release_webhook(&second, at(51)).await.unwrap();
     assert_eq!(find(&db, &one).await.unwrap().failing_since, None);
     assert_eq!(due(&db.store, at(100)).await, std::slice::from_ref(&one.id));
     let third = claim(&db.store, &one.id, at(100)).await.unwrap();
@@ -184,7 +183,7 @@ async fn what_fails_is_tried_again(db: TestDb) {
     let settled = Settled { attempt: attempt(at(102), None), ..settled };
     db.store.settle_delivery(&third, &third.deliveries[0], &settled).await.unwrap();
     assert!(db.store.list_due_webhooks(at(102), 10).await.unwrap().is_empty(), "busy");
-    db.store.release_webhook(&third).await.unwrap();
+    db.store.release_webhook(&third, at(102)).await.unwrap();
     assert_eq!(db.store.list_due_webhooks(at(102), 10).await.unwrap().len(), 1);
 }
 
@@ -202,10 +201,10 @@ async fn a_claimed_delivery_is_tried_by_others_once_the_lease_is_over(db: TestDb
     let settled =
         Settled { attempt: attempt(at(64), None), state: DeliveryState::Delivered, due_at: None, disable: None };
     assert_eq!(db.store.settle_delivery(&lost, &lost.deliveries[0], &settled).await, Ok(Settlement::TooLate));
-    db.store.release_webhook(&lost).await.unwrap();
+    db.store.release_webhook(&lost, at(64)).await.unwrap();
     assert!(claim(&db.store, &one.id, at(64)).await.is_none(), "the other one is still at it");
     assert_eq!(other.settle_delivery(&again, &again.deliveries[0], &settled).await, Ok(Settlement::Written));
-    other.release_webhook(&again).await.unwrap();
+    other.release_webhook(&again, at(64)).await.unwrap();
     assert_eq!(db.store.count_waiting_deliveries().await, Ok(0));
     assert_eq!(deliveries(&db, &one.id).await[0].state, DeliveryState::Delivered);
 }
@@ -234,7 +233,7 @@ async fn nodes_claim_each_delivery_once(db: TestDb) {
                         assert_eq!(node.settle_delivery(&claim, delivery, &settled).await, Ok(Settlement::Written));
                         taken.push((id.clone(), delivery.id.clone()));
                     }
-                    node.release_webhook(&claim).await.unwrap();
+                    node.release_webhook(&claim, at(30)).await.unwrap();
                 }
                 if node.count_waiting_deliveries().await.unwrap() == 0 {
                     break;
@@ -246,21 +245,6 @@ async fn nodes_claim_each_delivery_once(db: TestDb) {
     let taken: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
     assert_eq!(taken.len(), 40);
     assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 40);
-}
-
-async fn a_full_outbox_gives_up_the_oldest(db: TestDb) {
-    let one = webhook(at(1));
-    create(&db, &one).await;
-    for n in 0..u64::from(MAX_WAITING) {
-        assert_eq!(db.store.enqueue_event(&webhook_event(at(n + 10))).await.unwrap().dropped, 0);
-    }
-    let enqueued = db.store.enqueue_event(&webhook_event(at(5_000))).await;
-    assert_eq!(enqueued, Ok(Enqueued { deliveries: 1, dropped: 1 }));
-    assert_eq!((db.store.outbox_dropped(), db.store.count_waiting_deliveries().await), (1, Ok(1_000)));
-    let all = deliveries(&db, &one.id).await;
-    let (oldest, newest) = (all.last().unwrap(), all.first().unwrap());
-    assert_eq!((oldest.state, oldest.created_at), (DeliveryState::Dropped, at(10)));
-    assert_eq!((newest.state, newest.created_at), (DeliveryState::Waiting, at(5_000)));
 }
 
 async fn a_webhook_is_disabled_and_what_waits_is_given_up(db: TestDb) {
@@ -277,7 +261,7 @@ async fn a_webhook_is_disabled_and_what_waits_is_given_up(db: TestDb) {
     let settle = async |n: usize| db.store.settle_delivery(&claimed, &claimed.deliveries[n], &settled).await;
     assert_eq!(settle(0).await, Ok(Settlement::Disabled));
     assert_eq!(settle(1).await, Ok(Settlement::TooLate), "it was given up with the others");
-    db.store.release_webhook(&claimed).await.unwrap();
+    db.store.release_webhook(&claimed, at(10)).await.unwrap();
     let found = find(&db, &one).await.unwrap();
     assert_eq!((found.details.enabled, found.disabled, found.version), (false, disable, 2));
     let states: Vec<_> = deliveries(&db, &one.id).await.iter().map(|delivery| delivery.state).collect();
@@ -339,7 +323,7 @@ async fn what_an_address_answers_is_not_held_against_the_next(db: TestDb) {
         };
         assert_eq!((shown.state, shown.due_at, shown.last), wanted);
     }
-    db.store.release_webhook(&claimed).await.unwrap();
+    db.store.release_webhook(&claimed, at(10)).await.unwrap();
     let again = claim(&db.store, &one.id, at(12)).await.unwrap();
     assert_eq!((again.url.as_str(), again.deliveries.len()), ("https://hooks.example/new", 3));
 
@@ -408,7 +392,7 @@ async fn deliveries_are_listed_redelivered_and_forgotten(db: TestDb) {
     for delivery in &claimed.deliveries {
         db.store.settle_delivery(&claimed, delivery, &settled).await.unwrap();
     }
-    db.store.release_webhook(&claimed).await.unwrap();
+    db.store.release_webhook(&claimed, at(10)).await.unwrap();
     let list = async |state, page: &PageRequest| {
         db.store.list_deliveries(&one.id, &DeliveryFilter { state }, page).await.unwrap()
     };

@@ -1,6 +1,7 @@
 //! Webhooks: kept, told, tried, told again, and never led inside.
 
 mod alerts;
+mod crowds;
 mod deliveries;
 mod receiver;
 
@@ -22,8 +23,13 @@ fn local() -> Builder {
 
 /// Adds a webhook that is told of everything; its id and secret.
 async fn webhook(server: &TestServer, url: &str) -> (String, String) {
+    webhook_by(server, &server.live(), url).await
+}
+
+/// The same, by somebody.
+async fn webhook_by(server: &TestServer, maker: &Actor, url: &str) -> (String, String) {
     let request = json!({"webhook": {"url": url, "events": ["*"]}});
-    let made = server.call(Wire::Grpc, "Keys/CreateWebhook", &server.live(), request).await.ok();
+    let made = server.call(Wire::Grpc, "Keys/CreateWebhook", maker, request).await.ok();
     let secret = made["secret"].as_str().expect("a secret").to_owned();
     Actor::made(&secret, "");
     (made["webhook"]["id"].as_str().expect("an id").to_owned(), secret)
@@ -31,11 +37,15 @@ async fn webhook(server: &TestServer, url: &str) -> (String, String) {
 
 /// Something happens in the live environment of the first project.
 async fn happens(server: &TestServer, what: &str) -> EventId {
+    happens_in(server, ProjectId::default_project(), Environment::Live, what).await
+}
+
+async fn happens_in(server: &TestServer, project: ProjectId, environment: Environment, what: &str) -> EventId {
     let event = WebhookEvent {
         id: EventId::new(server.now(), &SystemEntropy),
         kind: WEBHOOK_TEST,
-        project: ProjectId::default_project(),
-        environment: Environment::Live,
+        project,
+        environment,
         at: server.now(),
         data: json!({"what": what}),
     };
