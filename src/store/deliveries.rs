@@ -50,6 +50,11 @@ impl Store {
         self.page(statements, values, pages::after(request).unwrap_or(AFTER_ALL).into(), request, read).await
     }
 
+    /// Whether a webhook is still to be told of an event whose kind begins like this.
+    pub async fn has_waiting_deliveries(&self, webhook: &WebhookId, kinds: &str) -> Result<bool> {
+        Ok(self.db.fetch_optional(WAITING_OF, values![webhook.as_str(), kinds]).await?.is_some())
+    }
+
     /// Queues a delivery once more, to be made now and tried as often as a new one; whether there is one.
     ///
     /// # Errors
@@ -163,6 +168,8 @@ const COUNT_BY_STATE: &str =
     "SELECT COUNT(*) AS total FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.state = $2";
 const REDELIVER: &str = "UPDATE webhook_deliveries SET state = 'waiting', due_at = $3, tries = 0
     WHERE webhook_id = $1 AND id = $2";
+const WAITING_OF: &str = "SELECT d.id FROM webhook_deliveries d
+    WHERE d.webhook_id = $1 AND d.due_at IS NOT NULL AND substr(d.kind, 1, length($2)) = $2 LIMIT 1";
 const COUNT_WAITING: &str =
     "SELECT COUNT(*) AS total FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.due_at IS NOT NULL";
 const INSERT: &str =
@@ -195,6 +202,7 @@ pub(super) const PLANNED: &[(&str, &str)] = &[
     (LIST_BY_STATE, "webhook_deliveries_by_state"),
     (COUNT_BY_STATE, "webhook_deliveries_by_state"),
     (REDELIVER, "sqlite_autoindex_webhook_deliveries_1"),
+    (WAITING_OF, "webhook_deliveries_"),
     (COUNT_WAITING, "webhook_deliveries_"),
     (FORGET_TESTS, "sqlite_autoindex_webhook_deliveries_1"),
     (PRUNE, "webhook_deliveries_ended"),

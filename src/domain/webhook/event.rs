@@ -59,6 +59,11 @@ impl EventPattern {
         Self(text.into())
     }
 
+    /// Whether kinds of alerts fit it.
+    pub fn hears_alerts(&self) -> bool {
+        self.as_str() == Self::ALL || is_alert(&self.0)
+    }
+
     /// The pattern as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -71,10 +76,18 @@ impl fmt::Display for EventPattern {
     }
 }
 
+/// Whether a kind is one of alerts, whose data is for those who may read alerts.
+pub fn is_alert(kind: &str) -> bool {
+    kind.starts_with(ALERTS)
+}
+
 fn family(kind: &str) -> String {
     let (first, _) = kind.split_once('.').unwrap_or((kind, ""));
     format!("{first}.*")
 }
+
+/// What the kinds of alerts begin with.
+pub const ALERTS: &str = "alert.";
 
 /// The kind of the event that the test button sends.
 pub const WEBHOOK_TEST: &str = "webhook.test";
@@ -130,5 +143,8 @@ mod tests {
             assert_eq!(EventPattern::parse(text), None, "{text}");
         }
         assert_eq!(event(Value::Null).family(), "webhook.*");
+        let hears = |text| EventPattern::parse(text).unwrap().hears_alerts();
+        assert!(["*", "alert.*", "alert.honey_key"].into_iter().all(hears));
+        assert!(!["webhook.*", "webhook.test"].into_iter().any(hears));
     }
 }

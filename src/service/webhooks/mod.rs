@@ -27,7 +27,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::reason::Reason;
 use crate::domain::secret::PlainSecret;
 use crate::domain::webhook::delivery::{Delivery, DeliveryState};
-use crate::domain::webhook::event::{EventPattern, WEBHOOK_TEST, WebhookEvent};
+use crate::domain::webhook::event::{ALERTS, EventPattern, WEBHOOK_TEST, WebhookEvent, is_alert};
 use crate::domain::webhook::{MAX_WEBHOOKS, Webhook, WebhookDetails, seal_context};
 use crate::store::DeliveryFilter;
 
@@ -45,8 +45,11 @@ impl Webhooks {
         Self { context, tests: Arc::new(Semaphore::new(MAX_TESTS)) }
     }
 
-    /// Adds a webhook; with it comes its secret, which is shown only here.
+    /// Adds a webhook; with it comes its secret, which is shown only here. Whoever has it told of alerts must be able to read them.
     pub async fn create(&self, caller: &Caller, details: WebhookDetails) -> Result<(Webhook, PlainSecret)> {
+        if details.kinds.iter().any(EventPattern::hears_alerts) {
+            expect_alerts_scope(caller)?;
+        }
         self.may_be_called(&details)?;
         let now = self.context.now();
         let webhook = Webhook {
@@ -82,7 +85,7 @@ impl Webhooks {
         Ok(self.context.store.list_webhooks(caller.project(), caller.environment(), page).await?)
     }
 
-    /// Changes what is said of a webhook by `change`.
+    /// Changes what is said of a webhook by `change`. Whoever has it tell an address of alerts must be able to read them.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -94,6 +97,9 @@ impl Webhooks {
         expect_etag(etag, &webhook.etag())?;
         let (version, mut details) = (webhook.version, webhook.details.clone());
         change(&mut details)?;
+        if self.shows_alerts(&webhook, &details).await? {
+            expect_alerts_scope(caller)?;
+        }
         if details.url != webhook.details.url {
             self.may_be_called(&details)?;
         }
@@ -184,7 +190,7 @@ impl Webhooks {
         Ok(delivery)
     }
 
-    /// Lists what a webhook was told and is to be told, newest first.
+    /// Lists what a webhook was told and is to be told, newest first. What alerts say is left out for who may not read them.
     pub async fn deliveries(
         &self,
         caller: &Caller,
@@ -193,10 +199,16 @@ impl Webhooks {
         page: &PageRequest,
     ) -> Result<Page<Delivery>> {
         let webhook = self.find(caller, id).await?;
-        Ok(self.context.store.list_deliveries(&webhook.id, filter, page).await?)
+        let mut listed = self.context.store.list_deliveries(&webhook.id, filter, page).await?;
+        if !caller.scopes().holds(READ_ALERTS) {
+            for delivery in listed.items.iter_mut().filter(|delivery| is_alert(&delivery.kind)) {
+                delivery.payload.clear();
+            }
+        }
+        Ok(listed)
     }
 
-    /// Makes a delivery once more.
+    /// Makes a delivery once more. That of an alert is for who may read it: the webhook may be elsewhere by now.
     pub async fn redeliver(&self, caller: &Caller, webhook: &str, id: &str) -> Result<Delivery> {
         let webhook = self.find(caller, webhook).await?;
         let unknown = || Error::not_found("delivery", id);
@@ -204,8 +216,12 @@ impl Webhooks {
         if !webhook.details.enabled {
             return Err(Error::new(Reason::InvalidState, "the webhook is disabled; enable it first"));
         }
-        let audit = self.context.audit(caller, "webhook.redelivered", webhook.id.as_str());
         let (store, now) = (&self.context.store, self.context.now());
+        let found = store.find_delivery(&webhook.id, &event).await?.ok_or_else(unknown)?;
+        if is_alert(&found.kind) {
+            expect_alerts_scope(caller)?;
+        }
+        let audit = self.context.audit(caller, "webhook.redelivered", webhook.id.as_str());
         if !store.redeliver(&webhook.id, &event, now, &audit).await? {
             return Err(unknown());
         }
@@ -215,6 +231,16 @@ impl Webhooks {
     /// The time, for whoever tells what is over.
     pub fn now(&self) -> Timestamp {
         self.context.now()
+    }
+
+    /// Whether a change has an address hear of alerts that it did not hear of before: of new ones, or of those that wait.
+    async fn shows_alerts(&self, before: &Webhook, after: &WebhookDetails) -> Result<bool> {
+        if after.kinds.difference(&before.details.kinds).any(EventPattern::hears_alerts) {
+            return Ok(true);
+        }
+        Ok(after.url != before.details.url
+            && (after.kinds.iter().any(EventPattern::hears_alerts)
+                || self.context.store.has_waiting_deliveries(&before.id, ALERTS).await?))
     }
 
     fn may_be_called(&self, details: &WebhookDetails) -> Result<()> {
@@ -234,6 +260,14 @@ impl Webhooks {
     }
 }
 
+/// Alerts are for those who may read them, by whichever way.
+fn expect_alerts_scope(caller: &Caller) -> Result<()> {
+    if caller.scopes().holds(READ_ALERTS) {
+        return Ok(());
+    }
+    Err(Error::insufficient_scope(READ_ALERTS.to_owned()))
+}
+
 /// The details as the audit log shows them.
 fn shown(details: &WebhookDetails) -> Map<String, Value> {
     fields([
@@ -244,6 +278,7 @@ fn shown(details: &WebhookDetails) -> Map<String, Value> {
     ])
 }
 
+const READ_ALERTS: &str = "read:alerts";
 const SECRET_BYTES: usize = 32;
 /// Webhooks that are tried at one time, by all callers of this node.
 const MAX_TESTS: usize = 32;

@@ -5,7 +5,7 @@ use super::support::*;
 use super::webhooks::{attempt, claim, create, deliveries, due};
 use crate::domain::environment::Environment;
 use crate::domain::webhook::delivery::{AttemptError, Delivery, DeliveryState, MAX_WAITING};
-use crate::domain::webhook::Webhook;
+use crate::domain::webhook::{Webhook, WebhookDetails};
 use crate::store::{Conflict, DueWebhook, Enqueued, Settled, StoreError};
 
 on_both_engines! {
@@ -69,6 +69,17 @@ async fn the_log_keeps_the_newest_tests(db: TestDb) {
     assert_eq!((kept.len(), kept[0].created_at, kept[99].created_at), (101, at(129), at(30)));
     assert_eq!((&kept[100].id, kept[100].state), (&told.id, DeliveryState::Waiting), "which is of the outbox");
     assert_eq!(deliveries(&db, &other.id).await.len(), 2);
+    let waits = async |webhook: &Webhook, kinds| db.store.has_waiting_deliveries(&webhook.id, kinds).await.unwrap();
+    assert!(waits(&one, "webhook.").await && !waits(&one, "alert.").await);
+    db.store.update_webhook(&disabled(&one), 1, &event(&project())).await.unwrap();
+    assert!(!waits(&one, "webhook.").await && waits(&other, "webhook.").await);
+}
+
+fn disabled(webhook: &Webhook) -> Webhook {
+    let mut webhook = webhook.clone();
+    let details = WebhookDetails { enabled: false, ..webhook.details.clone() };
+    webhook.update(details, at(200));
+    webhook
 }
 
 async fn the_one_that_was_told_last_is_behind_the_others(db: TestDb) {
