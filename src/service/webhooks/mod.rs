@@ -2,6 +2,7 @@
 
 mod courier;
 mod message;
+mod trials;
 mod turns;
 
 pub use courier::Courier;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use self::trials::{MOST_OF_PROJECT, Trials};
 use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::audit::fields;
@@ -35,14 +36,13 @@ use crate::store::DeliveryFilter;
 #[derive(Clone, Debug)]
 pub struct Webhooks {
     context: Arc<Context>,
-    /// Bounds how many are tried at one time.
-    tests: Arc<Semaphore>,
+    trials: Arc<Trials>,
 }
 
 impl Webhooks {
     /// The service over this context.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, tests: Arc::new(Semaphore::new(MAX_TESTS)) }
+        Self { context, trials: Arc::default() }
     }
 
     /// Adds a webhook; with it comes its secret, which is shown only here. Whoever has it told of alerts must be able to read them.
@@ -151,12 +151,14 @@ impl Webhooks {
                 listed.into_iter().filter(|webhook| webhook.details.enabled).collect()
             }
         };
-        join_all(webhooks.iter().map(|webhook| self.test_one(webhook))).await.into_iter().collect()
+        // No more at a time than there are places for: none waits longer than others hold it up.
+        let tests: Vec<_> = webhooks.iter().map(|webhook| self.test_one(webhook)).collect();
+        stream::iter(tests).buffered(MOST_OF_PROJECT).try_collect().await
     }
 
     async fn test_one(&self, webhook: &Webhook) -> Result<Delivery> {
         let context = &self.context;
-        let Ok(_permit) = tokio::time::timeout(TEST_WAITS, self.tests.acquire()).await else {
+        let Some(_place) = self.trials.place(&webhook.project).await else {
             return Err(Error::new(
                 Reason::Overloaded,
                 "too many webhooks are being tried; try again in a few seconds",
@@ -280,9 +282,5 @@ fn shown(details: &WebhookDetails) -> Map<String, Value> {
 
 const READ_ALERTS: &str = "read:alerts";
 const SECRET_BYTES: usize = 32;
-/// Webhooks that are tried at one time, by all callers of this node.
-const MAX_TESTS: usize = 32;
-/// How long a test waits for others.
-const TEST_WAITS: Duration = Duration::from_secs(5);
 /// How long a test may take.
 const TEST_TAKES: Duration = Duration::from_secs(10);
