@@ -52,7 +52,7 @@ impl Carrier for Network {
                 ],
                 body: Bytes::copy_from_slice(envelope.payload.as_bytes()),
             };
-            let outcome = self.fetcher.post(envelope.url.as_str(), &post).await.map_err(error);
+            let outcome = self.fetcher.post(envelope.url.as_str(), &post).await.map_err(|error| told(&envelope, error));
             let word = match &outcome {
                 Ok(reply) if (200..=299).contains(&reply.status) => "delivered",
                 Ok(_) => "refused",
@@ -64,7 +64,18 @@ impl Carrier for Network {
     }
 }
 
-fn error(error: FetchError) -> AttemptError {
+/// What is told of it. Of a name it is not told that it stands for an address inside: whoever may add a webhook would learn by
+/// that which names there are.
+fn told(envelope: &Envelope<'_>, error: FetchError) -> AttemptError {
+    let word = word(error);
+    if word != AttemptError::Forbidden || envelope.url.literal().is_some() {
+        return word;
+    }
+    tracing::info!(event_id = envelope.id, %error, "a webhook was not called; it is told that its name cannot be resolved");
+    AttemptError::Unresolved
+}
+
+fn word(error: FetchError) -> AttemptError {
     match error {
         FetchError::BadUrl | FetchError::NotEncrypted | FetchError::Forbidden => AttemptError::Forbidden,
         FetchError::Unresolved => AttemptError::Unresolved,
@@ -77,3 +88,25 @@ fn error(error: FetchError) -> AttemptError {
 
 /// Bytes of an answer that are read; they are of no interest.
 const MAX_ANSWER: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_inner_network_are_not_told() {
+        let told = |url, error| {
+            let url = WebhookUrl::parse(url).unwrap();
+            told(&Envelope { url: &url, id: "msg_1", timestamp: 0, signatures: "", payload: "" }, error)
+        };
+        for error in [FetchError::Forbidden, FetchError::NotEncrypted, FetchError::Unresolved] {
+            for url in ["https://vm/", "https://hooks.example/", "http://intranet.example/a"] {
+                assert_eq!(told(url, error), AttemptError::Unresolved, "{url}");
+            }
+        }
+        for url in ["https://10.1.2.3/", "https://[::1]/", "https://localhost/", "http://93.184.215.14/"] {
+            assert_eq!(told(url, FetchError::Forbidden), AttemptError::Forbidden, "{url}");
+        }
+        assert_eq!(told("https://vm/", FetchError::Unreachable), AttemptError::Unreachable);
+    }
+}

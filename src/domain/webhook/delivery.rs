@@ -83,9 +83,9 @@ pub enum AttemptError {
     Status,
     /// It answered 410.
     Gone,
-    /// Its address must not be called.
+    /// Its address, a number, must not be called.
     Forbidden,
-    /// Its name cannot be resolved.
+    /// Its name cannot be resolved, or only to addresses that must not be called.
     Unresolved,
     /// No connection was made.
     Unreachable,

@@ -166,6 +166,13 @@ async fn addresses_inside_are_refused() {
         );
         assert!(tested["data"][0].get("status").is_none(), "{tested}");
     }
+    // Of a name it is not told that it stands for an address inside.
+    for name in ["ip6-localhost", "ip6-loopback", "no-such-name.invalid"] {
+        let (named, _) = webhook(&server, &format!("https://{name}/")).await;
+        let tested = server.call(Wire::Json, "Keys/TestWebhook", &server.live(), json!({"id": named})).await.ok();
+        assert_eq!(tested["data"][0]["error"], "NAME_UNRESOLVED", "{name}");
+        server.call(Wire::Json, "Keys/DeleteWebhook", &server.live(), json!({"id": named})).await.ok();
+    }
     happens(&server, "a").await;
     soon("the delivery fails", async || deliveries(&server, &id).await[0]["attempts"] == 1).await;
     assert_eq!(deliveries(&server, &id).await[0]["error"], "ADDRESS_FORBIDDEN");
