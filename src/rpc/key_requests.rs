@@ -9,7 +9,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UserId;
 use crate::proto::v1;
-use crate::service::keys::Idempotency;
+use crate::service::idempotency::Idempotency;
 use crate::store::KeyFilter;
 
 /// The filters as the client named them, which are the same on every page.
@@ -41,14 +41,17 @@ pub(super) fn user(fields: &mut Fields, id: &str) -> Option<UserId> {
     user
 }
 
-/// The client's `Idempotency-Key`: 1 to 255 visible ASCII characters, sent once.
-pub(super) fn idempotency(request: &Request<v1::CreateKeyRequest>) -> Result<Option<Idempotency>> {
+/// The client's `Idempotency-Key` for a request to this RPC: 1 to 255 visible ASCII characters, sent once.
+pub(super) fn idempotency<T: Message>(rpc: &str, request: &Request<T>) -> Result<Option<Idempotency>> {
     let mut values = request.metadata().get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let bytes = value.as_encoded_bytes();
     let good = (1..=255).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) && values.next().is_none();
     match std::str::from_utf8(bytes) {
-        Ok(key) if good => Ok(Some(Idempotency { key: key.to_owned(), request: request.get_ref().encode_to_vec() })),
+        Ok(key) if good => {
+            let request = [rpc.as_bytes(), &request.get_ref().encode_to_vec()].concat();
+            Ok(Some(Idempotency { key: key.to_owned(), request }))
+        }
         _ => Err(Error::field("Idempotency-Key", "must be 1 to 255 visible ASCII characters, sent once")),
     }
 }

@@ -93,7 +93,8 @@ impl KeysRpc for KeysService {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let promise = idempotency(&request);
+        // Without a name, as it was before other RPCs took promises: what was promised then is kept.
+        let promise = idempotency("", &request);
         let (around, message) = Around::split(request)?;
         let answer = async {
             let new = new_key(message)?;

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::fields::Fields;
+use super::key_requests::idempotency;
 use super::page::{page_fields, place};
 use super::request::Around;
 use crate::domain::clock::Timestamp;
@@ -40,10 +41,11 @@ impl WebhookRpcs {
     }
 
     pub(super) async fn create(&self, request: Request<v1::CreateWebhookRequest>) -> Answer<v1::CreateWebhookResponse> {
+        let promise = idempotency("CreateWebhook", &request);
         let (around, message) = Around::split(request)?;
         let answer = async {
             let given = message.webhook.ok_or_else(|| Error::field("webhook", "is needed"))?;
-            let (webhook, secret) = self.webhooks.create(&around.caller, new_webhook(given)?).await?;
+            let (webhook, secret) = self.webhooks.create(&around.caller, new_webhook(given)?, promise?).await?;
             let secret = secret.expose().to_owned();
             Ok(v1::CreateWebhookResponse { webhook: Some(self.encode(webhook)), secret })
         };
@@ -100,13 +102,16 @@ impl WebhookRpcs {
         &self,
         request: Request<v1::RotateWebhookSecretRequest>,
     ) -> Answer<v1::RotateWebhookSecretResponse> {
+        let promise = idempotency("RotateWebhookSecret", &request);
         let (around, message) = Around::split(request)?;
         let answer = async {
             let mut fields = Fields::default();
             let grace = fields.duration("grace_period", message.grace_period, MAX_GRACE);
             let grace: Duration = fields.finish(grace)?;
             let v1::RotateWebhookSecretRequest { id, etag, .. } = message;
-            let (webhook, secret) = self.webhooks.rotate_secret(&around.caller, &id, etag.as_deref(), grace).await?;
+            let etag = etag.as_deref();
+            let rotated = self.webhooks.rotate_secret(&around.caller, &id, etag, grace, promise?).await;
+            let (webhook, secret) = rotated?;
             let secret = secret.expose().to_owned();
             Ok(v1::RotateWebhookSecretResponse { webhook: Some(self.encode(webhook)), secret })
         };

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
+use super::idempotency::{self, Idempotency, Promise};
 use super::reach::{rate_limits, reach, refuse_credits, refuse_more_than_own};
 use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
@@ -21,7 +20,7 @@ use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::sealing;
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::user::UserState;
-use crate::store::{KeyCreated, KeyFilter, NewIdempotent};
+use crate::store::{KeyCreated, KeyFilter, Remembered};
 
 /// The Keys service.
 #[derive(Clone, Debug)]
@@ -40,15 +39,6 @@ pub struct NewKey {
     pub details: KeyDetails,
     /// Whether its secret may be shown again.
     pub recoverable: bool,
-}
-
-/// A client's promise that two requests are one.
-#[derive(Clone, Debug)]
-pub struct Idempotency {
-    /// The key the client chose.
-    pub key: String,
-    /// The whole request, as bytes that are equal for equal requests.
-    pub request: Vec<u8>,
 }
 
 impl Keys {
@@ -240,47 +230,20 @@ impl Keys {
         let sealed = key.recoverable.then(|| self.seal(&key.id, &secret));
         let hash = self.0.keyring.hash(secret.expose());
         let audit = self.0.audit(caller, "key.created", key.id.as_str()).changing_key(None, &key);
-        let actor = caller.asker();
-        let promised = idempotency.map(|idempotency| {
-            let answer = Zeroizing::new(format!("{}\n{}", key.id, secret.expose()));
-            let fingerprint = self.0.keyring.fingerprint(&idempotency.request);
-            let sealed = self.0.keyring.seal(answer.as_bytes(), &answer_context(caller, &idempotency.key));
-            (idempotency.key, fingerprint, sealed)
-        });
-        let request = promised.as_ref().map(|(key, fingerprint, answer)| NewIdempotent {
-            actor: Some(&actor),
-            key,
-            fingerprint,
-            answer,
-            expires_at: now.plus(IDEMPOTENCY_WINDOW),
-        });
-        let created = self.0.store.create_key(&key, &hash, sealed.as_deref(), request.as_ref(), &audit).await?;
-        match (created, promised) {
-            (KeyCreated::Created(change), _) => {
+        let named = (key.id.as_str(), &secret);
+        let promise = idempotency.map(|idempotency| Promise::new(&self.0, caller, idempotency, named, now));
+        let request = promise.as_ref().map(Promise::request);
+        match self.0.store.create_key(&key, &hash, sealed.as_deref(), request.as_ref(), &audit).await? {
+            KeyCreated::Created(change) => {
                 self.0.committed(&change);
                 Ok((key, secret))
             }
-            (KeyCreated::Replay { fingerprint, answer }, Some((idempotency_key, ours, _))) => {
-                if fingerprint != ours {
-                    let message = "this Idempotency-Key was used within 24 hours for another request; choose a new one";
-                    return Err(Error::new(Reason::IdempotencyKeyReused, message));
-                }
-                self.replay(caller, &idempotency_key, &answer).await
-            }
-            (KeyCreated::Replay { .. }, None) => {
-                Err(Error::new(Reason::Internal, "a request without an Idempotency-Key was taken for a repeated one"))
+            KeyCreated::Replay { fingerprint, answer } => {
+                let remembered = Remembered { fingerprint, answer };
+                let (id, secret) = idempotency::replay(&self.0, caller, promise.as_ref(), &remembered).await?;
+                Ok((self.find(caller, &id).await?, secret))
             }
         }
-    }
-
-    /// The answer that the first of two equal requests got.
-    async fn replay(&self, caller: &Caller, idempotency_key: &str, sealed: &[u8]) -> Result<(Key, PlainSecret)> {
-        let opened = self.0.open_secret(sealed, &answer_context(caller, idempotency_key)).await?;
-        let unreadable = || Error::new(Reason::Internal, "the answer of the first request cannot be read");
-        let opened = opened.ok_or_else(unreadable)?;
-        let (id, secret) = opened.expose().split_once('\n').ok_or_else(unreadable)?;
-        let key = self.find(caller, id).await?;
-        Ok((key, PlainSecret::unsealed(secret.to_owned())))
     }
 
     /// A key that the caller may change, and the version that was read.
@@ -391,9 +354,3 @@ fn may_hold(kind: KeyKind, scope: &Scope) -> bool {
         KeyKind::Publishable => !scope.is_built_in() || scope.plain() == "read:products",
     }
 }
-
-fn answer_context(caller: &Caller, idempotency_key: &str) -> String {
-    sealing::answer_context(caller.project().as_str(), caller.asker().as_str(), idempotency_key)
-}
-
-const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

@@ -27,6 +27,7 @@ pub mod alerts;
 pub mod audit;
 pub mod clients;
 pub mod grants;
+pub mod idempotency;
 pub mod issuers;
 pub mod keys;
 pub mod leaks;

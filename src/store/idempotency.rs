@@ -23,9 +23,12 @@ pub struct NewIdempotent<'a> {
 }
 
 /// What is remembered of a request.
-pub(super) struct Remembered {
-    pub(super) fingerprint: [u8; 32],
-    pub(super) answer: Vec<u8>,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// Knows the request again.
+    pub fingerprint: [u8; 32],
+    /// Its answer, sealed.
+    pub answer: Vec<u8>,
 }
 
 impl Store {

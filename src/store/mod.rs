@@ -85,7 +85,7 @@ pub use credits::Taken;
 pub use db::{ChangeSignal, PoolUsage};
 pub use deliveries::DeliveryFilter;
 pub use error::{Conflict, MasterKeyError, OpenError, Result, StoreError};
-pub use idempotency::NewIdempotent;
+pub use idempotency::{NewIdempotent, Remembered};
 pub use issuers::MAX_ISSUERS;
 pub use key_lists::KeyFilter;
 pub use keys::KeyCreated;

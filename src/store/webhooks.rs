@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::Store;
 use super::db::{Row, Tx, damaged, values};
 use super::error::{Conflict, Result, StoreError};
+use super::idempotency::{self, NewIdempotent, Remembered};
 use super::outbox;
 use super::pages::{self, Statements};
 use crate::domain::audit::AuditEvent;
@@ -29,11 +30,17 @@ macro_rules! webhook_columns {
 }
 
 impl Store {
-    /// Stores a new webhook and its sealed secret.
+    /// Stores a new webhook and its sealed secret; what is remembered of the request instead, if it was answered before.
     ///
     /// # Errors
     /// [`Conflict::TooManyWebhooks`], and [`Conflict::Version`] where the project was deleted.
-    pub async fn create_webhook(&self, webhook: &Webhook, sealed: &[u8], event: &AuditEvent) -> Result<()> {
+    pub async fn create_webhook(
+        &self,
+        webhook: &Webhook,
+        sealed: &[u8],
+        request: Option<&NewIdempotent<'_>>,
+        event: &AuditEvent,
+    ) -> Result<Option<Remembered>> {
         let (id, project, environment) = (webhook.id.as_str(), webhook.project.as_str(), webhook.environment.as_str());
         let values = values![
             id,
@@ -47,6 +54,9 @@ impl Store {
             webhook.version,
         ];
         let mut tx = self.db.begin().await?;
+        if let Some(known) = known(&mut tx, webhook, request).await? {
+            return Ok(Some(known));
+        }
         // Of two that add the last one, one is first.
         if tx.execute(CLAIM_PROJECT, values![project]).await? == 0 {
             return Err(StoreError::Conflict(Conflict::Version));
@@ -61,7 +71,7 @@ impl Store {
         insert_kinds(&mut tx, webhook).await?;
         self.record_in(&mut tx, event).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(None)
     }
 
     /// The webhook of this id.
@@ -123,7 +133,7 @@ impl Store {
     }
 
     /// Replaces the secret of a webhook, if it still has the version expected. The one before goes on until this time, if any;
-    /// one that is older ends now.
+    /// one that is older ends now. What is remembered of the request instead, if it was answered before.
     ///
     /// # Errors
     /// [`Conflict::Version`].
@@ -132,11 +142,15 @@ impl Store {
         webhook: &Webhook,
         expected_version: i64,
         sealed: &[u8],
+        request: Option<&NewIdempotent<'_>>,
         event: &AuditEvent,
-    ) -> Result<()> {
+    ) -> Result<Option<Remembered>> {
         let id = webhook.id.as_str();
         let (project, environment) = (webhook.project.as_str(), webhook.environment.as_str());
         let mut tx = self.db.begin().await?;
+        if let Some(known) = known(&mut tx, webhook, request).await? {
+            return Ok(Some(known));
+        }
         let values = values![id, project, environment, expected_version, webhook.updated_at, webhook.version];
         if tx.execute(ROTATED, values).await? == 0 {
             return Err(StoreError::Conflict(Conflict::Version));
@@ -149,7 +163,7 @@ impl Store {
         tx.execute(INSERT_SECRET, values![id, sealed]).await?;
         self.record_in(&mut tx, event).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(None)
     }
 
     /// The sealed secrets that sign what a webhook is told at this time, the newest first.
@@ -185,6 +199,12 @@ impl Store {
         tx.commit().await?;
         Ok(removed)
     }
+}
+
+/// What is remembered of a request that makes this of a webhook; it is remembered from now on, if nothing is.
+async fn known(tx: &mut Tx, webhook: &Webhook, request: Option<&NewIdempotent<'_>>) -> Result<Option<Remembered>> {
+    let Some(request) = request else { return Ok(None) };
+    idempotency::claim(tx, &webhook.project, webhook.environment, request, webhook.updated_at).await
 }
 
 async fn insert_kinds(tx: &mut Tx, webhook: &Webhook) -> Result<()> {

@@ -99,7 +99,7 @@ impl Writer<'_> {
                 self.query(operation, &field, "", "", &mut parameters);
             }
         }
-        if operation.method.full_name() == CREATE_KEY {
+        if REPEATABLE.contains(&operation.method.full_name()) {
             parameters.push(header::IDEMPOTENCY_KEY.in_requests());
         }
         parameters.extend([header::REQUEST_TIMEOUT.in_requests(), header::REQUEST_ID.in_requests()]);
@@ -266,8 +266,9 @@ fn is_text(message: &MessageDescriptor) -> bool {
 
 const JSON: &str = "application/json";
 
-/// The one RPC that may be repeated under an `Idempotency-Key`.
-const CREATE_KEY: &str = "gatepost.v1.Keys.CreateKey";
+/// The RPCs that may be repeated under an `Idempotency-Key`.
+const REPEATABLE: [&str; 3] =
+    ["gatepost.v1.Keys.CreateKey", "gatepost.v1.Keys.CreateWebhook", "gatepost.v1.Keys.RotateWebhookSecret"];
 
 /// Messages in messages that parameters are listed for: a message may hold itself.
 const MAX_QUERY_DEPTH: usize = 4;

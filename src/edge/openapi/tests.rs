@@ -66,7 +66,11 @@ fn operations_say_what_they_take_and_answer() {
     let paths = &document["paths"];
     let create = &paths["/v1/keys"]["post"];
     assert_eq!(create["operationId"], "createKey");
-    assert_eq!(create["parameters"][0], json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+    let promise = json!({"$ref": "#/components/parameters/IdempotencyKey"});
+    assert_eq!(create["parameters"][0], promise);
+    for path in ["/v1/webhooks", "/v1/webhooks/{id}:rotate-secret"] {
+        assert!(paths[path]["post"]["parameters"].as_array().unwrap().contains(&promise), "{path}");
+    }
     assert_eq!(create["x-publishable"], false);
 
     // What the path gives is not in the body; what neither gives is in the query.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use self::trials::{MOST_OF_PROJECT, Trials};
+use super::idempotency::{self, Idempotency, Promise};
 use super::{Context, expect_etag};
 use crate::auth::caller::Caller;
 use crate::domain::audit::fields;
@@ -30,7 +31,7 @@ use crate::domain::secret::PlainSecret;
 use crate::domain::webhook::delivery::{Delivery, DeliveryState};
 use crate::domain::webhook::event::{ALERTS, EventPattern, WEBHOOK_TEST, WebhookEvent, is_alert};
 use crate::domain::webhook::{MAX_WEBHOOKS, Webhook, WebhookDetails, seal_context};
-use crate::store::DeliveryFilter;
+use crate::store::{DeliveryFilter, Remembered};
 
 /// The webhooks part of the Keys service.
 #[derive(Clone, Debug)]
@@ -46,7 +47,12 @@ impl Webhooks {
     }
 
     /// Adds a webhook; with it comes its secret, which is shown only here. Whoever has it told of alerts must be able to read them.
-    pub async fn create(&self, caller: &Caller, details: WebhookDetails) -> Result<(Webhook, PlainSecret)> {
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        details: WebhookDetails,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(Webhook, PlainSecret)> {
         if details.kinds.iter().any(EventPattern::hears_alerts) {
             expect_alerts_scope(caller)?;
         }
@@ -67,8 +73,12 @@ impl Webhooks {
         let (secret, sealed) = self.new_secret(&webhook.id);
         let audit = self.context.audit(caller, "webhook.created", webhook.id.as_str());
         let audit = audit.changing(None, Some(shown(&webhook.details)));
-        self.context.store.create_webhook(&webhook, &sealed, &audit).await?;
-        Ok((webhook, secret))
+        let promise = self.promise(caller, idempotency, &webhook, &secret);
+        let request = promise.as_ref().map(Promise::request);
+        match self.context.store.create_webhook(&webhook, &sealed, request.as_ref(), &audit).await? {
+            None => Ok((webhook, secret)),
+            Some(remembered) => self.answered(caller, promise.as_ref(), &remembered).await,
+        }
     }
 
     /// Reads a webhook.
@@ -128,17 +138,26 @@ impl Webhooks {
         id: &str,
         etag: Option<&str>,
         grace: Duration,
+        idempotency: Option<Idempotency>,
     ) -> Result<(Webhook, PlainSecret)> {
         let mut webhook = self.find(caller, id).await?;
-        expect_etag(etag, &webhook.etag())?;
-        let (now, version) = (self.context.now(), webhook.version);
+        let fresh = expect_etag(etag, &webhook.etag());
+        if idempotency.is_none() {
+            fresh.clone()?;
+        }
+        // A request that comes again names the etag from before it was answered: it has to be known again first.
+        let (now, version) = (self.context.now(), if fresh.is_ok() { webhook.version } else { NO_VERSION });
         webhook.old_secret_ends_at = (!grace.is_zero()).then(|| now.plus(grace));
         webhook.updated_at = now;
         webhook.version += 1;
         let (secret, sealed) = self.new_secret(&webhook.id);
         let audit = self.context.audit(caller, "webhook.secret_rotated", webhook.id.as_str());
-        self.context.store.rotate_webhook_secret(&webhook, version, &sealed, &audit).await?;
-        Ok((webhook, secret))
+        let promise = self.promise(caller, idempotency, &webhook, &secret);
+        let request = promise.as_ref().map(Promise::request);
+        match self.context.store.rotate_webhook_secret(&webhook, version, &sealed, request.as_ref(), &audit).await? {
+            None => Ok((webhook, secret)),
+            Some(remembered) => self.answered(caller, promise.as_ref(), &remembered).await,
+        }
     }
 
     /// Sends a webhook, or without an id all that are enabled, an event to try it, at once and once.
@@ -252,6 +271,28 @@ impl Webhooks {
         }
     }
 
+    fn promise(
+        &self,
+        caller: &Caller,
+        idempotency: Option<Idempotency>,
+        webhook: &Webhook,
+        secret: &PlainSecret,
+    ) -> Option<Promise> {
+        let answer = (webhook.id.as_str(), secret);
+        idempotency.map(|request| Promise::new(&self.context, caller, request, answer, webhook.updated_at))
+    }
+
+    /// The answer that the first of two equal requests got.
+    async fn answered(
+        &self,
+        caller: &Caller,
+        promise: Option<&Promise>,
+        remembered: &Remembered,
+    ) -> Result<(Webhook, PlainSecret)> {
+        let (id, secret) = idempotency::replay(&self.context, caller, promise, remembered).await?;
+        Ok((self.find(caller, &id).await?, secret))
+    }
+
     /// A new secret (Standard Webhooks, "Signature scheme"), plain and sealed.
     fn new_secret(&self, id: &WebhookId) -> (PlainSecret, Vec<u8>) {
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
@@ -281,6 +322,8 @@ fn shown(details: &WebhookDetails) -> Map<String, Value> {
 }
 
 const READ_ALERTS: &str = "read:alerts";
+/// No webhook has it.
+const NO_VERSION: i64 = 0;
 const SECRET_BYTES: usize = 32;
 /// How long a test may take.
 const TEST_TAKES: Duration = Duration::from_secs(10);

@@ -219,7 +219,7 @@ async fn what_is_held_back_says_nothing_of_the_alert_that_counts_it(db: TestDb) 
 
 async fn an_alert_and_its_event_are_one(db: TestDb) {
     let webhook = webhook(at(1));
-    db.store.create_webhook(&webhook, b"sealed", &event(&project())).await.unwrap();
+    db.store.create_webhook(&webhook, b"sealed", None, &event(&project())).await.unwrap();
     let key = key(at(1));
     for n in 0..3 {
         db.store.add_usage(&[refused(&key.id, 100, at(60 + n))], &SystemEntropy).await.unwrap();

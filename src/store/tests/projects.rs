@@ -175,7 +175,7 @@ async fn fill(db: &TestDb, id: &ProjectId) {
         db.store.record_leak(&leak, LeakTurns::Nothing, &event(id), &SystemEntropy).await.unwrap();
         let mut webhook = webhook(at(n));
         webhook.project = id.clone();
-        db.store.create_webhook(&webhook, b"sealed", &event(id)).await.unwrap();
+        db.store.create_webhook(&webhook, b"sealed", None, &event(id)).await.unwrap();
         let mut told = webhook_event(at(n));
         told.project = id.clone();
         db.store.enqueue_event(&told).await.unwrap();

@@ -32,7 +32,7 @@ on_both_engines! {
 const LEASE: Duration = Duration::from_secs(60);
 
 pub(super) async fn create(db: &TestDb, webhook: &Webhook) {
-    db.store.create_webhook(webhook, b"sealed", &event(&webhook.project)).await.unwrap();
+    db.store.create_webhook(webhook, b"sealed", None, &event(&webhook.project)).await.unwrap();
 }
 
 async fn find(db: &TestDb, webhook: &Webhook) -> Option<Webhook> {
@@ -81,7 +81,7 @@ async fn a_webhook_keeps_what_is_said_of_it(db: TestDb) {
     for n in 1..MAX_WEBHOOKS {
         create(&db, &webhook(at(u64::from(n) + 10))).await;
     }
-    let full = db.store.create_webhook(&webhook(at(50)), b"sealed", &event(&project())).await;
+    let full = db.store.create_webhook(&webhook(at(50)), b"sealed", None, &event(&project())).await;
     assert_eq!(full, Err(StoreError::Conflict(Conflict::TooManyWebhooks)));
     let page = db.store.list_webhooks(&project(), Environment::Live, &numbered(7, 2)).await.unwrap();
     assert_eq!((page.items.len(), page.has_more, page.total), (6, false, Some(20)));
@@ -344,8 +344,8 @@ async fn secrets_are_rotated(db: TestDb) {
     for (end, sealed) in [(Some(at(100)), b"second"), (Some(at(200)), b"third.")] {
         let (mut next, version) = (one.clone(), one.version);
         (next.old_secret_ends_at, next.version, next.updated_at) = (end, version + 1, at(3));
-        db.store.rotate_webhook_secret(&next, version, sealed, &event(&project())).await.unwrap();
-        let stale = db.store.rotate_webhook_secret(&next, version, b"stale", &event(&project())).await;
+        db.store.rotate_webhook_secret(&next, version, sealed, None, &event(&project())).await.unwrap();
+        let stale = db.store.rotate_webhook_secret(&next, version, b"stale", None, &event(&project())).await;
         assert_eq!(stale, Err(StoreError::Conflict(Conflict::Version)));
         one = next;
         assert_eq!(find(&db, &one).await, Some(one.clone()));
@@ -358,7 +358,7 @@ async fn secrets_are_rotated(db: TestDb) {
     assert_eq!(find(&db, &one).await.unwrap().old_secret_ends_at, None);
     let (mut next, version) = (one.clone(), one.version);
     (next.old_secret_ends_at, next.version) = (None, version + 1);
-    db.store.rotate_webhook_secret(&next, version, b"fourth", &event(&project())).await.unwrap();
+    db.store.rotate_webhook_secret(&next, version, b"fourth", None, &event(&project())).await.unwrap();
     assert_eq!(secrets(at(4)).await, [b"fourth"], "at once");
 }
 
@@ -367,9 +367,9 @@ async fn secrets_are_sealed_anew(db: TestDb) {
     let mut one = webhook(at(1));
     let seal = |secret: &str| keyring.seal(secret.as_bytes(), &seal_context(one.id.as_str()));
     let (first, second) = (seal("first"), seal("second"));
-    db.store.create_webhook(&one, &first, &event(&project())).await.unwrap();
+    db.store.create_webhook(&one, &first, None, &event(&project())).await.unwrap();
     (one.old_secret_ends_at, one.version) = (Some(at(100)), 2);
-    db.store.rotate_webhook_secret(&one, 1, &second, &event(&project())).await.unwrap();
+    db.store.rotate_webhook_secret(&one, 1, &second, None, &event(&project())).await.unwrap();
 
     keyring.learn(master_key(), 2, &master_key().founding_keys().with_new_seal(&SystemEntropy));
     assert_eq!(db.store.reseal(&keyring).await.unwrap(), Resealed { anew: 2, unreadable: 0 });

@@ -3,6 +3,7 @@
 mod alerts;
 mod crowds;
 mod deliveries;
+mod promises;
 mod receiver;
 
 use gatepost::domain::entropy::SystemEntropy;
