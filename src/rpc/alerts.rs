@@ -64,7 +64,10 @@ pub(super) async fn update_rule(
     message: v1::UpdateAlertRuleRequest,
 ) -> Result<v1::UpdateAlertRuleResponse> {
     let given = message.rule.ok_or_else(|| Error::field("rule", "is needed"))?;
-    let Some(kind) = AlertKind::parse(&given.kind) else { return Err(Error::not_found("alert rule", &given.kind)) };
+    let Some(kind) = AlertKind::parse(&given.kind) else {
+        let unknown = Error::not_found("alert rule", &given.kind);
+        return Err(Error { message: format!("{}; there are: {}", unknown.message, kinds()), ..unknown });
+    };
     let mut fields = Fields::under("rule.");
     let mask = fields.mask(message.update_mask.as_ref(), &CHANGEABLE);
     let wanted = changed(&mut fields, kind, &given, &mask);
@@ -143,11 +146,14 @@ fn none_of(kind: AlertKind) -> String {
     format!("is nothing that {} compares with", kind.as_str())
 }
 
+fn kinds() -> String {
+    AlertKind::ALL.map(AlertKind::as_str).join(", ")
+}
+
 fn kind(fields: &mut Fields, field: &str, text: &str) -> Option<AlertKind> {
     let kind = AlertKind::parse(text);
     if kind.is_none() {
-        let kinds = AlertKind::ALL.map(AlertKind::as_str).join(", ");
-        fields.refuse(field, format!("must be one of: {kinds}"));
+        fields.refuse(field, format!("must be one of: {}", kinds()));
     }
     kind
 }

@@ -84,7 +84,9 @@ async fn rules_are_changed_within_their_bounds() {
             let mask = if field == "min_calls" { "minCalls" } else { field };
             update(rule, mask).await.violates(&[&format!("rule.{field}")]);
         }
-        update(json!({"kind": "nothing", "enabled": true}), "enabled").await.refused("RESOURCE_NOT_FOUND");
+        let unknown = update(json!({"kind": "nothing", "enabled": true}), "enabled").await;
+        unknown.refused("RESOURCE_NOT_FOUND");
+        assert!(unknown.message.contains("there are: many_refusals, rate_jump, "), "{unknown:?}");
         let request = json!({"rule": {"kind": "new_network"}, "updateMask": "enabled"});
         server.call(wire, "Keys/UpdateAlertRule", &test, request).await.refused("ENV_MISMATCH");
         let audited = json!({"action": "alert_rule.updated"});
