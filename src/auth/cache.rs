@@ -227,15 +227,15 @@ impl CredentialCache {
         (current && self.trust.holds()).then_some(entry)
     }
 
-    /// Whether nothing has ended what was found by a read that began then. What outsiders are told nobody knows ends with what nobody
-    /// does: whoever may not ask the store any more would tell them apart otherwise.
+    /// Whether nothing has ended what was found by a read that began then. What outsiders are told nobody knows ends when what nobody
+    /// knows does, and by nothing else but its own change: whoever may not ask the store any more would tell them apart otherwise.
+    /// Whatever becomes of its owners, it is told the same.
     fn stood(&self, found: &Known, creations: u64, turns: u64) -> bool {
-        let none_created = || creations == self.creations.load(Ordering::SeqCst);
         match found {
-            Known::Issued(credential) => {
-                self.owners.stood_behind(turns, credential) && (!credential.is_told_as_unknown() || none_created())
+            Known::Issued(credential) if !credential.is_told_as_unknown() => {
+                self.owners.stood_behind(turns, credential)
             }
-            Known::Unknown => none_created(),
+            Known::Issued(_) | Known::Unknown => creations == self.creations.load(Ordering::SeqCst),
         }
     }
 
@@ -431,10 +431,17 @@ mod tests {
         revoked.revoke(at(1));
         for (key, stays) in [(good, true), (honey, false), (revoked, false)] {
             let (cache, secret) = (cache(), hash(1, 1));
-            cache.keep(cache.begin(secret), issued(key));
+            let project = key.project.clone();
+            let found = issued(key);
+            cache.keep(cache.begin(secret), found.clone());
             assert!(knows(&cache, &secret));
             cache.invalidate_unknown();
             assert_eq!(knows(&cache, &secret), stays);
+            if !stays {
+                cache.keep(cache.begin(secret), found);
+                cache.invalidate_owned_by(project.as_str());
+                assert!(knows(&cache, &secret), "as what nobody knows");
+            }
         }
     }
 
@@ -442,8 +449,9 @@ mod tests {
     fn a_deleted_project_is_forgotten_and_others_are_not() {
         let cache = cache();
         let issued = |project: &str| {
-            let project = ProjectId::parse(project).unwrap();
-            issued(Key { project, ..full_key(at(0)) })
+            let mut key = Key { project: ProjectId::parse(project).unwrap(), ..full_key(at(0)) };
+            key.details.honey = false;
+            issued(key)
         };
         let (here, elsewhere, late, unknown) = (hash(1, 1), hash(2, 2), hash(3, 3), hash(4, 4));
         cache.keep(cache.begin(here), issued("shop"));

@@ -223,7 +223,10 @@ impl Credentials {
             self.cache.invalidate_owned_by(owner.as_str());
         }
         self.cache.invalidate(&change.hashes);
-        if matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
+        // One of them may be known now. And whatever is forgotten of a key is forgotten with what nobody knows: a key that was revoked
+        // is told as one of those.
+        let of_key = matches!(change.subject, Some(CredentialId::Key(_)));
+        if of_key || matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
             self.cache.invalidate_unknown();
         }
     }
