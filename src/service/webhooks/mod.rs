@@ -141,6 +141,10 @@ impl Webhooks {
         idempotency: Option<Idempotency>,
     ) -> Result<(Webhook, PlainSecret)> {
         let mut webhook = self.find(caller, id).await?;
+        // With the secret comes that alerts are believed.
+        if webhook.details.kinds.iter().any(EventPattern::hears_alerts) {
+            expect_alerts_scope(caller)?;
+        }
         let fresh = expect_etag(etag, &webhook.etag());
         if idempotency.is_none() {
             fresh.clone()?;

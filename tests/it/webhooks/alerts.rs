@@ -86,6 +86,7 @@ async fn alerts_are_for_those_who_may_read_them() {
         let theirs = json!(theirs);
         let elsewhere = json!(receiver.url() + "&mine=1");
         lacks(call("Keys/UpdateWebhook", &plain, update(&theirs, "url", elsewhere.clone())).await);
+        lacks(call("Keys/RotateWebhookSecret", &plain, json!({"id": theirs})).await);
         call("Keys/UpdateWebhook", &plain, update(&theirs, "description", json!("D"))).await.ok();
         call("Keys/UpdateWebhook", &plain, update(&theirs, "events", json!(["webhook.*"]))).await.ok();
         call("Keys/UpdateWebhook", &plain, update(&theirs, "url", elsewhere)).await.ok();
