@@ -36,5 +36,6 @@ impl Sources {
     }
 }
 
-/// Addresses of an IPv6 /64 that are told apart of a credential in a minute: the others are counted as the network, whose address ends in zeros.
+/// Addresses of an IPv6 /64 that are told apart of a credential in a minute: the others are counted as the network, whose address ends
+/// in zeros.
 pub(super) const MOST_OF_NETWORK: usize = 25;

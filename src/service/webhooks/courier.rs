@@ -1,5 +1,6 @@
-//! Makes the deliveries that are due: of many webhooks at a time, and of each a few. Whose turn it is, `turns` says. A delivery that was begun and not settled, because the process ended, is made again once its lease is over: each is made at
-//! least once, by whichever node.
+//! Makes the deliveries that are due: of many webhooks at a time, and of each a few. Whose turn it is, `turns` says. A delivery that was
+//! begun and not settled, because the process ended, is made again once its lease is over: each is made at least once, by whichever
+//! node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
