@@ -82,8 +82,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Writes down a delivery that was made outside of the outbox, and has ended. Of the newest [`NEWEST`] deliveries to the
-    /// webhook up to [`MOST_TESTS`] are such ones: older ones are forgotten, and what else it was told is not.
+    /// Writes down a delivery that was made outside of the outbox, and has ended. Of the newest 1,000 deliveries to the
+    /// webhook up to 100 are such ones: older ones are forgotten, and what else it was told is not.
     pub async fn record_delivery(
         &self,
         project: &ProjectId,
