@@ -86,7 +86,7 @@ async fn a_device_gets_tokens_once_somebody_agrees() {
         let typed = browser.submit(&page, &[("user_code", &user.to_lowercase().replace('-', " "))]).await;
         assert_eq!((typed.status, typed.header("location")), (303, &*page_of(user)));
         let sign_in = browser.get(typed.header("location")).await.expect(200, "");
-        assert!(!sign_in.text.contains("TV"), "who is not signed in learns nothing: {sign_in:?}");
+        assert!(!sign_in.text.contains("TV "), "who is not signed in learns nothing: {sign_in:?}");
         let wrong = browser.submit(&sign_in, &[("login", "ada"), ("password", "wrong horse battery")]).await;
         assert_eq!(wrong.status, 422);
         let question = browser.sign_in(&wrong, "ada").await.expect(200, "");
@@ -100,7 +100,7 @@ async fn a_device_gets_tokens_once_somebody_agrees() {
         let decided = browser.submit(&question, &[("decision", "allow")]).await;
         assert_eq!((decided.status, decided.header("location")), (303, &*page_of(user)));
         let done = browser.get(decided.header("location")).await.expect(200, "");
-        assert!(done.text.contains("is connected") && done.text.contains("TV"), "{done:?}");
+        assert!(done.text.contains("is connected") && done.text.contains("TV "), "{done:?}");
         // A second click, and the same code once more.
         let again = browser.submit(&question, &[("decision", "deny")]).await;
         assert_eq!((again.status, again.header("location")), (303, &*page_of(user)));
@@ -319,7 +319,7 @@ async fn only_who_may_decide_does() {
     let cookie = format!("__Host-gatepost-session={}", eve.secret);
     let page = server.request(Method::GET, &page_of(user), &Actor::anonymous()).header("cookie", cookie);
     let page = server.send(page).await;
-    assert!(page.status == 422 && page.text.contains("not known") && !page.text.contains("TV"), "{page:?}");
+    assert!(page.status == 422 && page.text.contains("not known") && !page.text.contains("TV "), "{page:?}");
 
     // With nothing to give: asked to sign in as somebody else, and nothing is decided.
     let mut browser = Browser::new(&server);
@@ -354,7 +354,7 @@ async fn only_who_may_decide_does() {
     let mut browser = Browser::new(&server);
     let page = browser.get(&page_of(user)).await;
     let used = browser.sign_in(&page, "bob").await;
-    assert!(used.status == 422 && !used.text.contains("TV"), "{used:?}");
+    assert!(used.status == 422 && !used.text.contains("TV "), "{used:?}");
 }
 
 #[tokio::test]

@@ -139,6 +139,8 @@ async fn a_redis_that_does_not_answer_is_waited_for_once() {
     // Whoever was asked when it was held up may have spent one there too; here it counts once.
     assert_eq!(spend(&node, &key).await, 25);
     assert!(began.elapsed() < 10 * PATIENCE, "26 calls took {:?}", began.elapsed());
+    // What is measured is a moment old: it has to say that Redis is away before it can say that it is back.
+    soon("Redis is missed", async || !is_up(&node).await).await;
     home.redis().let_go().await;
     for node in [&node, &home] {
         soon("Redis is used again", async || is_up(node).await).await;
