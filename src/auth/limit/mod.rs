@@ -98,8 +98,8 @@ impl Limiter {
         Ok(Self { buckets, purses: Purses::default(), store, clock, turns: Turns::new(), sharing })
     }
 
-    /// Takes the cost of a call from the limits and credits of a credential, or says what stands against it. None where
-    /// it has neither.
+    /// Takes the cost of a call that came at this time from the limits and credits of a credential, or says what stands against
+    /// it. None where it has neither.
     ///
     /// # Errors
     /// STORE_UNAVAILABLE where the store has to be asked for credits and cannot be.
