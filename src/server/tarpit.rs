@@ -34,10 +34,10 @@ impl Tarpit {
     }
 }
 
-/// Not felt by somebody who made a mistake, and two thousand times what a refusal takes.
-const HOLD: Duration = Duration::from_millis(50);
-/// Calls that wait at once: a few megabytes.
-const PLACES: usize = 512;
+/// Hardly felt by somebody who made a mistake, and ten thousand times what a refusal takes.
+const HOLD: Duration = Duration::from_millis(250);
+/// Calls that wait at once: some sixteen megabytes.
+const PLACES: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
