@@ -34,6 +34,7 @@ pub(super) async fn open(config: &Config, store: &Store, clock: &Arc<dyn Clock>)
 /// Adds the headers.
 pub(super) fn tell(report: &Report, headers: &mut HeaderMap) {
     headers.reserve(6);
+    let policies = report.policies();
     let mut insert = |name, value: Bytes, is_fleeting| {
         // Names of limits are letters, digits, hyphens and underscores, and all else is digits.
         if let Ok(mut value) = HeaderValue::from_maybe_shared(value) {
@@ -42,10 +43,11 @@ pub(super) fn tell(report: &Report, headers: &mut HeaderMap) {
             headers.insert(name, value);
         }
     };
-    insert(RATELIMIT_POLICY, report.policies().clone(), false);
-    // All in one piece of memory: each answer has them.
+    // All in one piece of memory, which is this answer's alone: one that answers share would be handed from processor to
+    // processor to count who holds it.
     let (limit, remaining, reset) = report.nearest();
-    let mut text = String::with_capacity(NUMBERS);
+    let mut text = String::with_capacity(policies.len() + NUMBERS);
+    text.push_str(policies);
     let mut number = |number: u64| {
         let from = text.len();
         text.push_str(itoa::Buffer::new().format(number));
@@ -56,6 +58,7 @@ pub(super) fn tell(report: &Report, headers: &mut HeaderMap) {
     let numbers = text.len();
     report.write_header(&mut text);
     let text = Bytes::from(text);
+    insert(RATELIMIT_POLICY, text.slice(..policies.len()), false);
     insert(RATELIMIT, text.slice(numbers..), true);
     insert(X_RATELIMIT_LIMIT, text.slice(limit), false);
     insert(X_RATELIMIT_REMAINING, text.slice(remaining), true);

@@ -103,8 +103,10 @@ fn respond(wire: Wire, metadata: MetadataMap, message: Framed) -> Response<Body>
         }
     };
     let mut response = Response::new(body);
-    *response.headers_mut() = metadata.into_headers();
-    response.headers_mut().insert(CONTENT_TYPE, wire.answer_type());
+    let headers = response.headers_mut();
+    *headers = metadata.into_headers();
+    headers.reserve(HEADERS);
+    headers.insert(CONTENT_TYPE, wire.answer_type());
     response
 }
 
@@ -140,6 +142,8 @@ impl http_body::Body for Answer {
     }
 }
 
+/// Room at once for the headers that an answer gets: its type, its request's id, and five of limits.
+const HEADERS: usize = 8;
 /// The bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 /// Status 0 as the frame that ends a gRPC-Web answer (gRPC-Web, "Protocol differences vs gRPC over HTTP2").

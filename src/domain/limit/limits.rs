@@ -6,7 +6,6 @@ pub mod together;
 use std::fmt::Write;
 use std::sync::{Arc, MutexGuard};
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::CREDITS;
@@ -28,7 +27,7 @@ pub struct Limits {
     /// Its credits, if it has a quota.
     funds: Option<Funds>,
     /// The policies as the header `RateLimit-Policy` tells them.
-    policies: Bytes,
+    policies: Box<str>,
 }
 
 /// A quota, and the credits of it that are on this node.
@@ -130,7 +129,7 @@ impl Limits {
     }
 
     /// The policies as the header `RateLimit-Policy` tells them (draft-ietf-httpapi-ratelimit-headers-11, section 3).
-    pub fn policies(&self) -> &Bytes {
+    pub fn policies(&self) -> &str {
         &self.policies
     }
 

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::CREDITS;
@@ -106,7 +105,7 @@ impl Report {
     }
 
     /// The policies, as the header `RateLimit-Policy` tells them.
-    pub fn policies(&self) -> &Bytes {
+    pub fn policies(&self) -> &str {
         self.limits.policies()
     }
 
