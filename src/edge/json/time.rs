@@ -27,12 +27,12 @@ pub(super) fn write_timestamp(wire: &[u8], out: &mut Vec<u8>) -> Result<(), Corr
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let time = seconds.rem_euclid(86_400);
     out.push(b'"');
-    digits(out, year, 4);
+    digits(out, year, 10_000);
     for (separator, part) in
         [(b'-', month), (b'-', day), (b'T', time / 3600), (b':', time / 60 % 60), (b':', time % 60)]
     {
         out.push(separator);
-        digits(out, part, 2);
+        digits(out, part, 100);
     }
     fraction(out, nanos);
     out.extend_from_slice(b"Z\"");
@@ -50,8 +50,7 @@ pub(super) fn write_duration(wire: &[u8], out: &mut Vec<u8>) -> Result<(), Corru
     if seconds < 0 || nanos < 0 {
         out.push(b'-');
     }
-    let seconds = seconds.abs();
-    digits(out, seconds, seconds.checked_ilog10().map_or(1, |log| log as usize + 1));
+    out.extend_from_slice(itoa::Buffer::new().format(seconds.abs()).as_bytes());
     fraction(out, nanos.abs());
     out.extend_from_slice(b"s\"");
     Ok(())
@@ -148,13 +147,9 @@ fn read_pair(wire: &[u8]) -> Result<(i64, i64), Corrupt> {
     Ok((seconds, nanos))
 }
 
-fn digits(out: &mut Vec<u8>, mut number: i64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    for digit in out[start..].iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
+/// A number with leading zeros, which is below this power of ten and has as many digits as that has zeros.
+fn digits(out: &mut Vec<u8>, number: i64, power: i64) {
+    out.extend_from_slice(&itoa::Buffer::new().format(power + number).as_bytes()[1..]);
 }
 
 /// Nothing, or three, six or nine digits.
@@ -164,11 +159,11 @@ fn fraction(out: &mut Vec<u8>, nanos: i64) {
     }
     out.push(b'.');
     if nanos % 1_000_000 == 0 {
-        digits(out, nanos / 1_000_000, 3);
+        digits(out, nanos / 1_000_000, 1_000);
     } else if nanos % 1_000 == 0 {
-        digits(out, nanos / 1_000, 6);
+        digits(out, nanos / 1_000, 1_000_000);
     } else {
-        digits(out, nanos, 9);
+        digits(out, nanos, NANOS);
     }
 }
 

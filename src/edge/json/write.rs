@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::super::tables::{Count, Field, Kind, Message, MessageId, Shape, Tables};
+use super::super::tables::{Count, EnumId, Field, Kind, Message, MessageId, Shape, Tables};
 use super::super::wire::{Corrupt, LEN, Records, unzigzag};
 use super::time;
 
@@ -199,25 +199,25 @@ fn one(tables: &Tables, kind: Kind, records: &mut Records<'_>, out: &mut Vec<u8>
     match kind {
         Kind::String => string(records.bytes()?, out),
         Kind::Bool => out.extend_from_slice(if records.varint()? == 0 { b"false" } else { b"true" }),
-        Kind::Enum(id) => enumeration(tables, id, records.varint()? as i32, out)?,
+        Kind::Enum(id) => enumeration(tables, id, records.varint()? as i32, out),
         Kind::Message(id) => write_message(tables, id, records.bytes()?, out)?,
-        Kind::Int32 => number(records.varint()? as i32, out)?,
-        Kind::Uint32 => number(records.varint()? as u32, out)?,
-        Kind::Sint32 => number(unzigzag(records.varint()?) as i32, out)?,
-        Kind::Sfixed32 => number(i32::from_le_bytes(records.fixed32()?), out)?,
-        Kind::Fixed32 => number(u32::from_le_bytes(records.fixed32()?), out)?,
-        Kind::Int64 => quoted(records.varint()? as i64, out)?,
-        Kind::Uint64 => quoted(records.varint()?, out)?,
-        Kind::Sint64 => quoted(unzigzag(records.varint()?), out)?,
-        Kind::Sfixed64 => quoted(i64::from_le_bytes(records.fixed64()?), out)?,
-        Kind::Fixed64 => quoted(u64::from_le_bytes(records.fixed64()?), out)?,
+        Kind::Int32 => integer(records.varint()? as i32, out),
+        Kind::Uint32 => integer(records.varint()? as u32, out),
+        Kind::Sint32 => integer(unzigzag(records.varint()?) as i32, out),
+        Kind::Sfixed32 => integer(i32::from_le_bytes(records.fixed32()?), out),
+        Kind::Fixed32 => integer(u32::from_le_bytes(records.fixed32()?), out),
+        Kind::Int64 => quoted(records.varint()? as i64, out),
+        Kind::Uint64 => quoted(records.varint()?, out),
+        Kind::Sint64 => quoted(unzigzag(records.varint()?), out),
+        Kind::Sfixed64 => quoted(i64::from_le_bytes(records.fixed64()?), out),
+        Kind::Fixed64 => quoted(u64::from_le_bytes(records.fixed64()?), out),
         Kind::Float => {
             let float = f32::from_le_bytes(records.fixed32()?);
-            if float.is_finite() { number(float, out)? } else { not_finite(float.into(), out) }
+            if float.is_finite() { finite(float, out)? } else { not_finite(float.into(), out) }
         }
         Kind::Double => {
             let float = f64::from_le_bytes(records.fixed64()?);
-            if float.is_finite() { number(float, out)? } else { not_finite(float, out) }
+            if float.is_finite() { finite(float, out)? } else { not_finite(float, out) }
         }
         Kind::Bytes => base64(records.bytes()?, out)?,
     }
@@ -228,15 +228,18 @@ fn is_packable(kind: Kind) -> bool {
     !matches!(kind, Kind::String | Kind::Bytes | Kind::Message(_))
 }
 
-fn number(value: impl serde::Serialize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
-    serde_json::to_writer(out, &value).map_err(|_| Corrupt)
+fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn quoted(value: impl serde::Serialize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
+fn quoted(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.push(b'"');
-    number(value, out)?;
+    integer(value, out);
     out.push(b'"');
-    Ok(())
+}
+
+fn finite(value: impl serde::Serialize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
+    serde_json::to_writer(out, &value).map_err(|_| Corrupt)
 }
 
 fn not_finite(value: f64, out: &mut Vec<u8>) {
@@ -247,25 +250,16 @@ fn not_finite(value: f64, out: &mut Vec<u8>) {
     });
 }
 
-fn enumeration(
-    tables: &Tables,
-    id: super::super::tables::EnumId,
-    value: i32,
-    out: &mut Vec<u8>,
-) -> Result<(), Corrupt> {
+fn enumeration(tables: &Tables, id: EnumId, value: i32, out: &mut Vec<u8>) {
     let table = tables.enumeration(id);
-    if table.null {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    }
     match table.find_name(value) {
+        _ if table.null => out.extend_from_slice(b"null"),
         Some(name) => {
             out.push(b'"');
             out.extend_from_slice(name.as_bytes());
             out.push(b'"');
-            Ok(())
         }
-        None => number(value, out),
+        None => integer(value, out),
     }
 }
 
