@@ -137,11 +137,15 @@ pub(super) fn statuses(report: &Report) -> Vec<v1::RateLimitStatus> {
 /// it.
 pub(super) fn write_statuses(number: u32, report: &Report, out: &mut Vec<u8>) {
     for (limit, standing) in report.each() {
-        let (terms, left) = (told_terms(limit), left(standing));
+        let (terms, mut buffer) = (told_terms(limit), [0; LEFT]);
+        let mut free = &mut buffer[..];
+        left(standing).encode_raw(&mut free);
+        let written = LEFT - free.len();
+        let left = &buffer[..written];
         encode_key(number, WireType::LengthDelimited, out);
-        encode_varint((terms.len() + left.encoded_len()) as u64, out);
+        encode_varint((terms.len() + left.len()) as u64, out);
         out.extend_from_slice(terms);
-        left.encode_raw(out);
+        out.extend_from_slice(left);
     }
 }
 
@@ -174,5 +178,5 @@ fn left(standing: &Standing) -> v1::RateLimitStatus {
     }
 }
 
-/// Room for what changes about one limit, its tag and its length.
-const LEFT: usize = 40;
+/// Room for what changes about one limit, which is a number and a duration of up to 30 bytes, and for its tag and its length.
+const LEFT: usize = 48;
