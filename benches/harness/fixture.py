@@ -47,6 +47,10 @@ class Fixture:
         fixture = cls(directory, caller)
         fixture.directory.mkdir(parents=True, exist_ok=True)
         fixture.record(server, credential, product)
+        for rpc in ("verify", "whoami", "product"):
+            marker = fixture.directory / f"{rpc}.limits"
+            # A floor whose answers are those to a caller with limits tells them too.
+            marker.touch() if limits else marker.unlink(missing_ok=True)
         return fixture
 
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-GATEPOST = TARGET / "release/gatepost"
+GATEPOST, FLOOR = TARGET / "release/gatepost", TARGET / "floor/release/floor"
 
 
 def cargo(*arguments):
@@ -15,6 +15,11 @@ def cargo(*arguments):
 
 def build_server():
     cargo("build", "--release", "--locked", "--quiet")
+
+
+def build_floor():
+    floor = ["--manifest-path", ROOT / "benches/floor/Cargo.toml", "--target-dir", TARGET / "floor"]
+    cargo("build", "--release", "--locked", "--quiet", *floor)
 
 
 def serve(data_dir):

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use prost::Message;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 use tonic_web::GrpcWebLayer;
 
+use crate::limits;
 use v1::auth_server::{Auth, AuthServer};
 use v1::products_server::{Products, ProductsServer};
 
@@ -31,36 +33,57 @@ pub async fn serve_web(address: SocketAddr, answers: &Path) -> Result<(), Box<dy
 
 #[derive(Clone)]
 struct Floor {
-    verify: v1::VerifyResponse,
-    whoami: v1::WhoAmIResponse,
-    product: v1::GetProductResponse,
+    verify: Answer<v1::VerifyResponse>,
+    whoami: Answer<v1::WhoAmIResponse>,
+    product: Answer<v1::GetProductResponse>,
+}
+
+#[derive(Clone)]
+struct Answer<M> {
+    message: M,
+    tells_limits: bool,
 }
 
 impl Floor {
     fn load(answers: &Path) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
-            verify: v1::VerifyResponse::decode(fs::read(answers.join("verify.pb"))?.as_slice())?,
-            whoami: v1::WhoAmIResponse::decode(fs::read(answers.join("whoami.pb"))?.as_slice())?,
-            product: v1::GetProductResponse::decode(fs::read(answers.join("product.pb"))?.as_slice())?,
+            verify: Answer::load(answers, "verify")?,
+            whoami: Answer::load(answers, "whoami")?,
+            product: Answer::load(answers, "product")?,
         })
+    }
+}
+
+impl<M: Message + Clone + Default> Answer<M> {
+    fn load(answers: &Path, name: &str) -> Result<Self, Box<dyn Error>> {
+        let message = M::decode(fs::read(answers.join(format!("{name}.pb")))?.as_slice())?;
+        Ok(Self { message, tells_limits: answers.join(format!("{name}.limits")).exists() })
+    }
+
+    fn give(&self) -> Response<M> {
+        let mut response = Response::new(self.message.clone());
+        if self.tells_limits {
+            *response.metadata_mut() = MetadataMap::from_headers(limits::told());
+        }
+        response
     }
 }
 
 #[tonic::async_trait]
 impl Auth for Floor {
     async fn verify(&self, _: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
-        Ok(Response::new(self.verify.clone()))
+        Ok(self.verify.give())
     }
 
     async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        Ok(Response::new(self.whoami.clone()))
+        Ok(self.whoami.give())
     }
 }
 
 #[tonic::async_trait]
 impl Products for Floor {
     async fn get_product(&self, _: Request<v1::GetProductRequest>) -> Result<Response<v1::GetProductResponse>, Status> {
-        Ok(Response::new(self.product.clone()))
+        Ok(self.product.give())
     }
 }
 

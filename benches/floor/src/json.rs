@@ -8,17 +8,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::limits;
+
 pub async fn serve(address: SocketAddr, answers: &Path) -> Result<(), Box<dyn Error>> {
     let mut app = Router::new();
     if let Ok(answer) = fs::read(answers.join("verify.json")) {
         let answer: VerifyAnswer = serde_json::from_slice(&answer)?;
-        app = app.merge(Router::new().route("/v1/auth/verify", post(verify)).with_state(Arc::new(answer)));
+        let tells_limits = answers.join("verify.limits").exists();
+        let verify = if tells_limits { post(verify_and_tell) } else { post(verify) };
+        app = app.merge(Router::new().route("/v1/auth/verify", verify).with_state(Arc::new(answer)));
     }
     if let Ok(answer) = fs::read(answers.join("introspection.json")) {
         let answer: IntrospectionAnswer = serde_json::from_slice(&answer)?;
@@ -33,6 +38,13 @@ pub async fn serve(address: SocketAddr, answers: &Path) -> Result<(), Box<dyn Er
 
 async fn verify(State(answer): State<Arc<VerifyAnswer>>, Json(_): Json<VerifyQuestion>) -> Json<VerifyAnswer> {
     Json(VerifyAnswer::clone(&answer))
+}
+
+async fn verify_and_tell(
+    answer: State<Arc<VerifyAnswer>>,
+    question: Json<VerifyQuestion>,
+) -> (HeaderMap, Json<VerifyAnswer>) {
+    (limits::told(), verify(answer, question).await)
 }
 
 async fn introspect(

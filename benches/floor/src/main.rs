@@ -2,10 +2,12 @@
 //! back an answer they were started with. No credential is looked at and nothing is looked up.
 //!
 //! `floor tonic|tonic-web|axum PORT ANSWERS`: `ANSWERS` is a directory that holds what the real server answered, as
-//! `verify.pb`, `whoami.pb` and `product.pb` (messages without a frame) or `verify.json`.
+//! `verify.pb`, `whoami.pb` and `product.pb` (messages without a frame) or `verify.json`. Where it holds `NAME.limits` too,
+//! the answer to that RPC says in its headers how the caller stands with two limits.
 
 mod grpc;
 mod json;
+mod limits;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
