@@ -4,10 +4,11 @@ use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
+use super::client::Tried;
 use crate::domain::error::Error;
 use crate::domain::issuer::Algorithm;
 use crate::domain::oauth::error::{OAuthError, Word};
@@ -41,8 +42,8 @@ pub(super) fn empty() -> Response<Bytes> {
     response
 }
 
-/// What went wrong (RFC 6749, section 5.2). A client that tried `Authorization: Basic` is told so in its scheme.
-pub(super) fn error(error: &OAuthError, basic: bool) -> Response<Bytes> {
+/// What went wrong with a request that had these headers (RFC 6749, section 5.2).
+pub(super) fn error(error: &OAuthError, asked: &HeaderMap) -> Response<Bytes> {
     let status = match error.word {
         Word::InvalidClient => StatusCode::UNAUTHORIZED,
         Word::SlowDown => StatusCode::TOO_MANY_REQUESTS,
@@ -52,15 +53,30 @@ pub(super) fn error(error: &OAuthError, basic: bool) -> Response<Bytes> {
     };
     let document = json!({"error": error.word.as_str(), "error_description": error.description});
     let mut response = fleeting(status, &document);
-    let headers = response.headers_mut();
-    if error.word == Word::InvalidClient && basic {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"gatepost\", charset=\"UTF-8\""));
+    if error.word == Word::InvalidClient {
+        challenge(&mut response, Tried::by(asked), INVALID_TOKEN);
     }
     if let Some(after) = error.retry_after {
         // Rounded up: who waits that long must not come too early.
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
     }
     response
+}
+
+/// Tells how clients prove themselves: in the scheme that was tried, with what is wrong with the token that was shown in it
+/// (RFC 6750, section 3), and in the one that every endpoint takes.
+pub(super) fn challenge(response: &mut Response<Bytes>, tried: Tried, flaw: &str) {
+    let in_kind = match tried {
+        Tried::Bearer => Some(format!("Bearer {REALM}, {flaw}")),
+        Tried::DPoP => Some(format!("DPoP {REALM}, {flaw}, algs=\"{}\"", algorithms())),
+        Tried::Basic => None,
+    };
+    let headers = response.headers_mut();
+    headers.remove(WWW_AUTHENTICATE);
+    if let Some(in_kind) = in_kind.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
+        headers.append(WWW_AUTHENTICATE, in_kind);
+    }
+    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"gatepost\", charset=\"UTF-8\""));
 }
 
 /// Why a bearer of something may not do this, in the words of RFC 6750, section 3.1, and RFC 9449, section 7.1.
@@ -68,20 +84,16 @@ pub(super) fn refused(error: &Error) -> Response<Bytes> {
     let wording = error.reason.wording();
     let scope = error.missing_scope.as_deref().unwrap_or_default();
     let (word, challenge) = match error.reason {
-        Reason::MissingCredential => ("invalid_token", "Bearer realm=\"gatepost\"".to_owned()),
-        Reason::InsufficientScope => (
-            "insufficient_scope",
-            format!("Bearer realm=\"gatepost\", error=\"insufficient_scope\", scope=\"{scope}\""),
-        ),
+        Reason::MissingCredential => ("invalid_token", format!("Bearer {REALM}")),
+        Reason::InsufficientScope => {
+            ("insufficient_scope", format!("Bearer {REALM}, error=\"insufficient_scope\", scope=\"{scope}\""))
+        }
         Reason::InvalidDpopProof | Reason::UseDpopNonce => {
-            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
             let word = wording.error;
-            (word, format!("DPoP realm=\"gatepost\", error=\"{word}\", algs=\"{algorithms}\""))
+            (word, format!("DPoP {REALM}, error=\"{word}\", algs=\"{}\"", algorithms()))
         }
-        Reason::InvalidRequest => {
-            ("invalid_request", "Bearer realm=\"gatepost\", error=\"invalid_request\"".to_owned())
-        }
-        _ if wording.http == 401 => ("invalid_token", "Bearer realm=\"gatepost\", error=\"invalid_token\"".to_owned()),
+        Reason::InvalidRequest => ("invalid_request", format!("Bearer {REALM}, error=\"invalid_request\"")),
+        _ if wording.http == 401 => ("invalid_token", format!("Bearer {REALM}, {INVALID_TOKEN}")),
         _ => (wording.error, String::new()),
     };
     let status = StatusCode::from_u16(wording.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -106,5 +118,13 @@ pub(super) fn method_not_allowed(allow: &'static str) -> Response<Bytes> {
     response
 }
 
+/// The algorithms that a proof may be signed with (RFC 9449, section 7.1).
+fn algorithms() -> String {
+    Algorithm::ALL.map(Algorithm::as_str).join(" ")
+}
+
+const REALM: &str = "realm=\"gatepost\"";
+/// What is wrong with a token, in a challenge.
+pub(super) const INVALID_TOKEN: &str = "error=\"invalid_token\"";
 /// Room for nearly every document, in bytes.
 const USUAL: usize = 512;

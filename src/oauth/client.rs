@@ -16,6 +16,30 @@ pub(super) struct Said {
     means: Means,
 }
 
+/// The scheme of `Authorization` that somebody tried: a refusal answers in it (RFC 6749, section 5.2).
+#[derive(Clone, Copy)]
+pub(super) enum Tried {
+    /// The one for clients; or none, or one that is not known here.
+    Basic,
+    /// That of keys and tokens.
+    Bearer,
+    /// That of tokens which are bound to a key.
+    DPoP,
+}
+
+impl Tried {
+    /// What a request with these headers tries.
+    pub(super) fn by(headers: &HeaderMap) -> Self {
+        if has_scheme(headers, BEARER) {
+            Self::Bearer
+        } else if has_scheme(headers, DPOP) {
+            Self::DPoP
+        } else {
+            Self::Basic
+        }
+    }
+}
+
 /// How it proves that.
 enum Means {
     Nothing,
@@ -96,8 +120,12 @@ fn assertion(parameters: &Parameters) -> Result<Option<&str>, OAuthError> {
 
 /// Whether a request tries `Authorization: Basic`.
 pub(super) fn is_basic(headers: &HeaderMap) -> bool {
-    let is_basic = |value: &[u8]| value.get(..BASIC.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(BASIC));
-    headers.get_all(AUTHORIZATION).iter().any(|value| is_basic(value.as_bytes()))
+    has_scheme(headers, BASIC)
+}
+
+fn has_scheme(headers: &HeaderMap, scheme: &[u8]) -> bool {
+    let has = |value: &[u8]| value.get(..scheme.len()).is_some_and(|given| given.eq_ignore_ascii_case(scheme));
+    headers.get_all(AUTHORIZATION).iter().any(|value| has(value.as_bytes()))
 }
 
 fn twice() -> OAuthError {
@@ -109,6 +137,8 @@ fn unknown() -> OAuthError {
 }
 
 const BASIC: &[u8] = b"Basic ";
+const BEARER: &[u8] = b"Bearer ";
+const DPOP: &[u8] = b"DPoP ";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[cfg(test)]

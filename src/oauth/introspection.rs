@@ -2,11 +2,12 @@
 //! credentials asks about all of its project.
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Response, StatusCode};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::client::Said;
+use super::client::{Said, Tried};
 use super::parameters::Parameters;
 use super::{OAuth, Request, answer};
 use crate::auth::caller::Caller;
@@ -41,7 +42,7 @@ pub(super) async fn answer(
     } else {
         let caller = match Box::pin(admit(oauth, request)).await {
             Ok(caller) => caller,
-            Err(error) => return unknown(oauth, error),
+            Err(error) => return unknown(oauth, request, &error),
         };
         oauth.server.introspect(Asker::Caller(&caller), token).await?
     };
@@ -76,17 +77,25 @@ async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, Error> {
 }
 
 /// What whoever may not ask is told: of a proof that they hold the key of their token, what was wrong with it.
-fn unknown(oauth: &OAuth, error: Error) -> Result<Response<Bytes>, OAuthError> {
+fn unknown(oauth: &OAuth, request: Request<'_>, error: &Error) -> Result<Response<Bytes>, OAuthError> {
     match error.reason {
-        Reason::UseDpopNonce | Reason::InvalidDpopProof => Ok(oauth.refused(&error)),
+        Reason::UseDpopNonce | Reason::InvalidDpopProof => Ok(oauth.refused(error)),
         Reason::StoreUnavailable
         | Reason::Overloaded
         | Reason::TooManyUnknown
         | Reason::RateLimited
-        | Reason::QuotaExhausted => Err(error.into()),
+        | Reason::QuotaExhausted => Err(error.clone().into()),
         _ => {
             let what = "this takes a client, or a key or token with the scope verify:credentials";
-            Err(OAuthError::new(Word::InvalidClient, what))
+            let told = OAuthError::new(Word::InvalidClient, what);
+            let mut response = answer::error(&told, request.headers);
+            // A key may come in a header of its own, and one that may not do this is told so (RFC 7662, section 2.3).
+            let by_header = request.headers.contains_key(AUTHORIZATION);
+            let tried = if by_header { Tried::by(request.headers) } else { Tried::Bearer };
+            let lacks = error.missing_scope.as_ref();
+            let flaw = lacks.map(|scope| format!("error=\"insufficient_scope\", scope=\"{scope}\""));
+            answer::challenge(&mut response, tried, flaw.as_deref().unwrap_or(answer::INVALID_TOKEN));
+            Ok(response)
         }
     }
 }

@@ -198,7 +198,7 @@ impl OAuth {
         match endpoint {
             Endpoint::Metadata => match self.server.welcome().await {
                 Ok(welcome) => metadata::server(self.server.issuer(), welcome),
-                Err(error) => answer::error(&error.into(), false),
+                Err(error) => answer::error(&error.into(), request.headers),
             },
             Endpoint::ProtectedResource => metadata::resource(self.server.issuer()),
             Endpoint::Userinfo => Box::pin(userinfo::answer(self, request)).await,
@@ -211,7 +211,7 @@ impl OAuth {
             _ => {
                 let answered = self.post(endpoint, request, body).await;
                 answered.unwrap_or_else(|error| {
-                    let mut response = answer::error(&error, client::is_basic(request.headers));
+                    let mut response = answer::error(&error, request.headers);
                     if error.word == Word::UseDpopNonce {
                         self.offer_nonce(&mut response);
                     }

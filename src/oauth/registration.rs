@@ -31,7 +31,7 @@ pub(super) async fn register(
     let refused = |error: Error| oauth.refused(&error);
     let caller = caller(oauth, request).await.map_err(refused)?;
     let registrant = oauth.server.registrant(caller.as_ref()).await.map_err(refused)?;
-    let wrong = |error: OAuthError| answer::error(&error, false);
+    let wrong = |error: OAuthError| answer::error(&error, request.headers);
     let metadata = metadata(request.headers, body).await.map_err(wrong)?;
     let registered = oauth.server.register(&registrant, &request.origin(), &metadata).await.map_err(wrong)?;
     let mut told = told(oauth, &registered.client, registered.token.expose());
@@ -58,7 +58,7 @@ pub(super) async fn manage(
         return Ok(response);
     }
     let client = if *request.method == Method::PUT {
-        let wrong = |error: OAuthError| answer::error(&error, false);
+        let wrong = |error: OAuthError| answer::error(&error, request.headers);
         let metadata = metadata(request.headers, body).await.map_err(wrong)?;
         oauth.server.change_registration(&client, &request.origin(), &metadata).await.map_err(wrong)?
     } else {

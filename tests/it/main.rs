@@ -20,6 +20,7 @@ mod oauth;
 mod oauth_assertions;
 mod oauth_attacks;
 mod oauth_browsers;
+mod oauth_challenges;
 mod oauth_clients;
 mod oauth_crash;
 mod oauth_device;
