@@ -46,7 +46,7 @@ fn decision(criterion: &mut Criterion) {
         store.import_keys(&[(new.key.clone(), new.hash(&keyring))]).await.expect("a key");
         store
     });
-    let cache = CredentialCache::new(1_000, Duration::from_secs(3600), &SystemEntropy);
+    let cache = CredentialCache::new(1_000, Duration::from_secs(3600), Arc::new(SystemClock), &SystemEntropy);
     cache.confirm(Revision(1), Instant::now());
     let strangers = Strangers::new(Arc::new(SystemClock));
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));

@@ -260,7 +260,8 @@ impl Server {
             config.signing_key_rotation,
         );
         let signing = Arc::new(signing.await.map_err(StartError::Store)?);
-        let cache = CredentialCache::new(config.cache.capacity, config.cache.trust, &*world.entropy);
+        let cache =
+            CredentialCache::new(config.cache.capacity, config.cache.trust, Arc::clone(&world.clock), &*world.entropy);
         let strangers = Strangers::new(Arc::clone(&world.clock));
         let fetch = issuer_keys::fetch(config, &world);
         let fetch_of_strangers = issuer_keys::fetch_of_strangers(config, &world);

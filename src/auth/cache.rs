@@ -14,6 +14,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::recent::Recent;
 use crate::domain::change::Revision;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::Credential;
 use crate::domain::entropy::Entropy;
 use crate::domain::secret::SecretHash;
@@ -29,6 +30,7 @@ pub struct CredentialCache {
     revision: AtomicU64,
     trust: Trust,
     counts: Arc<Counts>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What the cache knows about a secret.
@@ -48,15 +50,25 @@ impl Known {
             Self::Unknown => false,
         }
     }
+
+    /// Whether outsiders are told at this time that nobody knows it.
+    pub(super) fn is_told_as_unknown(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Issued(credential) => credential.is_told_as_unknown(now),
+            Self::Unknown => true,
+        }
+    }
 }
 
-/// Proves when a read from the store began; see [`CredentialCache::begin`].
+/// Proves when a read from the store began, counted in what can end its outcome: changes of its slot, creations of keys, turns of
+/// owners, and the time; see [`CredentialCache::begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
     hash: SecretHash,
     generation: u64,
     creations: u64,
     turns: u64,
+    at: Timestamp,
 }
 
 /// How often the cache answered, for metrics.
@@ -75,10 +87,8 @@ pub struct Counts {
 #[derive(Clone, Debug)]
 struct Entry {
     known: Known,
-    /// When the read began, counted in what can end the entry: changes of its slot, creations of keys, turns of owners.
-    generation: u64,
-    creations: u64,
-    turns: u64,
+    /// When the read began.
+    fill: Fill,
     /// The reads of what it hangs on beside itself, which end it too; none for most.
     behind: Option<Arc<[Fill]>>,
 }
@@ -86,7 +96,7 @@ struct Entry {
 impl CredentialCache {
     /// A cache of at most `capacity` secrets, whose entries are believed for `trust` after the last word that the
     /// change log was read to its end.
-    pub fn new(capacity: usize, trust: Duration, entropy: &dyn Entropy) -> Self {
+    pub fn new(capacity: usize, trust: Duration, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         let counts = Arc::new(Counts::default());
         Self {
             entries: Cache::with(
@@ -103,6 +113,7 @@ impl CredentialCache {
             revision: AtomicU64::new(0),
             trust: Trust::new(trust),
             counts,
+            clock,
         }
     }
 
@@ -128,7 +139,7 @@ impl CredentialCache {
     pub fn begin(&self, hash: SecretHash) -> Fill {
         let generation = self.slot(&hash).load(Ordering::SeqCst);
         let (creations, turns) = (self.creations.load(Ordering::SeqCst), self.owners.turns());
-        Fill { hash, generation, creations, turns }
+        Fill { hash, generation, creations, turns, at: self.clock.now() }
     }
 
     /// Keeps what was read since `fill` began.
@@ -139,9 +150,8 @@ impl CredentialCache {
     /// Keeps what was read since `fill` began, and what it hangs on since those of `behind` did: it is worth nothing once one
     /// of them is.
     pub fn keep_behind(&self, fill: Fill, known: Known, behind: &[Fill]) {
-        let Fill { hash, generation, creations, turns } = fill;
         let behind = (!behind.is_empty()).then(|| behind.into());
-        self.entries.insert(hash, Entry { known, generation, creations, turns, behind });
+        self.entries.insert(fill.hash, Entry { known, fill, behind });
     }
 
     /// Whether nothing was told under the hash of this read since it began, and the cache is believed.
@@ -156,7 +166,12 @@ impl CredentialCache {
 
     /// Whether what this read found can still be believed, wherever it is kept.
     pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
-        self.stood(found, fill.creations, fill.turns) && self.holds(fill)
+        self.stood(found, fill) && self.holds(fill)
+    }
+
+    /// Whether outsiders are told now that nobody knows this.
+    pub fn is_told_as_unknown(&self, known: &Known) -> bool {
+        known.is_told_as_unknown(self.clock.now())
     }
 
     /// Forgets these secrets: whoever asks from now on asks the store.
@@ -221,22 +236,29 @@ impl CredentialCache {
 
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
         let unturned = |fill: &Fill| fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst);
-        let current = entry.generation == self.slot(hash).load(Ordering::SeqCst)
+        let current = entry.fill.generation == self.slot(hash).load(Ordering::SeqCst)
             && entry.behind.as_deref().is_none_or(|fills| fills.iter().all(unturned))
-            && self.stood(&entry.known, entry.creations, entry.turns);
+            && self.stood(&entry.known, &entry.fill);
         (current && self.trust.holds()).then_some(entry)
     }
 
     /// Whether nothing has ended what was found by a read that began then. What outsiders are told nobody knows ends when what nobody
     /// knows does, and by nothing else but its own change: whoever may not ask the store any more would tell them apart otherwise.
-    /// Whatever becomes of its owners, it is told the same.
-    fn stood(&self, found: &Known, creations: u64, turns: u64) -> bool {
-        match found {
-            Known::Issued(credential) if !credential.is_told_as_unknown() => {
-                self.owners.stood_behind(turns, credential)
-            }
-            Known::Issued(_) | Known::Unknown => creations == self.creations.load(Ordering::SeqCst),
+    /// For the same reason what is told so since a moment ago, as it is past its end, is no longer in memory.
+    fn stood(&self, found: &Known, fill: &Fill) -> bool {
+        let Known::Issued(credential) = found else { return self.is_latest_creation(fill) };
+        // Most have no end, and need no clock.
+        let now = if credential.expires_at().is_some() { self.clock.now() } else { fill.at };
+        if credential.is_told_as_unknown(now) {
+            credential.is_told_as_unknown(fill.at) && self.is_latest_creation(fill)
+        } else {
+            self.owners.stood_behind(fill.turns, credential)
         }
+    }
+
+    /// Whether no key was made since a read began, so that it may tell what is unknown.
+    fn is_latest_creation(&self, fill: &Fill) -> bool {
+        fill.creations == self.creations.load(Ordering::SeqCst)
     }
 
     fn slot(&self, hash: &SecretHash) -> &AtomicU64 {
@@ -331,6 +353,7 @@ const OWNER_SLOTS: usize = 1 << 12;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::{ManualClock, SystemClock};
     use crate::domain::credential::{Form, KeySecret, SecretRole};
     use crate::domain::entropy::SystemEntropy;
     use crate::domain::id::ProjectId;
@@ -339,7 +362,11 @@ mod tests {
     use crate::store::tests::support::{at, full_key};
 
     fn cache() -> CredentialCache {
-        let cache = CredentialCache::new(100, Duration::from_secs(3600), &SystemEntropy);
+        cache_by(Arc::new(ManualClock::new(at(0))))
+    }
+
+    fn cache_by(clock: Arc<ManualClock>) -> CredentialCache {
+        let cache = CredentialCache::new(100, Duration::from_secs(3600), clock, &SystemEntropy);
         cache.confirm(Revision(1), Instant::now());
         cache
     }
@@ -446,6 +473,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_past_its_end_is_forgotten_and_then_told_as_unknown() {
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let (cache, secret) = (cache_by(Arc::clone(&clock)), hash(1, 1));
+        let mut key = full_key(at(0));
+        key.details.honey = false;
+        key.details.expires_at = Some(at(10));
+        let (project, found) = (key.project.clone(), issued(key));
+        cache.keep(cache.begin(secret), found.clone());
+        clock.advance(Duration::from_secs(9));
+        assert!(knows(&cache, &secret));
+        clock.advance(Duration::from_secs(1));
+        assert!(!knows(&cache, &secret), "what nobody knows and was not asked for is not in memory");
+        assert!(cache.is_told_as_unknown(&found));
+        cache.keep(cache.begin(secret), found);
+        assert!(knows(&cache, &secret));
+        cache.invalidate_owned_by(project.as_str());
+        assert!(knows(&cache, &secret), "as what nobody knows");
+        cache.invalidate_unknown();
+        assert!(!knows(&cache, &secret));
+    }
+
+    #[test]
     fn a_deleted_project_is_forgotten_and_others_are_not() {
         let cache = cache();
         let issued = |project: &str| {
@@ -482,7 +531,7 @@ mod tests {
 
     #[test]
     fn nothing_is_believed_without_word_from_the_change_log() {
-        let cache = CredentialCache::new(100, Duration::from_millis(50), &SystemEntropy);
+        let cache = CredentialCache::new(100, Duration::from_millis(50), Arc::new(SystemClock), &SystemEntropy);
         let secret = hash(1, 1);
         cache.keep(cache.begin(secret), Known::Unknown);
         assert!(!knows(&cache, &secret), "before the first word");

@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_user_makes_a_key_worse_and_never_better() {
-        let key = full_key(at(0));
+        let mut key = full_key(at(0));
+        key.details.honey = false;
         let mut suspended = key.clone();
         suspended.suspend(at(1)).unwrap();
         let mut revoked = suspended.clone();
@@ -248,17 +249,19 @@ mod tests {
         expired.details.expires_at = Some(at(1));
         let (held, gone, over) = (Some(Reason::Suspended), Some(Reason::Revoked), Some(Reason::Expired));
         let users = [None, Some(Standing::Good), Some(Standing::Blocked), Some(Standing::Deleted)];
-        for (key, wanted) in [
-            (key, [None, None, held, gone]),
-            (suspended, [held, held, held, gone]),
-            (revoked, [gone, gone, gone, gone]),
-            (expired, [over, over, held, gone]),
+        for (key, secret_expires_at, wanted) in [
+            (key.clone(), None, [None, None, held, gone]),
+            (suspended.clone(), None, [held, held, held, gone]),
+            (revoked, None, [gone, gone, gone, gone]),
+            (expired, None, [over, over, held, gone]),
+            (key, Some(at(1)), [over, over, held, gone]),
+            (suspended, Some(at(1)), [held, held, held, gone]),
         ] {
             for (user, wanted) in users.into_iter().zip(wanted) {
                 let credential = Credential::new(Form::Key(KeySecret {
                     key: key.clone(),
                     role: SecretRole::Current,
-                    secret_expires_at: None,
+                    secret_expires_at,
                     waits_for_first_use: false,
                     user: user.map(|standing| Box::new(ActingUser { standing, scopes: ScopeSet::default() })),
                     limits: RateLimits::default(),
@@ -267,7 +270,11 @@ mod tests {
                 let now = at(1).plus(Duration::from_secs(1));
                 let question = Question { now, environment: None, client, scopes: &[] };
                 let decision = decide(&credential, &question, &mut ());
-                assert_eq!(decision.err().map(|objection| objection.reason), wanted, "{user:?} {:?}", key.state(now));
+                let place = format!("{user:?} {:?} {secret_expires_at:?}", key.state(now));
+                assert_eq!(decision.err().map(|objection| objection.reason), wanted, "{place}");
+                // What outsiders are told nobody knows.
+                let as_unknown = matches!(wanted, Some(Reason::Revoked | Reason::Expired));
+                assert_eq!(credential.is_told_as_unknown(now), as_unknown, "{place}");
             }
         }
     }

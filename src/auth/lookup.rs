@@ -216,17 +216,23 @@ impl Credentials {
     /// Takes a change into account: what was cached about the credential, or whatever belongs to the user, client or project,
     /// is forgotten before this returns.
     pub fn apply(&self, change: &Change) {
-        if matches!(change.kind, ChangeKind::ProjectDeleted | ChangeKind::ProjectUpdated) {
+        let of_project = matches!(change.kind, ChangeKind::ProjectDeleted | ChangeKind::ProjectUpdated);
+        if of_project {
             self.cache.invalidate_owned_by(change.project.as_str());
         }
-        if let Some(owner @ (CredentialId::User(_) | CredentialId::Client(_))) = &change.subject {
-            self.cache.invalidate_owned_by(owner.as_str());
+        let owner = match &change.subject {
+            Some(owner @ (CredentialId::User(_) | CredentialId::Client(_))) => Some(owner.as_str()),
+            _ => None,
+        };
+        if let Some(owner) = owner {
+            self.cache.invalidate_owned_by(owner);
         }
         self.cache.invalidate(&change.hashes);
-        // One of them may be known now. And whatever is forgotten of a key is forgotten with what nobody knows: a key that was revoked
-        // is told as one of those.
+        // One of them may be known now. And whatever is forgotten of a key, or with its project, user or client, is forgotten with what
+        // nobody knows: what ended is told as one of those.
         let of_key = matches!(change.subject, Some(CredentialId::Key(_)));
-        if of_key || matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
+        let ends_keys = of_project || owner.is_some() || of_key;
+        if ends_keys || matches!(change.kind, ChangeKind::Created | ChangeKind::Rotated) {
             self.cache.invalidate_unknown();
         }
     }
@@ -237,13 +243,14 @@ impl Credentials {
         while loaded < most {
             // Each is read again: between the list and the cache it may have changed.
             let (part, next) = self.store.list_recent_key_secrets(place.as_ref(), WARM_UP_PART).await?;
-            for (hash, secret) in &part {
+            loaded += part.len();
+            for (hash, secret) in part {
                 // What nobody knows is not in memory before it is asked for either.
-                if !secret.key.details.honey && secret.key.revoked_at.is_none() {
-                    self.load(Kept::KeySecret, *hash).await?;
+                let found = Known::Issued(Arc::new(Credential::new(Form::Key(secret))));
+                if !self.cache.is_told_as_unknown(&found) {
+                    self.load(Kept::KeySecret, hash).await?;
                 }
             }
-            loaded += part.len();
             place = next;
             if place.is_none() {
                 break;
@@ -264,12 +271,8 @@ impl Credentials {
         let _permit = self.permit().await?;
         self.may_ask(address)?;
         let known = self.load(kept, hash).await?;
-        // What a honey key costs, or one that was revoked, must not tell it from what nobody knows.
-        let told_as_unknown = match &known {
-            Known::Issued(credential) => credential.is_told_as_unknown(),
-            Known::Unknown => true,
-        };
-        if told_as_unknown {
+        // What a honey key costs, or one that was revoked or is past its end, must not tell it from what nobody knows.
+        if self.cache.is_told_as_unknown(&known) {
             self.charge(address);
         }
         Ok(known.into())

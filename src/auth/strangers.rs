@@ -1,9 +1,9 @@
 //! How many look-ups of keys that nobody issued one address may cause: the store is asked about each that was not heard of
 //! yet, and an endless supply of them costs their sender nothing.
 //!
-//! Only a look-up that found nothing is charged, and what the cache knows is answered before anything here is asked: who
-//! calls with good keys never comes near the bound. An address that spent its budget is refused what is not cached, its own
-//! good keys too, for the fraction of a second until there is budget again; all other addresses go on.
+//! Only a look-up of what outsiders are told nobody knows is charged, and what the cache knows is answered before anything here is
+//! asked: who calls with good keys never comes near the bound. An address that spent its budget is refused what is not cached, its
+//! own good keys too, for the fraction of a second until there is budget again; all other addresses go on.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -137,10 +137,15 @@ impl Credential {
         self.key_behind().is_some_and(|key| key.details.honey)
     }
 
-    /// Whether outsiders are always told that nobody knows it: honey, or revoked.
-    pub fn is_told_as_unknown(&self) -> bool {
-        // When it was revoked does not matter.
-        self.is_honey() || self.state(Timestamp::default()) == KeyState::Revoked
+    /// Whether outsiders are told at this time that nobody knows it, whatever they ask: honey, revoked, or past its end.
+    pub fn is_told_as_unknown(&self, now: Timestamp) -> bool {
+        self.is_honey()
+            || match (self.state(now), self.standing()) {
+                (KeyState::Revoked, _) | (_, Some(Standing::Deleted)) => true,
+                // That it is suspended is told even past the end.
+                (KeyState::Suspended, _) | (_, Some(Standing::Blocked)) => false,
+                (KeyState::Active | KeyState::Expired, _) => self.expires_at().is_some_and(|end| end <= now),
+            }
     }
 
     /// What it was exchanged for, if it is an access token that was (RFC 8693).

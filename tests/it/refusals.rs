@@ -273,25 +273,52 @@ async fn an_address_without_a_budget_cannot_tell_what_was_never_issued() {
     let honey = server.new_key(json!({"name": "bait", "honey": true})).await;
     let revoked = server.key(&[]).await;
     server.call(Wire::Grpc, "Keys/DeleteKey", &server.live(), json!({"id": revoked.id})).await.ok();
+    let minute = json!(server.later(Duration::from_secs(60)));
+    let expired = server.new_key(json!({"name": "for a minute", "expiresAt": minute})).await;
+    let old = server.key(&[]).await;
+    let rotate = json!({"id": old.id, "gracePeriod": "60s"});
+    let rotated = server.call(Wire::Grpc, "Keys/RotateKey", &server.live(), rotate).await.ok();
+    Actor::made(rotated["secret"].as_str().expect("a secret"), &old.id);
+    let late = server.new_key(json!({"name": "for two", "expiresAt": server.later(Duration::from_secs(120))})).await;
     let forged = Actor::stranger("sk", Environment::Live);
     let whoami = async |actor: &Actor| server.call(Wire::Grpc, "Auth/WhoAmI", actor, json!({})).await;
-    for actor in [&honey, &revoked, &forged] {
+    let [shop, _] = server.project("shop").await;
+    for actor in [&expired, &old, &late, &shop] {
+        whoami(actor).await.ok();
+    }
+    server.advance(Duration::from_secs(60));
+    let unknown = [&honey, &revoked, &expired, &old, &forged];
+    for actor in unknown {
         whoami(actor).await.refused("NOT_FOUND");
     }
     // What is not known may be from now on, and has to be looked up again.
     server.key(&[]).await;
-    server.advance(Duration::from_secs(2));
-    for _ in 0..400 {
-        whoami(&Actor::stranger("sk", Environment::Live)).await.refused("NOT_FOUND");
-    }
-    for actor in [&honey, &revoked, &forged] {
+    let spend = async || {
+        server.advance(Duration::from_secs(2));
+        for _ in 0..400 {
+            whoami(&Actor::stranger("sk", Environment::Live)).await.refused("NOT_FOUND");
+        }
+    };
+    spend().await;
+    for actor in unknown {
         whoami(actor).await.refused("TOO_MANY_UNKNOWN");
     }
     // Each of them costs as much as the others.
-    for actor in [&honey, &revoked, &forged] {
+    for actor in unknown {
         server.advance(Duration::from_millis(5));
         whoami(actor).await.refused("NOT_FOUND");
         whoami(&Actor::stranger("sk", Environment::Live)).await.refused("TOO_MANY_UNKNOWN");
+    }
+    // Nor does memory know of a key what it knew before its end.
+    server.advance(Duration::from_secs(60));
+    spend().await;
+    whoami(&late).await.refused("TOO_MANY_UNKNOWN");
+    // A key that ends with its project is forgotten with what nobody knows, which memory knew.
+    whoami(&shop).await.ok();
+    whoami(&forged).await.refused("NOT_FOUND");
+    server.call(Wire::Grpc, "Auth/DeleteProject", &server.live(), json!({"id": "shop"})).await.ok();
+    for actor in [&shop, &forged] {
+        whoami(actor).await.refused("TOO_MANY_UNKNOWN");
     }
 }
 
