@@ -23,7 +23,7 @@ pub enum Reason {
     Expired,
     /// The request did not come over HTTPS.
     HttpsRequired,
-    /// The idempotency key was used before with another request.
+    /// The idempotency key was used before with another request, or the secret that it was answered was replaced since.
     IdempotencyKeyReused,
     /// A needed scope is missing.
     InsufficientScope,
@@ -154,13 +154,9 @@ impl Reason {
             }
             Self::Expired => ("EXPIRED", 401, UNAUTHENTICATED, "unauthorized", "Unauthorized"),
             Self::HttpsRequired => ("HTTPS_REQUIRED", 403, PERMISSION_DENIED, "https_required", "HTTPS required"),
-            Self::IdempotencyKeyReused => (
-                "IDEMPOTENCY_KEY_REUSED",
-                409,
-                ALREADY_EXISTS,
-                "idempotency_key_reused",
-                "Idempotency key used before with another request",
-            ),
+            Self::IdempotencyKeyReused => {
+                ("IDEMPOTENCY_KEY_REUSED", 409, ALREADY_EXISTS, "idempotency_key_reused", "Idempotency key used before")
+            }
             Self::InsufficientScope => {
                 ("INSUFFICIENT_SCOPE", 403, PERMISSION_DENIED, "insufficient_scope", "Insufficient scope")
             }

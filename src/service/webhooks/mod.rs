@@ -132,6 +132,9 @@ impl Webhooks {
     }
 
     /// Gives a webhook a new secret. The one before signs beside it for the grace period.
+    ///
+    /// # Errors
+    /// IDEMPOTENCY_KEY_REUSED for a request that comes again after its secret was replaced, too.
     pub async fn rotate_secret(
         &self,
         caller: &Caller,
@@ -160,7 +163,11 @@ impl Webhooks {
         let request = promise.as_ref().map(Promise::request);
         match self.context.store.rotate_webhook_secret(&webhook, version, &sealed, request.as_ref(), &audit).await? {
             None => Ok((webhook, secret)),
-            Some(remembered) => self.answered(caller, promise.as_ref(), &remembered).await,
+            Some(remembered) => {
+                let (webhook, secret) = self.answered(caller, promise.as_ref(), &remembered).await?;
+                self.expect_current(&webhook.id, &secret).await?;
+                Ok((webhook, secret))
+            }
         }
     }
 
@@ -295,6 +302,22 @@ impl Webhooks {
     ) -> Result<(Webhook, PlainSecret)> {
         let (id, secret) = idempotency::replay(&self.context, caller, promise, remembered).await?;
         Ok((self.find(caller, &id).await?, secret))
+    }
+
+    /// Refuses to tell a secret as the new one of a webhook that has a newer.
+    async fn expect_current(&self, id: &WebhookId, secret: &PlainSecret) -> Result<()> {
+        let context = &self.context;
+        let sealed = context.store.find_webhook_secrets(id, context.now()).await?;
+        let newest = match sealed.first() {
+            Some(newest) => context.open_secret(newest, &seal_context(id.as_str())).await?,
+            None => None,
+        };
+        let newest = newest.ok_or_else(|| Error::new(Reason::Internal, "the secret of a webhook cannot be read"))?;
+        if context.keyring.hash(newest.expose()) == context.keyring.hash(secret.expose()) {
+            return Ok(());
+        }
+        let message = "the secret that this Idempotency-Key was answered was replaced since; choose a new one";
+        Err(Error::new(Reason::IdempotencyKeyReused, message))
     }
 
     /// A new secret (Standard Webhooks, "Signature scheme"), plain and sealed.

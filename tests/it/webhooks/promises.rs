@@ -42,6 +42,15 @@ async fn the_same_request_is_done_once() {
         call("Keys/RotateWebhookSecret", &server.live(), &rotate).await.refused("ETAG_MISMATCH");
         let late = server.live().with("idempotency-key", &format!("late-{wire:?}"));
         call("Keys/RotateWebhookSecret", &late, &rotate).await.refused("ETAG_MISMATCH");
+        // Once there is a newer one, the secret is not told as the webhook's, though it signs beside it.
+        let newer =
+            call("Keys/RotateWebhookSecret", &server.live(), &json!({"id": id, "gracePeriod": "60s"})).await.ok();
+        Actor::made(text(&newer["secret"]), "");
+        let answer = call("Keys/RotateWebhookSecret", &promise, &rotate).await;
+        answer.refused("IDEMPOTENCY_KEY_REUSED");
+        assert!(answer.message.contains("was replaced since"), "{answer:?}");
+        let read = call("Keys/GetWebhook", &server.live(), &json!({"id": id})).await.ok()["webhook"].clone();
+        assert_eq!(read["etag"], newer["webhook"]["etag"], "nothing was done");
     }
     let listed = server.call(Wire::Json, "Keys/ListWebhooks", &server.live(), json!({})).await.ok();
     assert_eq!(listed["data"].as_array().expect("a list").len(), 1);
