@@ -20,7 +20,7 @@ use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::sealing;
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::user::UserState;
-use crate::store::{KeyCreated, KeyFilter, Remembered};
+use crate::store::{KeyCreated, KeyFilter};
 
 /// The Keys service.
 #[derive(Clone, Debug)]
@@ -238,8 +238,7 @@ impl Keys {
                 self.0.committed(&change);
                 Ok((key, secret))
             }
-            KeyCreated::Replay { fingerprint, answer } => {
-                let remembered = Remembered { fingerprint, answer };
+            KeyCreated::Replay(remembered) => {
                 let (id, secret) = idempotency::replay(&self.0, caller, promise.as_ref(), &remembered).await?;
                 Ok((self.find(caller, &id).await?, secret))
             }

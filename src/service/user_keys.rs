@@ -80,7 +80,7 @@ impl UserKeys {
         let event = context.audit(caller, "key.created", key.id.as_str());
         match context.store.create_key(&key, &hash, Some(&sealed), None, &event).await? {
             KeyCreated::Created(change) => context.committed(&change),
-            KeyCreated::Replay { .. } => {
+            KeyCreated::Replay(_) => {
                 return Err(Error::new(Reason::Internal, "a request without a promise was taken for a repeated one"));
             }
         }

@@ -4,7 +4,7 @@
 use super::Conflict;
 use super::db::{Tx, damaged, values};
 use super::error::Result;
-use super::idempotency::{self, NewIdempotent};
+use super::idempotency::{self, NewIdempotent, Remembered};
 use super::key_rows::{self, key_columns};
 use super::{Store, changes, scopes, user_keys};
 use crate::domain::audit::AuditEvent;
@@ -21,12 +21,7 @@ pub enum KeyCreated {
     /// The key was made.
     Created(Change),
     /// A request with the idempotency key was answered before; nothing was made.
-    Replay {
-        /// Knows that request.
-        fingerprint: [u8; 32],
-        /// Its answer, sealed.
-        answer: Vec<u8>,
-    },
+    Replay(Remembered),
 }
 
 impl Store {
@@ -47,7 +42,7 @@ impl Store {
         if let Some(request) = request {
             let known = idempotency::claim(&mut tx, &key.project, key.environment, request, key.created_at).await?;
             if let Some(known) = known {
-                return Ok(KeyCreated::Replay { fingerprint: known.fingerprint, answer: known.answer });
+                return Ok(KeyCreated::Replay(known));
             }
         }
         user_keys::claim(&mut tx, key).await?;

@@ -9,7 +9,7 @@ use crate::domain::key::{Key, KeyKind, KeyState};
 use crate::domain::metadata::Metadata;
 use crate::domain::page::PageRequest;
 use crate::domain::scope::{Scope, ScopeSet};
-use crate::store::{Conflict, KeyCreated, KeyFilter, NewIdempotent, StoreError};
+use crate::store::{Conflict, KeyCreated, KeyFilter, NewIdempotent, Remembered, StoreError};
 
 on_both_engines! {
     a_key_comes_back_as_it_was_stored,
@@ -139,7 +139,7 @@ async fn repeated_requests_are_recognised(db: TestDb) {
 
     let again = NewIdempotent { fingerprint: &[2; 32], answer: b"second answer", ..request };
     let (id, replay) = create(at(99), &again).await;
-    let known = KeyCreated::Replay { fingerprint: [1; 32], answer: b"first answer".to_vec() };
+    let known = KeyCreated::Replay(Remembered { fingerprint: [1; 32], answer: b"first answer".to_vec() });
     assert_eq!(replay, known, "what was remembered stays, whoever compares decides");
     assert_eq!(db.store.find_key(&project(), Environment::Live, &id).await.unwrap(), None, "nothing was made");
 
@@ -151,7 +151,8 @@ async fn repeated_requests_are_recognised(db: TestDb) {
 
     let late = NewIdempotent { expires_at: at(300), ..again };
     assert!(matches!(create(at(100), &late).await.1, KeyCreated::Created(_)), "forgotten at its end");
-    assert!(matches!(create(at(101), &late).await.1, KeyCreated::Replay { fingerprint: [2, ..], .. }));
+    let known = create(at(101), &late).await.1;
+    assert!(matches!(known, KeyCreated::Replay(Remembered { fingerprint: [2, ..], .. })));
 
     assert_eq!(db.store.prune_idempotency(at(99), 10).await.unwrap(), 0);
     assert_eq!(db.store.prune_idempotency(at(100), 1).await.unwrap(), 1);

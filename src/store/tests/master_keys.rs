@@ -9,7 +9,7 @@ use crate::domain::environment::Environment;
 use crate::domain::id::KeyId;
 use crate::domain::sealing::{Keyring, MasterKey, answer_context, secret_context};
 use crate::domain::signing_key::{SigningAlgorithm, SigningKey};
-use crate::store::{KeyCreated, MasterKeyError, NewIdempotent, Resealed, Standing, Store};
+use crate::store::{KeyCreated, MasterKeyError, NewIdempotent, Remembered, Resealed, Standing, Store};
 
 on_both_engines! {
     a_master_key_is_replaced_and_everything_still_opens,
@@ -55,7 +55,7 @@ impl Things {
         again.id = KeyId::new(at(2), &SystemEntropy);
         let promise = Self::promise(b"never stored");
         let replay = store.create_key(&again, &new_hash(), None, Some(&promise), &event(&project())).await.unwrap();
-        let KeyCreated::Replay { answer, .. } = replay else { panic!("it was remembered") };
+        let KeyCreated::Replay(Remembered { answer, .. }) = replay else { panic!("it was remembered") };
         let signing = store.list_signing_keys(at(1)).await.unwrap().remove(0);
         [secret, answer, signing.sealed]
     }

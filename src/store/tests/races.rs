@@ -11,7 +11,9 @@ use crate::domain::change::{ChangeKind, Revision};
 use crate::domain::environment::Environment;
 use crate::domain::key::RotationMode;
 use crate::domain::scope::{Scope, ScopeSet};
-use crate::store::{Conflict, KeyCreated, KeyFilter, NewIdempotent, ScopeDeleted, Store, StoreError, StoredScope};
+use crate::store::{
+    Conflict, KeyCreated, KeyFilter, NewIdempotent, Remembered, ScopeDeleted, Store, StoreError, StoredScope,
+};
 
 on_both_engines! {
     a_scope_is_either_granted_or_removed,
@@ -79,7 +81,7 @@ async fn equal_requests_make_one_key(db: TestDb) {
             outcomes.into_iter().partition(|(_, outcome)| matches!(outcome, KeyCreated::Created(_)));
         assert_eq!(made.len(), 1);
         for (_, replay) in replayed {
-            let KeyCreated::Replay { fingerprint, answer } = replay else { unreachable!() };
+            let KeyCreated::Replay(Remembered { fingerprint, answer }) = replay else { unreachable!() };
             assert_eq!((fingerprint, answer.as_slice()), ([round as u8; 32], made[0].0.as_str().as_bytes()));
         }
     }
