@@ -354,11 +354,10 @@ const OWNER_SLOTS: usize = 1 << 12;
 mod tests {
     use super::*;
     use crate::domain::clock::{ManualClock, SystemClock};
-    use crate::domain::credential::{Form, KeySecret, SecretRole};
+    use crate::domain::credential::{Form, KeySecret};
     use crate::domain::entropy::SystemEntropy;
     use crate::domain::id::ProjectId;
     use crate::domain::key::Key;
-    use crate::domain::limit::RateLimits;
     use crate::store::tests::support::{at, full_key};
 
     fn cache() -> CredentialCache {
@@ -378,14 +377,7 @@ mod tests {
     }
 
     fn issued(key: Key) -> Known {
-        Known::Issued(Arc::new(Credential::new(Form::Key(KeySecret {
-            key,
-            role: SecretRole::Current,
-            secret_expires_at: None,
-            waits_for_first_use: false,
-            user: None,
-            limits: RateLimits::default(),
-        }))))
+        Known::Issued(Arc::new(Credential::new(Form::Key(KeySecret::only_of(key)))))
     }
 
     /// Asks both ways; what was found by the stored hash is recalled from then on.

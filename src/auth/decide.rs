@@ -233,7 +233,6 @@ mod tests {
 
     use super::*;
     use crate::domain::credential::{ActingUser, KeySecret};
-    use crate::domain::limit::RateLimits;
     use crate::domain::scope::ScopeSet;
     use crate::store::tests::support::{at, full_key};
 
@@ -259,12 +258,9 @@ mod tests {
         ] {
             for (user, wanted) in users.into_iter().zip(wanted) {
                 let credential = Credential::new(Form::Key(KeySecret {
-                    key: key.clone(),
-                    role: SecretRole::Current,
                     secret_expires_at,
-                    waits_for_first_use: false,
                     user: user.map(|standing| Box::new(ActingUser { standing, scopes: ScopeSet::default() })),
-                    limits: RateLimits::default(),
+                    ..KeySecret::only_of(key.clone())
                 }));
                 let client = Some("10.0.0.1".parse().unwrap());
                 let now = at(1).plus(Duration::from_secs(1));

@@ -81,6 +81,20 @@ pub struct ActingUser {
     pub scopes: ScopeSet,
 }
 
+impl KeySecret {
+    /// The one secret of a key that was not rotated, under no limits, without what is known of a user.
+    pub fn only_of(key: Key) -> Self {
+        Self {
+            key,
+            role: SecretRole::Current,
+            secret_expires_at: None,
+            waits_for_first_use: false,
+            user: None,
+            limits: RateLimits::default(),
+        }
+    }
+}
+
 impl Credential {
     /// A credential that nobody was told of yet.
     pub fn new(form: Form) -> Self {

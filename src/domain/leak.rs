@@ -201,19 +201,11 @@ mod tests {
 
     use super::*;
     use crate::domain::key::RotationMode;
-    use crate::domain::limit::RateLimits;
     use crate::domain::secret::{PlainSecret, SecretPrefix};
     use crate::store::tests::support::{at, full_key};
 
     fn secret_of(key: Key, role: SecretRole) -> KeySecret {
-        KeySecret {
-            key,
-            role,
-            secret_expires_at: None,
-            waits_for_first_use: false,
-            user: None,
-            limits: RateLimits::default(),
-        }
+        KeySecret { role, ..KeySecret::only_of(key) }
     }
 
     #[test]

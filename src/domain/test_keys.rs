@@ -7,12 +7,11 @@
 use std::sync::Arc;
 
 use super::clock::Timestamp;
-use super::credential::{Credential, Form, KeySecret, SecretRole};
+use super::credential::{Credential, Form, KeySecret};
 use super::environment::Environment;
 use super::error::Error;
 use super::id::{KeyId, ProjectId};
 use super::key::{Key, KeyDetails, KeyKind};
-use super::limit::RateLimits;
 use super::limit::bucket::{Bucket, BucketId};
 use super::limit::limits::{Cost, Funds, Limit, Limits};
 use super::limit::purse::Purse;
@@ -98,14 +97,7 @@ impl TestKey {
             revoked_at: is(Reason::Revoked).then_some(LONG_AGO),
             version: 1,
         };
-        Some(Credential::new(Form::Key(KeySecret {
-            key,
-            role: SecretRole::Current,
-            secret_expires_at: None,
-            waits_for_first_use: false,
-            user: None,
-            limits: RateLimits::default(),
-        })))
+        Some(Credential::new(Form::Key(KeySecret::only_of(key))))
     }
 }
 

@@ -329,7 +329,6 @@ mod tests {
     use crate::domain::environment::Environment;
     use crate::domain::id::{ProjectId, SessionId, UserId};
     use crate::domain::key::Key;
-    use crate::domain::limit::RateLimits;
     use crate::domain::limit::limits::tests::limits as test_limits;
     use crate::domain::scope::ScopeSet;
     use crate::domain::session::Session;
@@ -349,12 +348,10 @@ mod tests {
         let user = UserId::new(at(0), &SystemEntropy);
         let acting = ActingUser { standing: Standing::Good, scopes: ScopeSet::new(Scope::parse("read:products")) };
         let key = Credential::new(Form::Key(KeySecret {
-            key: Key { user: Some(user.clone()), ..full_key(at(0)) },
             role: SecretRole::Previous,
             secret_expires_at: Some(at(60)),
-            waits_for_first_use: false,
             user: Some(Box::new(acting.clone())),
-            limits: RateLimits::default(),
+            ..KeySecret::only_of(Key { user: Some(user.clone()), ..full_key(at(0)) })
         }));
         let session = Session {
             id: SessionId::new(at(0), &SystemEntropy),

@@ -8,22 +8,14 @@ use futures_util::FutureExt;
 use super::sources::MOST_OF_NETWORK;
 use super::*;
 use crate::domain::clock::ManualClock;
-use crate::domain::credential::{Form, KeySecret, SecretRole};
+use crate::domain::credential::{Form, KeySecret};
 use crate::domain::entropy::SystemEntropy;
-use crate::domain::limit::RateLimits;
 use crate::domain::secret::{PlainSecret, SecretPrefix};
 use crate::domain::usage::MOST_USER_AGENT;
 use crate::store::tests::support::{at, full_key};
 
 fn credential() -> Arc<Credential> {
-    Arc::new(Credential::new(Form::Key(KeySecret {
-        key: full_key(at(0)),
-        role: SecretRole::Current,
-        secret_expires_at: None,
-        waits_for_first_use: false,
-        user: None,
-        limits: RateLimits::default(),
-    })))
+    Arc::new(Credential::new(Form::Key(KeySecret::only_of(full_key(at(0))))))
 }
 
 fn ledger(counts: bool) -> Ledger {
