@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Receiver, deliveries, happens, local, text, webhook};
+use super::{Receiver, deliveries, happens, hearing, local, text};
 use crate::nodes::soon;
 use crate::support::{Actor, Answer, TestServer, Wire};
 
@@ -13,9 +13,7 @@ async fn newest(server: &TestServer) -> Value {
 
 #[tokio::test]
 async fn an_alert_arrives_signed_and_once() {
-    let server = local().set("usage_interval", "100ms").start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (_, secret) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (_, secret)) = hearing(local().set("usage_interval", "100ms"), &[]).await;
     let honey = server.new_key(json!({"name": "canary", "honey": true, "owner": "ann"})).await;
     let thief = honey.clone().with("user-agent", "thief/1");
     server.call(Wire::Json, "Keys/ListKeys", &thief, json!({})).await.refused("NOT_FOUND");
@@ -48,11 +46,9 @@ fn lacks(answer: Answer) {
 /// By whichever way, alerts are for those who may read them.
 #[tokio::test]
 async fn alerts_are_for_those_who_may_read_them() {
-    let server = local().set("usage_interval", "100ms").start().await;
-    let receiver = Receiver::answering(&[]).await;
+    let (server, receiver, (theirs, _)) = hearing(local().set("usage_interval", "100ms"), &[]).await;
     let plain = server.key(&["read:webhooks", "write:webhooks"]).await;
     let reader = server.key(&["read:webhooks", "write:webhooks", "read:alerts"]).await;
-    let (theirs, _) = webhook(&server, &receiver.url()).await;
     server.new_key(json!({"name": "canary", "honey": true})).await;
     let key = server.key(&[]).await;
     server.call(Wire::Grpc, "Keys/ReportLeak", &server.live(), json!({"credential": key.secret})).await.ok();

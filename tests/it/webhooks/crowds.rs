@@ -7,25 +7,29 @@ use gatepost::domain::environment::Environment;
 use gatepost::domain::id::ProjectId;
 use serde_json::json;
 
-use super::{Receiver, SILENCE, happens, happens_in, local, webhook, webhook_by};
+use super::{Receiver, SILENCE, happens, happens_in, hearing, local, webhook_by};
 use crate::nodes::soon;
-use crate::support::Wire;
+use crate::support::{Actor, TestServer, Wire};
 
 /// Webhooks that one environment may have.
 const MOST: usize = 20;
 
-#[tokio::test]
-async fn a_project_with_many_slow_webhooks_holds_up_no_other() {
-    let server = local().start().await;
+/// The project `crowd`, with all webhooks that it may have, at a host that never answers; its administrators.
+async fn crowd_in(server: &TestServer) -> (Receiver, [Actor; 2]) {
     let silent = Receiver::answering(&[SILENCE; 400]).await;
-    let quick = Receiver::answering(&[]).await;
     let makers = server.project("crowd").await;
     for maker in &makers {
         for _ in 0..MOST {
-            webhook_by(&server, maker, &silent.url()).await;
+            webhook_by(server, maker, &silent.url()).await;
         }
     }
-    webhook(&server, &quick.url()).await;
+    (silent, makers)
+}
+
+#[tokio::test]
+async fn a_project_with_many_slow_webhooks_holds_up_no_other() {
+    let (server, quick, _) = hearing(local(), &[]).await;
+    let (silent, _) = crowd_in(&server).await;
     let crowd = || ProjectId::parse("crowd").expect("a name");
     for n in 0..8 {
         for environment in [Environment::Live, Environment::Test] {
@@ -45,16 +49,8 @@ async fn a_project_with_many_slow_webhooks_holds_up_no_other() {
 
 #[tokio::test]
 async fn the_test_button_of_one_project_leaves_that_of_others_alone() {
-    let server = local().start().await;
-    let silent = Receiver::answering(&[SILENCE; 100]).await;
-    let quick = Receiver::answering(&[]).await;
-    let makers = server.project("crowd").await;
-    for maker in &makers {
-        for _ in 0..MOST {
-            webhook_by(&server, maker, &silent.url()).await;
-        }
-    }
-    let (id, _) = webhook(&server, &quick.url()).await;
+    let (server, _quick, (id, _)) = hearing(local(), &[]).await;
+    let (silent, makers) = crowd_in(&server).await;
     let crowd = async |maker| server.call(Wire::Grpc, "Keys/TestWebhook", maker, json!({})).await;
     let shop = async {
         soon("the crowd is tried", async || silent.told().len() >= 10).await;

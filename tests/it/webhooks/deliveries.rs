@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use gatepost::domain::webhook::delivery::PAUSES;
 use serde_json::{Value, json};
 
-use super::{Receiver, SILENCE, closed, deliveries, happens, local, read, text, webhook};
+use super::{Receiver, SILENCE, closed, deliveries, happens, hearing, local, read, text, webhook};
 use crate::nodes::{soon, within};
 use crate::support::serving::Place;
 use crate::support::{Actor, TestServer, Wire};
@@ -31,9 +31,7 @@ fn is_under_way(delivery: &Value, server: &TestServer) -> bool {
 
 #[tokio::test]
 async fn what_happens_arrives_signed() {
-    let server = local().start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (id, secret) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (id, secret)) = hearing(local(), &[]).await;
     let event = happens(&server, "a").await;
     let delivery = tried(&server, &id, 1).await;
     assert_eq!((&delivery["state"], &delivery["status"]), (&json!("DELIVERED"), &json!(204)), "{delivery}");
@@ -52,12 +50,10 @@ async fn what_happens_arrives_signed() {
 
 #[tokio::test]
 async fn what_fails_is_tried_again_later_and_later() {
-    let server = local().start().await;
     let inner = Receiver::answering(&[]).await;
     let there = format!("302 There\r\nLocation: {}", inner.url());
     let answers = ["500 No", Box::leak(there.into_boxed_str()), "429 Wait\r\nRetry-After: 3600"];
-    let receiver = Receiver::answering(&answers).await;
-    let (id, _) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (id, _)) = hearing(local(), &answers).await;
     happens(&server, "a").await;
     for (attempts, status, pause) in [(1, 500, PAUSES[0]), (2, 302, PAUSES[1]), (3, 429, Duration::from_secs(3_600))] {
         let delivery = tried(&server, &id, attempts).await;
@@ -99,9 +95,7 @@ async fn what_fails_for_days_is_given_up_and_the_webhook_disabled() {
 
 #[tokio::test]
 async fn a_webhook_that_is_gone_is_disabled() {
-    let server = local().start().await;
-    let receiver = Receiver::answering(&["410 Gone"]).await;
-    let (id, _) = webhook(&server, &receiver.url()).await;
+    let (server, _receiver, (id, _)) = hearing(local(), &["410 Gone"]).await;
     happens(&server, "a").await;
     let delivery = tried(&server, &id, 1).await;
     assert_eq!((&delivery["state"], &delivery["error"]), (&json!("FAILED"), &json!("GONE")));
@@ -131,9 +125,7 @@ async fn one_that_is_slow_holds_up_no_other() {
 
 #[tokio::test]
 async fn both_secrets_sign_while_one_replaces_the_other() {
-    let server = local().start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (id, old) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (id, old)) = hearing(local(), &[]).await;
     let mut former = old;
     for wire in Wire::THREE {
         let request = json!({"id": id, "gracePeriod": "3600s"});
@@ -161,9 +153,7 @@ async fn both_secrets_sign_while_one_replaces_the_other() {
 
 #[tokio::test]
 async fn a_delivery_is_made_once_more() {
-    let server = local().start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (id, secret) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (id, secret)) = hearing(local(), &[]).await;
     let event = happens(&server, "a").await;
     assert_eq!(tried(&server, &id, 1).await["state"], "DELIVERED");
     for (wire, attempts) in Wire::THREE.into_iter().zip(2..) {

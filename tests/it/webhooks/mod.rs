@@ -22,6 +22,13 @@ fn local() -> Builder {
     TestServer::builder().set("webhook_private_addresses", "127.0.0.0/8")
 }
 
+/// A server, a host that answers with these heads, and a webhook that tells it of everything: its id and secret.
+async fn hearing(server: Builder, answers: &[&'static str]) -> (TestServer, Receiver, (String, String)) {
+    let (server, receiver) = (server.start().await, Receiver::answering(answers).await);
+    let webhook = webhook(&server, &receiver.url()).await;
+    (server, receiver, webhook)
+}
+
 /// Adds a webhook that is told of everything; its id and secret.
 async fn webhook(server: &TestServer, url: &str) -> (String, String) {
     webhook_by(server, &server.live(), url).await
@@ -182,9 +189,7 @@ async fn addresses_inside_are_refused() {
 
 #[tokio::test]
 async fn the_test_button_tells_what_became_of_it() {
-    let server = local().start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (id, secret) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (id, secret)) = hearing(local(), &[]).await;
     for wire in Wire::ALL {
         let tested = server.call(wire, "Keys/TestWebhook", &server.live(), json!({"id": id})).await.ok();
         let delivery = tested["data"][0].clone();
@@ -233,9 +238,7 @@ async fn the_test_button_tells_what_became_of_it() {
 /// The scheme's own library takes what is sent, in the machine's own time.
 #[tokio::test]
 async fn the_schemes_own_library_verifies_it() {
-    let server = local().for_browsers().start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (id, secret) = webhook(&server, &receiver.url()).await;
+    let (server, receiver, (id, secret)) = hearing(local().for_browsers(), &[]).await;
     server.call(Wire::Json, "Keys/TestWebhook", &server.live(), json!({"id": id})).await.ok();
     let Told { headers, body, line } = receiver.told().pop().expect("a call");
     assert_eq!(line, "POST /hooks?shop=1 HTTP/1.1");
@@ -247,9 +250,7 @@ async fn the_schemes_own_library_verifies_it() {
 
 #[tokio::test]
 async fn what_is_done_to_webhooks_is_written_down() {
-    let server = local().start().await;
-    let receiver = Receiver::answering(&[]).await;
-    let (id, _) = webhook(&server, &receiver.url()).await;
+    let (server, _receiver, (id, _)) = hearing(local(), &[]).await;
     let call = async |rpc: &str, request: Value| server.call(Wire::Json, rpc, &server.live(), request).await.ok();
     call("Keys/UpdateWebhook", json!({"webhook": {"id": id, "description": "D"}, "updateMask": "description"})).await;
     let rotated = call("Keys/RotateWebhookSecret", json!({"id": id})).await;
