@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
@@ -42,7 +43,8 @@ pub(super) fn empty() -> Response<Bytes> {
     response
 }
 
-/// What went wrong with a request that had these headers (RFC 6749, section 5.2).
+/// What went wrong with a request that had these headers (RFC 6749, section 5.2). Who tried `Authorization` is told of the scheme. Who
+/// told their secret in the body is not: libraries that see a challenge tell nothing of the body.
 pub(super) fn error(error: &OAuthError, asked: &HeaderMap) -> Response<Bytes> {
     let status = match error.word {
         Word::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -53,7 +55,7 @@ pub(super) fn error(error: &OAuthError, asked: &HeaderMap) -> Response<Bytes> {
     };
     let document = json!({"error": error.word.as_str(), "error_description": error.description});
     let mut response = fleeting(status, &document);
-    if error.word == Word::InvalidClient {
+    if error.word == Word::InvalidClient && asked.contains_key(AUTHORIZATION) {
         challenge(&mut response, Tried::by(asked), INVALID_TOKEN);
     }
     if let Some(after) = error.retry_after {
