@@ -50,21 +50,18 @@ impl Known {
             Self::Unknown => false,
         }
     }
-
-    /// Whether outsiders are told at this time that nobody knows it.
-    pub(super) fn is_told_as_unknown(&self, now: Timestamp) -> bool {
-        match self {
-            Self::Issued(credential) => credential.is_told_as_unknown(now),
-            Self::Unknown => true,
-        }
-    }
 }
 
-/// Proves when a read from the store began, counted in what can end its outcome: changes of its slot, creations of keys, turns of
-/// owners, and the time; see [`CredentialCache::begin`].
+/// Proves when a read from the store began; see [`CredentialCache::begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
     hash: SecretHash,
+    began: Began,
+}
+
+/// When a read began, counted in what can end its outcome: changes of its slot, creations of keys, turns of owners, and the time.
+#[derive(Clone, Copy, Debug)]
+struct Began {
     generation: u64,
     creations: u64,
     turns: u64,
@@ -87,8 +84,7 @@ pub struct Counts {
 #[derive(Clone, Debug)]
 struct Entry {
     known: Known,
-    /// When the read began.
-    fill: Fill,
+    began: Began,
     /// The reads of what it hangs on beside itself, which end it too; none for most.
     behind: Option<Arc<[Fill]>>,
 }
@@ -139,7 +135,7 @@ impl CredentialCache {
     pub fn begin(&self, hash: SecretHash) -> Fill {
         let generation = self.slot(&hash).load(Ordering::SeqCst);
         let (creations, turns) = (self.creations.load(Ordering::SeqCst), self.owners.turns());
-        Fill { hash, generation, creations, turns, at: self.clock.now() }
+        Fill { hash, began: Began { generation, creations, turns, at: self.clock.now() } }
     }
 
     /// Keeps what was read since `fill` began.
@@ -151,27 +147,30 @@ impl CredentialCache {
     /// of them is.
     pub fn keep_behind(&self, fill: Fill, known: Known, behind: &[Fill]) {
         let behind = (!behind.is_empty()).then(|| behind.into());
-        self.entries.insert(fill.hash, Entry { known, fill, behind });
+        self.entries.insert(fill.hash, Entry { known, began: fill.began, behind });
     }
 
     /// Whether nothing was told under the hash of this read since it began, and the cache is believed.
     pub fn holds(&self, fill: &Fill) -> bool {
-        fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst) && self.trust.holds()
+        fill.began.generation == self.slot(&fill.hash).load(Ordering::SeqCst) && self.trust.holds()
     }
 
     /// Whether what this read found, which belongs to these owners, can still be believed, wherever it is kept.
     pub fn stands<'a>(&self, fill: &Fill, owners: impl Iterator<Item = &'a str>) -> bool {
-        self.owners.stood_since(fill.turns, owners) && self.holds(fill)
+        self.owners.stood_since(fill.began.turns, owners) && self.holds(fill)
     }
 
     /// Whether what this read found can still be believed, wherever it is kept.
     pub fn is_current(&self, fill: &Fill, found: &Known) -> bool {
-        self.stood(found, fill) && self.holds(fill)
+        self.stood(found, &fill.began) && self.holds(fill)
     }
 
     /// Whether outsiders are told now that nobody knows this.
     pub fn is_told_as_unknown(&self, known: &Known) -> bool {
-        known.is_told_as_unknown(self.clock.now())
+        match known {
+            Known::Issued(credential) => credential.is_told_as_unknown(self.clock.now()),
+            Known::Unknown => true,
+        }
     }
 
     /// Forgets these secrets: whoever asks from now on asks the store.
@@ -235,30 +234,30 @@ impl CredentialCache {
     }
 
     fn believed(&self, hash: &SecretHash, entry: Entry) -> Option<Entry> {
-        let unturned = |fill: &Fill| fill.generation == self.slot(&fill.hash).load(Ordering::SeqCst);
-        let current = entry.fill.generation == self.slot(hash).load(Ordering::SeqCst)
+        let unturned = |fill: &Fill| fill.began.generation == self.slot(&fill.hash).load(Ordering::SeqCst);
+        let current = entry.began.generation == self.slot(hash).load(Ordering::SeqCst)
             && entry.behind.as_deref().is_none_or(|fills| fills.iter().all(unturned))
-            && self.stood(&entry.known, &entry.fill);
+            && self.stood(&entry.known, &entry.began);
         (current && self.trust.holds()).then_some(entry)
     }
 
     /// Whether nothing has ended what was found by a read that began then. What outsiders are told nobody knows ends when what nobody
     /// knows does, and by nothing else but its own change: whoever may not ask the store any more would tell them apart otherwise.
     /// For the same reason what is told so since a moment ago, as it is past its end, is no longer in memory.
-    fn stood(&self, found: &Known, fill: &Fill) -> bool {
-        let Known::Issued(credential) = found else { return self.is_latest_creation(fill) };
+    fn stood(&self, found: &Known, began: &Began) -> bool {
+        let Known::Issued(credential) = found else { return self.is_latest_creation(began) };
         // Most have no end, and need no clock.
-        let now = if credential.expires_at().is_some() { self.clock.now() } else { fill.at };
+        let now = if credential.expires_at().is_some() { self.clock.now() } else { began.at };
         if credential.is_told_as_unknown(now) {
-            credential.is_told_as_unknown(fill.at) && self.is_latest_creation(fill)
+            credential.is_told_as_unknown(began.at) && self.is_latest_creation(began)
         } else {
-            self.owners.stood_behind(fill.turns, credential)
+            self.owners.stood_behind(began.turns, credential)
         }
     }
 
     /// Whether no key was made since a read began, so that it may tell what is unknown.
-    fn is_latest_creation(&self, fill: &Fill) -> bool {
-        fill.creations == self.creations.load(Ordering::SeqCst)
+    fn is_latest_creation(&self, began: &Began) -> bool {
+        began.creations == self.creations.load(Ordering::SeqCst)
     }
 
     fn slot(&self, hash: &SecretHash) -> &AtomicU64 {

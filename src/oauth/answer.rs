@@ -46,6 +46,15 @@ pub(super) fn empty() -> Response<Bytes> {
 /// What went wrong with a request that had these headers (RFC 6749, section 5.2). Who tried `Authorization` is told of the scheme. Who
 /// told their secret in the body is not: libraries that see a challenge tell nothing of the body.
 pub(super) fn error(error: &OAuthError, asked: &HeaderMap) -> Response<Bytes> {
+    let mut response = told(error);
+    if error.word == Word::InvalidClient && asked.contains_key(AUTHORIZATION) {
+        challenge(&mut response, Tried::by(asked), INVALID_TOKEN);
+    }
+    response
+}
+
+/// What went wrong, without a challenge.
+pub(super) fn told(error: &OAuthError) -> Response<Bytes> {
     let status = match error.word {
         Word::InvalidClient => StatusCode::UNAUTHORIZED,
         Word::SlowDown => StatusCode::TOO_MANY_REQUESTS,
@@ -55,9 +64,6 @@ pub(super) fn error(error: &OAuthError, asked: &HeaderMap) -> Response<Bytes> {
     };
     let document = json!({"error": error.word.as_str(), "error_description": error.description});
     let mut response = fleeting(status, &document);
-    if error.word == Word::InvalidClient && asked.contains_key(AUTHORIZATION) {
-        challenge(&mut response, Tried::by(asked), INVALID_TOKEN);
-    }
     if let Some(after) = error.retry_after {
         // Rounded up: who waits that long must not come too early.
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64));
@@ -74,7 +80,6 @@ pub(super) fn challenge(response: &mut Response<Bytes>, tried: Tried, flaw: &str
         Tried::Basic => None,
     };
     let headers = response.headers_mut();
-    headers.remove(WWW_AUTHENTICATE);
     if let Some(in_kind) = in_kind.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
         headers.append(WWW_AUTHENTICATE, in_kind);
     }

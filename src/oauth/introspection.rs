@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub(super) async fn answer(
     } else {
         let caller = match Box::pin(admit(oauth, request)).await {
             Ok(caller) => caller,
-            Err(error) => return unknown(oauth, request, &error),
+            Err(error) => return unknown(oauth, request.headers, error),
         };
         oauth.server.introspect(Asker::Caller(&caller), token).await?
     };
@@ -77,23 +77,20 @@ async fn admit(oauth: &OAuth, request: Request<'_>) -> Result<Caller, Error> {
 }
 
 /// What whoever may not ask is told: of a proof that they hold the key of their token, what was wrong with it.
-fn unknown(oauth: &OAuth, request: Request<'_>, error: &Error) -> Result<Response<Bytes>, OAuthError> {
+fn unknown(oauth: &OAuth, asked: &HeaderMap, error: Error) -> Result<Response<Bytes>, OAuthError> {
     match error.reason {
-        Reason::UseDpopNonce | Reason::InvalidDpopProof => Ok(oauth.refused(error)),
+        Reason::UseDpopNonce | Reason::InvalidDpopProof => Ok(oauth.refused(&error)),
         Reason::StoreUnavailable
         | Reason::Overloaded
         | Reason::TooManyUnknown
         | Reason::RateLimited
-        | Reason::QuotaExhausted => Err(error.clone().into()),
+        | Reason::QuotaExhausted => Err(error.into()),
         _ => {
             let what = "this takes a client, or a key or token with the scope verify:credentials";
-            let told = OAuthError::new(Word::InvalidClient, what);
-            let mut response = answer::error(&told, request.headers);
+            let mut response = answer::told(&OAuthError::new(Word::InvalidClient, what));
             // A key may come in a header of its own, and one that may not do this is told so (RFC 7662, section 2.3).
-            let by_header = request.headers.contains_key(AUTHORIZATION);
-            let tried = if by_header { Tried::by(request.headers) } else { Tried::Bearer };
-            let lacks = error.missing_scope.as_ref();
-            let flaw = lacks.map(|scope| format!("error=\"insufficient_scope\", scope=\"{scope}\""));
+            let tried = if asked.contains_key(AUTHORIZATION) { Tried::by(asked) } else { Tried::Bearer };
+            let flaw = error.missing_scope.map(|scope| format!("error=\"insufficient_scope\", scope=\"{scope}\""));
             answer::challenge(&mut response, tried, flaw.as_deref().unwrap_or(answer::INVALID_TOKEN));
             Ok(response)
         }
